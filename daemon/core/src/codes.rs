@@ -1,0 +1,143 @@
+//! What each fact is called by others: its class, its SIA DC-03 and Contact ID codes, whom a notice of it is for.
+//!
+//! One table (requirements, "Event codes"), so that any receiving software can route an event it does not know.
+
+use crate::device::{DeviceFault, DeviceKind};
+use crate::event::{AlarmKind, ArmMode, Cid, Class, Fact, Notify};
+
+const NEW: u8 = 1;
+const RESTORE: u8 = 3;
+
+fn code(q: u8, code: u16, sia: &'static str) -> (Option<&'static str>, Option<Cid>) {
+    (Some(sia), Some(Cid { q, code }))
+}
+
+impl Fact {
+    /// What it is about, which also decides how urgently the centre hears of it.
+    pub fn class(&self) -> Class {
+        match self {
+            // An entry delay is told at once: a centre that loses the hub before its end assumes burglary (B7).
+            Fact::AlarmRaised { .. } | Fact::EntryStarted { .. } => Class::Alarm,
+            Fact::JournalRestarted { .. }
+            | Fact::DiskFailed { .. }
+            | Fact::DiskRecovered { .. }
+            | Fact::ReceiverFailed { .. }
+            | Fact::ReceiverRecovered { .. }
+            | Fact::FaultRaised { .. }
+            | Fact::FaultCleared { .. }
+            | Fact::PathUp { .. }
+            | Fact::PathDown { .. }
+            | Fact::NotDeliveredInTime { .. }
+            | Fact::ReceiptRefused { .. } => Class::Fault,
+            Fact::AreaArmed { .. }
+            | Fact::AreaDisarmed { .. }
+            | Fact::ArmFailed { .. }
+            | Fact::ExitStarted { .. }
+            | Fact::SirenStopped {}
+            | Fact::CodeRefused { .. }
+            | Fact::CodeBlocked { .. }
+            | Fact::UserSet { .. }
+            | Fact::UserRemoved {} => Class::Access,
+            Fact::HubStarted { .. }
+            | Fact::HubStopped {}
+            | Fact::DeviceChanged { .. }
+            | Fact::AlarmRestored { .. }
+            | Fact::CommandSent { .. }
+            | Fact::CommandConfirmed { .. }
+            | Fact::CommandFailed { .. } => Class::State,
+            Fact::KeyListed { .. }
+            | Fact::KeyWithdrawn { .. }
+            | Fact::AreaSet { .. }
+            | Fact::ZoneSet { .. }
+            | Fact::PermitOpened { .. }
+            | Fact::PermitClosed {}
+            | Fact::DeviceAdded { .. }
+            | Fact::DeviceAssigned {}
+            | Fact::DeviceRemoved {} => Class::Audit,
+        }
+    }
+
+    /// SIA DC-03 and Contact ID codes, where they exist.
+    pub fn codes(&self) -> (Option<&'static str>, Option<Cid>) {
+        match self {
+            Fact::AlarmRaised { kind, by, .. } => alarm(*kind, *by, NEW),
+            Fact::AlarmRestored { kind, by } => alarm(*kind, *by, RESTORE),
+            Fact::FaultRaised { fault } => fault_code(*fault, NEW),
+            Fact::FaultCleared { fault } => fault_code(*fault, RESTORE),
+            Fact::AreaArmed { mode: ArmMode::Away } => code(RESTORE, 401, "CL"),
+            Fact::AreaArmed { mode: ArmMode::Home } => code(RESTORE, 441, "NL"),
+            Fact::AreaDisarmed { after_alarm: false } => code(NEW, 401, "OP"),
+            Fact::AreaDisarmed { after_alarm: true } => code(NEW, 401, "OR"),
+            Fact::ArmFailed { .. } => code(NEW, 455, "CI"),
+            Fact::CodeRefused { .. } | Fact::CodeBlocked { .. } => code(NEW, 461, "JA"),
+            Fact::UserSet { .. } => (Some("JV"), None),
+            Fact::UserRemoved {} => (Some("JX"), None),
+            Fact::HubStarted { .. } => code(NEW, 305, "RR"),
+            Fact::PathDown { path, .. } => code(NEW, path_code(path), "NT"),
+            Fact::PathUp { path } => code(RESTORE, path_code(path), "NR"),
+            Fact::NotDeliveredInTime { .. } => code(NEW, 354, "YC"),
+            Fact::KeyListed { .. }
+            | Fact::KeyWithdrawn { .. }
+            | Fact::AreaSet { .. }
+            | Fact::ZoneSet { .. }
+            | Fact::DeviceAdded { .. }
+            | Fact::DeviceAssigned {}
+            | Fact::DeviceRemoved {} => code(NEW, 306, "YG"),
+            _ => (None, None),
+        }
+    }
+
+    /// Whom a notice of it is for.
+    pub fn notify(&self) -> Option<Notify> {
+        match self.class() {
+            Class::Fault => Some(Notify::Technical),
+            Class::Alarm | Class::Access => Some(Notify::Activity),
+            Class::State | Class::Test | Class::Audit => None,
+        }
+    }
+}
+
+fn path_code(path: &str) -> u16 {
+    if path == "lte" { 352 } else { 351 }
+}
+
+fn fault_code(fault: DeviceFault, q: u8) -> (Option<&'static str>, Option<Cid>) {
+    let (number, new, restore) = match fault {
+        DeviceFault::Tamper => (144, "TA", "TR"),
+        DeviceFault::LowBattery => (384, "XT", "XR"),
+        DeviceFault::Fault => (389, "UT", "UJ"),
+        DeviceFault::Unreadable => (381, "UY", "UJ"),
+    };
+    code(q, number, if q == NEW { new } else { restore })
+}
+
+fn alarm(kind: AlarmKind, by: DeviceKind, q: u8) -> (Option<&'static str>, Option<Cid>) {
+    let (number, new, restore) = match (kind, by) {
+        (AlarmKind::Burglary, _) => (130, "BA", "BH"),
+        (AlarmKind::Fire, DeviceKind::Heat) => (114, "KA", "KH"),
+        (AlarmKind::Fire, _) => (111, "FA", "FH"),
+        (AlarmKind::Co, _) => (162, "GA", "GH"),
+        (AlarmKind::Gas, _) => (151, "GA", "GH"),
+        (AlarmKind::Sos, _) => (120, "PA", "PH"),
+        (AlarmKind::Water, _) => (154, "WA", "WH"),
+        (AlarmKind::Tamper, _) => (144, "TA", "TR"),
+    };
+    code(q, number, if q == NEW { new } else { restore })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_and_its_end_carry_the_tables_codes() {
+        let smoke = Fact::AlarmRaised { kind: AlarmKind::Fire, by: DeviceKind::Smoke, continues: None };
+        assert_eq!(smoke.codes(), (Some("FA"), Some(Cid { q: 1, code: 111 })));
+        let water = Fact::AlarmRestored { kind: AlarmKind::Water, by: DeviceKind::Water };
+        assert_eq!(water.codes(), (Some("WH"), Some(Cid { q: 3, code: 154 })));
+        let heat = Fact::AlarmRestored { kind: AlarmKind::Fire, by: DeviceKind::Heat };
+        assert_eq!(heat.codes(), (Some("KH"), Some(Cid { q: 3, code: 114 })), "the code it was raised with");
+        assert_eq!(Fact::AreaDisarmed { after_alarm: true }.codes(), (Some("OR"), Some(Cid { q: 1, code: 401 })));
+        assert_eq!(smoke.class(), Class::Alarm);
+    }
+}

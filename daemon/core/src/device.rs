@@ -1,0 +1,209 @@
+//! What a site is made of: ids that say what they name, the kinds of detectors and how far their radio can be trusted.
+//!
+//! Ids are checked once, where they enter; past that point a wrong one cannot exist. An id names, it never authorises.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {what}: {rule}")]
+pub struct BadId {
+    text: String,
+    what: &'static str,
+    rule: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id from text, if it is one.
+            ///
+            /// # Errors
+            /// What the rule is.
+            pub fn new(text: impl Into<String>) -> Result<Self, BadId> {
+                let text = text.into();
+                let check: fn(&str) -> bool = $check;
+                if check(&text) { Ok(Self(text)) } else { Err(BadId { text, what: $what, rule: $rule }) }
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadId;
+            fn try_from(text: String) -> Result<Self, BadId> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = BadId;
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                Self::new(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+fn plain(text: &str) -> bool {
+    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn device(text: &str) -> bool {
+    let known = ["zb-", "en-", "wm-", "cam-", "hub-"].iter().any(|p| text.starts_with(p) && text.len() > p.len());
+    known
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+}
+
+id!(
+    /// A gateway, `[a-z0-9-]{1,32}`; also its client certificate's CN.
+    GatewayId, "a gateway id", "1 to 32 of a-z, 0-9 and -", plain
+);
+id!(
+    /// What is armed together.
+    AreaId, "an area id", "1 to 32 of a-z, 0-9 and -", plain
+);
+id!(
+    /// A detector's place in an area; stays when the detector is replaced.
+    ZoneId, "a zone id", "1 to 32 of a-z, 0-9 and -", plain
+);
+id!(
+    /// A person, opaque: the name is in an event's personal part only.
+    UserId, "a user id", "1 to 32 of a-z, 0-9 and -", plain
+);
+id!(
+    /// A device by its radio identity, e.g. `wm-las-00010204-03-1a` or `zb-00124b0001020304.2`.
+    DeviceId, "a device id", "zb-, en-, wm-, cam- or hub-, then a-z, 0-9, - and ., 64 at most", device
+);
+
+/// What a detector watches for. A device that tells several things reports under the kind that alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the contract's own words
+pub enum DeviceKind {
+    Contact,
+    Motion,
+    Smoke,
+    Heat,
+    Co,
+    Gas,
+    Water,
+    GlassBreak,
+    Vibration,
+    Sos,
+    Keypad,
+    Siren,
+    Lock,
+    Climate,
+    Meter,
+}
+
+/// What the detector says of the thing it watches. There is no "unknown": a report that cannot be understood is no report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// A contact is open.
+    Open,
+    /// A contact is closed.
+    Closed,
+    /// The thing it watches for is there: smoke, movement, water, a pressed button.
+    Alarm,
+    /// The thing it watches for is not there.
+    Clear,
+}
+
+/// How far a radio report can be trusted (contract, "Trust in radio"). Ordered: later is stronger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Authenticated {
+    /// No check at all.
+    None,
+    /// A checksum: noise is caught, an attacker is not.
+    Crc,
+    /// A message authentication code, but an old message can be played again.
+    Mac,
+    /// A code and a counter: replay-proof.
+    MacCounter,
+}
+
+/// What keeps a detector from doing its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceFault {
+    /// It was opened, or taken off its place.
+    Tamper,
+    /// Its battery is nearly empty.
+    LowBattery,
+    /// It says itself that it does not work.
+    Fault,
+    /// It is heard, but its telegrams cannot be read (wrong key, unknown form): it guards nothing.
+    Unreadable,
+}
+
+/// One detector's word, as a port understood it. Made only from a frame whose every check passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// Which device.
+    pub device: DeviceId,
+    /// What it watches for.
+    pub kind: DeviceKind,
+    /// What it says of it; `None` when this telegram says nothing of it (a battery report, a meter's reading).
+    pub state: Option<DeviceState>,
+    /// Opened or taken off, if it says.
+    pub tamper: Option<bool>,
+    /// Battery nearly empty, if it says.
+    pub low_battery: Option<bool>,
+    /// Out of order, if it says.
+    pub fault: Option<bool>,
+    /// How far this word can be trusted.
+    pub authenticated: Authenticated,
+    /// Received signal strength in dBm, where the receiver tells.
+    pub rssi_dbm: Option<i16>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_refused_with_their_rule() {
+        assert!(AreaId::new("house").is_ok());
+        for bad in ["", "House", "a b", "å", &"x".repeat(33)] {
+            assert!(AreaId::new(bad).is_err(), "{bad}");
+        }
+        assert!(DeviceId::new("wm-las-00010204-03-1a").is_ok());
+        for bad in ["wm-", "xx-1", "wm-LAS", "wm-a/b", "wm-a+b"] {
+            assert!(DeviceId::new(bad).is_err(), "{bad}");
+        }
+        assert!(DeviceId::new("q").unwrap_err().to_string().contains("zb-, en-, wm-"));
+    }
+
+    #[test]
+    fn trust_is_ordered() {
+        assert!(Authenticated::None < Authenticated::Crc);
+        assert!(Authenticated::Mac < Authenticated::MacCounter);
+    }
+}

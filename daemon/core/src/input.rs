@@ -1,0 +1,210 @@
+//! One closed list in, one out: what can reach the panel, and what the panel can ask of the world.
+
+use crate::device::{AreaId, DeviceId, DeviceKind, Report, UserId, ZoneId};
+use crate::event::{Act, ArmMode, EventId, Method, RestartReason, UserRole, ZoneRole};
+use crate::port::Unjournaled;
+use crate::stamp::Stamp;
+use serde::{Deserialize, Serialize};
+
+/// A request waiting for its reply; the hub gives the number.
+pub type RequestId = u64;
+
+/// The answer to a code, looked up in one place (`hub/io`); the code itself never comes here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeChecked {
+    /// Where it was given: wrong codes are counted per source.
+    pub source: String,
+    /// Whose it is; `None`: nobody's.
+    pub user: Option<UserId>,
+    /// How it was given.
+    pub method: Method,
+}
+
+/// What a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // the fields are the words of the facts they lead to
+pub enum Command {
+    /// Guard. Without an area: the only one.
+    Arm {
+        area: Option<AreaId>,
+        mode: ArmMode,
+        code: CodeChecked,
+    },
+    /// Guard no longer.
+    Disarm {
+        area: Option<AreaId>,
+        code: CodeChecked,
+    },
+    /// Silence the sirens; incidents stay open.
+    SirenStop {
+        area: Option<AreaId>,
+        code: CodeChecked,
+    },
+    /// Sound the sirens once, briefly.
+    SirenChirp {},
+    AreaSet {
+        area: AreaId,
+        name: Option<String>,
+        entry_s: u32,
+        exit_s: u32,
+    },
+    ZoneSet {
+        zone: ZoneId,
+        area: AreaId,
+        name: Option<String>,
+        role: ZoneRole,
+    },
+    UserSet {
+        user: UserId,
+        name: Option<String>,
+        role: UserRole,
+    },
+    UserRemove {
+        user: UserId,
+    },
+    DevicePermit {
+        seconds: u32,
+    },
+    DeviceAdd {
+        device: DeviceId,
+        kind: DeviceKind,
+        name: Option<String>,
+        secret: Option<String>,
+    },
+    DeviceAssign {
+        device: DeviceId,
+        zone: ZoneId,
+    },
+    DeviceRemove {
+        device: DeviceId,
+    },
+}
+
+/// A key of an issuer as the install facts list it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InstalledKey {
+    /// Its name in JWS headers.
+    pub kid: String,
+    /// `arc` or `maker`.
+    pub role: String,
+    /// The Ed25519 public key, base64url.
+    pub ed25519: String,
+}
+
+/// Everything that can reach the panel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Input {
+    /// A journal was begun anew; always the first input of its epoch.
+    JournalBegun {
+        reason: RestartReason,
+        old_epoch: Option<u64>,
+        old_seq: Option<u64>,
+        old_hash: Option<String>,
+        salvaged: u64,
+        arm_state_known: bool,
+    },
+    /// The daemon is up.
+    Started { version: String, keys: Vec<InstalledKey> },
+    /// The daemon is asked to go.
+    Stopping,
+    /// A detector spoke.
+    Report(Report),
+    /// A known detector was heard but could not be read.
+    Unreadable { device: DeviceId },
+    /// A radio receiver failed (with the reason) or works again (`None`).
+    Receiver { receiver: String, error: Option<String> },
+    /// A person asks for something.
+    Command { request: RequestId, method: Method, command: Command },
+    /// An act's outcome, from the port that did it.
+    Acted { command: EventId, act: Act, error: Option<String> },
+    /// A path's verdict changed; `None`: it works end to end.
+    Path { path: String, reason: Option<String> },
+    /// The centre did not sign for an alarm in time.
+    Overdue { event: EventId, after_ms: u64 },
+    /// Something called a receipt was refused.
+    RefusedReceipt { reason: String, count: u64 },
+    /// The disk stopped answering.
+    DiskFailed { error: String },
+    /// It answers again.
+    DiskRecovered { pending: u64, refused: u64 },
+    /// Time passed.
+    Tick,
+}
+
+/// Whether the journal can be relied on while deciding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// Commits return in time.
+    Well,
+    /// They do not; so many more events can be kept in memory.
+    Failed {
+        /// Free places on the pending list.
+        room: usize,
+    },
+}
+
+/// What a decision may depend on besides the state.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The moment.
+    pub now: Stamp,
+    /// Ids and salts come from here.
+    pub entropy: [u8; 32],
+    /// Whether what is decided can be recorded.
+    pub disk: Disk,
+}
+
+/// What is to be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sound {
+    /// Indoors: somebody came in, disarm.
+    EntryBeep,
+    /// Indoors, soft: water.
+    Water,
+    /// A quiet tone at the panel: help was called.
+    SosTone,
+    /// A beep at the panel: a detector was opened while disarmed.
+    TamperBeep,
+    /// Inside and out.
+    Burglary,
+    /// Every sounder: fire, CO, gas.
+    Fire,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+#[allow(missing_docs)]
+pub enum Reply {
+    /// It is done. `journaled` is false where the disk had not answered yet.
+    Done { ok: bool, event: Option<EventId>, journaled: bool, text: String },
+    /// It is not, and why.
+    Refused { ok: bool, refused: &'static str, text: String },
+}
+
+impl Reply {
+    /// A refusal: a code for programs and a sentence for people that says what would be right.
+    pub fn refused(code: &'static str, text: impl Into<String>) -> Self {
+        Reply::Refused { ok: false, refused: code, text: text.into() }
+    }
+}
+
+/// What the panel asks of the world, released only after what led to it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Standing: what is to be heard from now on. Released again at start.
+    Sound(Option<Sound>),
+    /// Once only: recorded as sent before it is released.
+    Act {
+        /// The id of its `command_sent`.
+        command: EventId,
+        /// What to do.
+        act: Act,
+    },
+    /// The disk did not answer: tell the centre all the same.
+    Publish(Unjournaled),
+    /// Answer a request.
+    Reply(RequestId, Reply),
+}

@@ -1,0 +1,127 @@
+//! What folders say to each other, carried by the bounded channels that `hub/io` hands out.
+//!
+//! Data only: no folder calls another, so a page can fail and the alarm does not notice.
+
+use crate::event::{Class, EventId};
+use crate::stamp::Stamp;
+use std::sync::Arc;
+
+/// A place in the journal: order is on (epoch, seq).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    /// Rises whenever a journal is begun or restored.
+    pub epoch: u64,
+    /// From 1 without gaps within the epoch; 0 is before the first.
+    pub seq: u64,
+}
+
+/// The journal's last row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
+    /// Where it stands.
+    pub place: Place,
+    /// Its hash; zeros before the first event.
+    pub hash: [u8; 32],
+}
+
+/// An event as the journal holds it: these bytes were hashed and are what is sent, now and for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it stands.
+    pub place: Place,
+    /// Its own name.
+    pub id: EventId,
+    /// How urgent it is.
+    pub class: Class,
+    /// When it happened.
+    pub stamp: Stamp,
+    /// The payload as the contract has it, `hash` and `personal` included.
+    pub wire: Arc<[u8]>,
+}
+
+/// A question to the journal: the next events of one class without the centre's receipt, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextEvents {
+    /// Of this class.
+    pub class: Class,
+    /// After this place.
+    pub after: Place,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// How much waits for the centre's receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// Events without a receipt.
+    pub events: u64,
+    /// When the oldest of them happened.
+    pub oldest: Option<Stamp>,
+    /// Events the journal holds in all.
+    pub journaled: u64,
+}
+
+/// The centre's receipt, its signature checked: these events are durably at the centre.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Of this epoch.
+    pub epoch: u64,
+    /// Every seq up to and including this one, of all classes.
+    pub upto: u64,
+    /// And these, above it.
+    pub seqs: Vec<u64>,
+    /// And these, by name: alarms that went out before the disk answered.
+    pub ids: Vec<EventId>,
+    /// The signed text itself, kept as the evidence.
+    pub jws: String,
+}
+
+/// An alarm that goes out before the disk has answered: no seq, no hash, its id the same when it is journaled later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unjournaled {
+    /// Its own name.
+    pub id: EventId,
+    /// How urgent it is.
+    pub class: Class,
+    /// The payload, with `"seq":null,"journaled":false`.
+    pub wire: Arc<[u8]>,
+}
+
+/// A key the hub takes receipts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CentreKey {
+    /// Its name in the JWS header.
+    pub kid: String,
+    /// The Ed25519 public key.
+    pub ed25519: [u8; 32],
+}
+
+/// What upstream tells the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamNote {
+    /// A path's verdict changed. `reason` is `None` when it is up end to end.
+    Path {
+        /// Which.
+        path: String,
+        /// Why it is down.
+        reason: Option<String>,
+    },
+    /// A receipt to be recorded; delivery counts from then.
+    Receipt(Receipt),
+    /// Something on the ack topic that is no receipt.
+    RefusedReceipt {
+        /// Why.
+        reason: String,
+        /// How many like it since the last note.
+        count: u64,
+    },
+    /// An alarm's delivery deadline passed without a receipt.
+    Overdue {
+        /// Which alarm.
+        event: EventId,
+        /// Where it stands.
+        place: Place,
+        /// Milliseconds since it happened.
+        after_ms: u64,
+    },
+}
