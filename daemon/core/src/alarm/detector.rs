@@ -1,0 +1,171 @@
+//! What a detector's word means: a new state, a fault, an alarm, the door that starts the entry delay.
+//!
+//! It never holds an alarm back to see whether somebody disarms (the entry delay excepted), and life-safety kinds
+//! alarm whatever the area's state, with a place or without.
+
+use crate::alarm::draft::About;
+use crate::alarm::draft::Draft;
+use crate::alarm::state::Arming;
+use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, Report};
+use crate::event::{AlarmKind, ArmMode, Delay, EventId, Fact, ZoneRole};
+use crate::stamp::{Deadline, Stamp};
+
+/// A button that tells no release is pressed anew when it speaks again after this time, in ms; sooner it is the same
+/// press, repeated by the radio.
+const PRESS_MS: u64 = 10_000;
+
+/// Whether it watches for people where none should be.
+pub(crate) fn intrusion(kind: DeviceKind) -> bool {
+    matches!(kind, DeviceKind::Contact | DeviceKind::Motion | DeviceKind::GlassBreak | DeviceKind::Vibration)
+}
+
+/// Whether a zone guards in that mode.
+pub(crate) fn guards(role: ZoneRole, mode: ArmMode) -> bool {
+    match role {
+        ZoneRole::EntryDoor | ZoneRole::Perimeter => true,
+        ZoneRole::EntryRoute | ZoneRole::Interior => mode == ArmMode::Away,
+        ZoneRole::Always => false,
+    }
+}
+
+fn around_the_clock(kind: DeviceKind) -> Option<AlarmKind> {
+    match kind {
+        DeviceKind::Smoke | DeviceKind::Heat => Some(AlarmKind::Fire),
+        DeviceKind::Co => Some(AlarmKind::Co),
+        DeviceKind::Gas => Some(AlarmKind::Gas),
+        DeviceKind::Sos => Some(AlarmKind::Sos),
+        DeviceKind::Water => Some(AlarmKind::Water),
+        _ => None,
+    }
+}
+
+pub(crate) fn on_report(draft: &mut Draft, report: Report) {
+    let Some(device) = draft.state.devices.get(&report.device) else { return };
+    let zone = device.zone.clone();
+    let area = zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.area.clone());
+    let about = About {
+        area,
+        zone,
+        device: Some(report.device.clone()),
+        authenticated: Some(report.authenticated),
+        ..About::default()
+    };
+    // What it watches for comes first: a fault beside it must not delay the alarm.
+    if let Some(state) = report.state {
+        on_state(draft, &report, state, &about);
+    }
+    on_faults(draft, &report, &about);
+}
+
+fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &About) {
+    let now = draft.now();
+    let device = &draft.state.devices[&report.device];
+    // No radio repeats a press across a start of the board, whatever the clocks say of the time between.
+    let long_ago = |at: Stamp| at.boot != now.boot || Deadline::after(at, PRESS_MS).remaining_ms(now) == Some(0);
+    let again = report.kind == DeviceKind::Sos && state == DeviceState::Alarm && device.changed.is_some_and(long_ago);
+    let said = device.state.filter(|_| device.spoke_as == Some(report.kind));
+    if said == Some(state) && !again {
+        return;
+    }
+    let changed = Fact::DeviceChanged { kind: report.kind, state };
+    let guarding = about.area.as_ref().and_then(|area| draft.state.areas.get(area)).and_then(|a| a.arming.guarding());
+    if around_the_clock(report.kind).is_some() || guarding.is_some() {
+        // Were this lost, the next alarm would look like the one before, or each repeat like a new one.
+        draft.keep(changed, about.clone());
+    } else {
+        draft.emit(changed, about.clone());
+    }
+    let active = matches!(state, DeviceState::Open | DeviceState::Alarm);
+    match around_the_clock(report.kind) {
+        Some(kind) if active => raise(draft, kind, report.kind, about.clone()),
+        // Only who raised an alarm can say that its cause is gone.
+        Some(kind) if said == Some(DeviceState::Alarm) => {
+            let incident = open_incident(draft, about.area.as_ref(), Some(kind));
+            let fact = Fact::AlarmRestored { kind, by: report.kind };
+            draft.emit(fact, About { incident, ..about.clone() });
+        }
+        Some(_) => {}
+        None if active && intrusion(report.kind) => on_intrusion(draft, report.kind, about),
+        None => {}
+    }
+}
+
+fn on_intrusion(draft: &mut Draft, kind: DeviceKind, about: &About) {
+    let Some(area) = about.area.as_ref().and_then(|area| draft.state.areas.get(area)) else { return };
+    let Some(mode) = area.arming.guarding() else { return };
+    let Some(role) = about.zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.role) else {
+        return;
+    };
+    if !guards(role, mode) {
+        return;
+    }
+    match (role, &area.arming) {
+        (ZoneRole::EntryDoor, Arming::Armed { .. }) if area.entry_s > 0 => {
+            let delay = Delay::after(draft.now(), area.entry_s);
+            let by = about.zone.as_ref().map_or_else(String::new, ToString::to_string);
+            draft.emit(Fact::EntryStarted { delay, by }, about.clone());
+        }
+        // The way from the door to the panel, while the delay runs.
+        (ZoneRole::EntryDoor | ZoneRole::EntryRoute, Arming::Entry { .. }) => {}
+        _ => burglary(draft, kind, about.clone()),
+    }
+}
+
+fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
+    let said = [
+        (DeviceFault::Tamper, report.tamper),
+        (DeviceFault::LowBattery, report.low_battery),
+        (DeviceFault::Fault, report.fault),
+        (DeviceFault::Unreadable, Some(false)),
+    ];
+    for (fault, said) in said {
+        let has = draft.state.devices[&report.device].faults.contains(&fault);
+        match (said, has, fault) {
+            (Some(true), false, DeviceFault::Tamper) => raise(draft, AlarmKind::Tamper, report.kind, about.clone()),
+            (Some(false), true, DeviceFault::Tamper) => {
+                let incident = open_incident(draft, about.area.as_ref(), Some(AlarmKind::Tamper));
+                let fact = Fact::AlarmRestored { kind: AlarmKind::Tamper, by: report.kind };
+                draft.emit(fact, About { incident, ..about.clone() });
+            }
+            (Some(true), false, fault) => drop(draft.emit(Fact::FaultRaised { fault }, about.clone())),
+            (Some(false), true, fault) => drop(draft.emit(Fact::FaultCleared { fault }, about.clone())),
+            _ => {}
+        }
+    }
+}
+
+/// A known detector whose telegrams cannot be read guards nothing: told once, until it is read again.
+pub(crate) fn on_unreadable(draft: &mut Draft, id: DeviceId) {
+    let Some(device) = draft.state.devices.get(&id) else { return };
+    if !device.faults.contains(&DeviceFault::Unreadable) {
+        let zone = device.zone.clone();
+        let area = zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.area.clone());
+        let about = About { area, zone, device: Some(id), ..About::default() };
+        draft.emit(Fact::FaultRaised { fault: DeviceFault::Unreadable }, about);
+    }
+}
+
+/// An intrusion in an area that guards.
+pub(crate) fn burglary(draft: &mut Draft, by: DeviceKind, about: About) {
+    raise(draft, AlarmKind::Burglary, by, about);
+}
+
+/// Raises an alarm: joins the open incident of its area and kind, or opens one.
+fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, about: About) {
+    let now = draft.now();
+    let open = open_incident(draft, about.area.as_ref(), Some(kind));
+    let fresh = open.filter(|id| {
+        // After a restart that cannot prove the time: join, rather than tell the centre of a new burglary.
+        draft.state.incidents[id].joined.remaining_ms(now) != Some(0)
+    });
+    let continues = if fresh.is_some() { None } else { open };
+    let about = About { incident: fresh, opens: fresh.is_none(), ..about };
+    draft.emit(Fact::AlarmRaised { kind, by, continues }, about);
+}
+
+/// The newest open incident of an area, of one kind or of burglary and its kin when none is named.
+pub(crate) fn open_incident(draft: &Draft, area: Option<&AreaId>, kind: Option<AlarmKind>) -> Option<EventId> {
+    let kind = kind.unwrap_or(AlarmKind::Burglary);
+    let mine = draft.state.incidents.iter().filter(|(_, incident)| incident.kind == kind);
+    mine.filter(|(_, incident)| incident.area.as_ref() == area).map(|(id, _)| *id).next_back()
+}

@@ -1,0 +1,124 @@
+//! A turn being decided: facts are written here and applied to a draft of the state at once, so that each later input
+//! is judged on what the earlier ones led to. The live state changes only when the events have been recorded.
+
+use crate::alarm::state::State;
+use crate::canonical::hex;
+use crate::canonical::sha256;
+use crate::device::{AreaId, Authenticated, DeviceId, UserId, ZoneId};
+use crate::event::{Class, Event, EventId, Fact, Method, Personal};
+use crate::input::{Context, Disk, Reply, RequestId};
+use crate::stamp::Stamp;
+use crate::turn::Decided;
+use std::collections::BTreeMap;
+
+/// The longest reason or error text in a fact, in bytes; the rest is cut.
+const TEXT_MAX: usize = 200;
+
+/// A text as a fact may hold it.
+pub(crate) fn cut(mut text: String) -> String {
+    let mut end = text.len().min(TEXT_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}
+
+/// Circumstances of one fact, as far as they are known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct About {
+    pub area: Option<AreaId>,
+    pub zone: Option<ZoneId>,
+    pub device: Option<DeviceId>,
+    pub user: Option<UserId>,
+    pub method: Option<Method>,
+    pub authenticated: Option<Authenticated>,
+    pub name: Option<String>,
+    pub incident: Option<EventId>,
+    /// It opens an incident: its own id becomes the incident's.
+    pub opens: bool,
+}
+
+/// A turn being decided: the state as it will be, and the events that lead there.
+pub(crate) struct Draft {
+    pub state: State,
+    pub context: Context,
+    events: Vec<Event>,
+    replies: Vec<(RequestId, Reply)>,
+    refused: u64,
+    minted: u32,
+}
+
+impl Draft {
+    pub fn new(state: &State, context: &Context) -> Self {
+        let context = Context { now: context.now.sane(), ..*context };
+        Self { state: state.clone(), context, events: vec![], replies: vec![], refused: 0, minted: 0 }
+    }
+
+    pub fn now(&self) -> Stamp {
+        self.context.now
+    }
+
+    fn entropy(&mut self) -> [u8; 32] {
+        self.minted += 1;
+        sha256(&[&self.context.entropy, &self.minted.to_be_bytes()])
+    }
+
+    /// Writes a fact down and applies it to the draft. `None`: the disk fails and there is no room left to keep it.
+    pub fn emit(&mut self, fact: Fact, about: About) -> Option<EventId> {
+        if let Disk::Failed { room } = self.context.disk
+            && self.events.len() >= room
+            && !matches!(fact.class(), Class::Alarm | Class::Access)
+            && !matches!(fact, Fact::PermitClosed {} | Fact::CommandConfirmed { .. } | Fact::CommandFailed { .. })
+        {
+            // Alarms and what people do at the door count whatever happens (B6), and so does the end of what has begun:
+            // at most one permit and a few acts, which would else fall due for ever. The rest is counted, told later.
+            self.refused += 1;
+            return None;
+        }
+        Some(self.keep(fact, about))
+    }
+
+    /// Writes a fact down whatever room a failing disk has left: an alarm hangs on it.
+    pub fn keep(&mut self, fact: Fact, about: About) -> EventId {
+        let bytes = self.entropy();
+        let id = EventId::mint(self.now().wall_ms, std::array::from_fn(|i| bytes[i]));
+        let personal = about
+            .name
+            .map(|name| Personal { salt: hex(&bytes[16..32]), fields: BTreeMap::from([("name".to_owned(), name)]) });
+        let event = Event {
+            id,
+            stamp: self.now(),
+            fact,
+            area: about.area,
+            zone: about.zone,
+            device: about.device,
+            incident: about.incident.or(about.opens.then_some(id)),
+            user: about.user,
+            method: about.method,
+            service: self.state.service(),
+            authenticated: about.authenticated,
+            personal,
+        };
+        self.state.apply(&event);
+        self.events.push(event);
+        id
+    }
+
+    /// What was decided.
+    pub fn decided(self) -> Decided {
+        Decided { events: self.events, replies: self.replies, refused: self.refused }
+    }
+
+    pub fn reply(&mut self, request: RequestId, reply: Reply) {
+        self.replies.push((request, reply));
+    }
+
+    pub fn done(&mut self, request: RequestId, event: Option<EventId>, text: impl Into<String>) {
+        self.reply(request, Reply::Done { ok: true, event, journaled: true, text: text.into() });
+    }
+
+    pub fn refuse(&mut self, request: RequestId, code: &'static str, text: impl Into<String>) {
+        self.reply(request, Reply::refused(code, text));
+    }
+}

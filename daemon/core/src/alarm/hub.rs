@@ -1,0 +1,124 @@
+//! The hub's own life: start and stop, disk, receivers, paths, keys, and acts that happen once.
+//!
+//! It never repeats an act: what a crash interrupted is failed, and says so.
+
+use crate::alarm::draft::About;
+use crate::alarm::draft::Draft;
+use crate::alarm::draft::cut;
+use crate::alarm::state::Arming;
+use crate::alarm::state::Sent;
+use crate::event::{Act, EventId, Fact, Method};
+use crate::input::{Disk, Input, InstalledKey, RequestId};
+use crate::stamp::{Deadline, Stamp};
+use std::collections::BTreeSet;
+
+/// An act that its device has not answered after this time has failed, in ms.
+const ACT_MS: u64 = 10_000;
+/// How many acts may be on their way at once; a further one is refused.
+const ACTS_MAX: usize = 4;
+
+pub(crate) fn on_input(draft: &mut Draft, input: Input) {
+    match input {
+        Input::JournalBegun { reason, old_epoch, old_seq, old_hash, salvaged, arm_state_known } => {
+            let fact = Fact::JournalRestarted { reason, old_epoch, old_seq, old_hash, salvaged, arm_state_known };
+            say(draft, fact);
+        }
+        Input::Started { version, keys } => on_started(draft, version, keys),
+        Input::Stopping => say(draft, Fact::HubStopped {}),
+        Input::Receiver { receiver, error } => {
+            let receiver = cut(receiver);
+            match (draft.state.receivers_down.get(&receiver), error) {
+                (None, Some(error)) => say(draft, Fact::ReceiverFailed { receiver, error: cut(error) }),
+                (Some(_), None) => say(draft, Fact::ReceiverRecovered { receiver }),
+                _ => {}
+            }
+        }
+        Input::Path { path, reason } => {
+            let path = cut(path);
+            let reason = reason.map(cut);
+            if draft.state.paths.get(&path) != Some(&reason) {
+                say(
+                    draft,
+                    reason.map_or(Fact::PathUp { path: path.clone() }, |reason| Fact::PathDown { path, reason }),
+                );
+            }
+        }
+        Input::Overdue { event, after_ms } => {
+            if !draft.state.overdue.contains(&event) {
+                say(draft, Fact::NotDeliveredInTime { event, after_ms });
+            }
+        }
+        Input::RefusedReceipt { reason, count } => say(draft, Fact::ReceiptRefused { reason: cut(reason), count }),
+        Input::DiskFailed { error } => say(draft, Fact::DiskFailed { error: cut(error) }),
+        Input::DiskRecovered { pending, refused } => say(draft, Fact::DiskRecovered { pending, refused }),
+        Input::Acted { command, act, error } => {
+            if draft.state.acts.contains_key(&command) {
+                let failed = |reason| Fact::CommandFailed { act, command, reason: cut(reason) };
+                say(draft, error.map_or(Fact::CommandConfirmed { act, command }, failed));
+            }
+        }
+        Input::Tick | Input::Report(_) | Input::Unreadable { .. } | Input::Command { .. } => {}
+    }
+}
+
+fn say(draft: &mut Draft, fact: Fact) {
+    draft.emit(fact, About::default());
+}
+
+fn on_started(draft: &mut Draft, version: String, keys: Vec<InstalledKey>) {
+    let now = draft.now();
+    let unproven = |arming: &Arming| match arming {
+        Arming::Exit { until, .. } | Arming::Entry { until, .. } => until.remaining_ms(now).is_none(),
+        _ => false,
+    };
+    let areas = draft.state.areas.iter().filter(|(_, area)| unproven(&area.arming));
+    let restarted_delays = areas.map(|(id, _)| id.clone()).collect();
+    let clean = draft.state.stopped;
+    say(draft, Fact::HubStarted { version: cut(version), clean, restarted_delays });
+    let interrupted: Vec<(EventId, Act)> = draft.state.acts.iter().map(|(id, sent)| (*id, sent.act)).collect();
+    for (command, act) in interrupted {
+        say(draft, Fact::CommandFailed { act, command, reason: "interrupted".to_owned() });
+    }
+    list_keys(draft, keys);
+}
+
+/// The install facts' keys become events: whoever may write /etc/vakt decides, and the centre hears of each change.
+fn list_keys(draft: &mut Draft, keys: Vec<InstalledKey>) {
+    let listed: BTreeSet<&str> = keys.iter().map(|key| key.kid.as_str()).collect();
+    let gone: Vec<String> = draft.state.keys.keys().filter(|kid| !listed.contains(kid.as_str())).cloned().collect();
+    for kid in gone {
+        say(draft, Fact::KeyWithdrawn { kid });
+    }
+    for InstalledKey { kid, role, ed25519 } in keys {
+        let same = draft.state.keys.get(&kid).is_some_and(|key| key.role == role && key.ed25519 == ed25519);
+        if !same {
+            say(draft, Fact::KeyListed { kid, role, ed25519 });
+        }
+    }
+}
+
+pub(crate) fn on_chirp(draft: &mut Draft, request: RequestId, method: Method) {
+    if let Disk::Failed { .. } = draft.context.disk {
+        return draft.refuse(request, "disk", "the journal's disk does not answer: acts wait until it does");
+    }
+    if draft.state.acts.len() >= ACTS_MAX {
+        return draft.refuse(request, "busy", "earlier acts have not been answered yet");
+    }
+    let about = About { method: Some(method), ..About::default() };
+    let event = draft.emit(Fact::CommandSent { act: Act::SirenChirp }, about);
+    draft.done(request, event, "sent; its outcome is in the journal");
+}
+
+pub(crate) fn act_left_ms(sent: &Sent, now: Stamp) -> u64 {
+    Deadline::after(sent.at, ACT_MS).remaining_ms(now).unwrap_or(0)
+}
+
+/// Acts that nobody answered.
+pub(crate) fn on_time(draft: &mut Draft) {
+    let now = draft.now();
+    let late = draft.state.acts.iter().filter(|(_, sent)| act_left_ms(sent, now) == 0);
+    let late: Vec<(EventId, Act)> = late.map(|(id, sent)| (*id, sent.act)).collect();
+    for (command, act) in late {
+        say(draft, Fact::CommandFailed { act, command, reason: "no_answer".to_owned() });
+    }
+}

@@ -1,0 +1,160 @@
+//! What the site is made of: areas, zones, people and devices, each change a fact.
+//!
+//! It never touches an armed area's guard: what guards is changed only while it is disarmed.
+
+use crate::alarm::draft::About;
+use crate::alarm::draft::Draft;
+use crate::alarm::state::Arming;
+use crate::canonical::PERSONAL_TEXT_MAX;
+use crate::device::AreaId;
+use crate::event::{EventId, Fact, Method};
+use crate::input::{Command, Disk, RequestId};
+
+/// The longest entry delay, in seconds (requirements, "entry delay").
+const ENTRY_S_MAX: u32 = 45;
+/// The longest exit delay, in seconds.
+const EXIT_S_MAX: u32 = 180;
+/// The longest time in which unknown devices are listed, in seconds.
+const PERMIT_S_MAX: u32 = 180;
+/// How many devices, zones or users a site may have. Who comes later is refused: the state is snapshotted whole.
+const SITE_MAX: usize = 512;
+/// How many areas. Who comes later is refused: one event must be able to name them all.
+const AREAS_MAX: usize = 64;
+
+type Refusal = (&'static str, String);
+
+pub(crate) fn on_command(draft: &mut Draft, request: RequestId, method: Method, command: Command) {
+    if let Disk::Failed { .. } = draft.context.disk {
+        let text = "the journal's disk does not answer: settings wait until it does";
+        return draft.refuse(request, "disk", text);
+    }
+    match change(draft, method, command) {
+        Ok((event, text)) => draft.done(request, event, text),
+        Err((code, text)) => draft.refuse(request, code, text),
+    }
+}
+
+fn change(draft: &mut Draft, method: Method, command: Command) -> Result<(Option<EventId>, String), Refusal> {
+    let about = About { method: Some(method), ..About::default() };
+    match command {
+        Command::AreaSet { area, name, entry_s, exit_s } => {
+            bounded("entry delay", entry_s, ENTRY_S_MAX)?;
+            bounded("exit delay", exit_s, EXIT_S_MAX)?;
+            room(draft.state.areas.len(), AREAS_MAX, draft.state.areas.contains_key(&area), "areas")?;
+            quiet(draft, Some(&area))?;
+            let text = format!("area {area}: {entry_s} s to come in, {exit_s} s to leave");
+            let about = About { area: Some(area), name: short(name)?, ..about };
+            Ok((draft.emit(Fact::AreaSet { entry_s, exit_s }, about), text))
+        }
+        Command::ZoneSet { zone, area, name, role } => {
+            if !draft.state.areas.contains_key(&area) {
+                return Err(("no_area", format!("there is no area `{area}`: make it with `vaktd area set {area}`")));
+            }
+            let old = draft.state.zones.get(&zone).map(|zone| zone.area.clone());
+            room(draft.state.zones.len(), SITE_MAX, old.is_some(), "zones")?;
+            quiet(draft, old.as_ref())?;
+            quiet(draft, Some(&area))?;
+            let text = format!("zone {zone} is in area {area}");
+            let about = About { area: Some(area), zone: Some(zone), name: short(name)?, ..about };
+            Ok((draft.emit(Fact::ZoneSet { role }, about), text))
+        }
+        Command::UserSet { user, name, role } => {
+            room(draft.state.users.len(), SITE_MAX, draft.state.users.contains_key(&user), "users")?;
+            let text = format!("user {user} is known");
+            let about = About { user: Some(user), name: short(name)?, ..about };
+            Ok((draft.emit(Fact::UserSet { role }, about), text))
+        }
+        Command::UserRemove { user } => {
+            if !draft.state.users.contains_key(&user) {
+                return Err(("no_user", format!("there is no user `{user}`")));
+            }
+            let text = format!("user {user} is gone, and the code with them");
+            Ok((draft.emit(Fact::UserRemoved {}, About { user: Some(user), ..about }), text))
+        }
+        devices => change_devices(draft, about, devices),
+    }
+}
+
+fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(Option<EventId>, String), Refusal> {
+    match command {
+        Command::DevicePermit { seconds } => {
+            if seconds == 0 {
+                let open = draft.state.permit.is_some();
+                let event = open.then(|| draft.emit(Fact::PermitClosed {}, about)).flatten();
+                return Ok((event, "devices that are not known are no longer listed".to_owned()));
+            }
+            bounded("time to listen", seconds, PERMIT_S_MAX)?;
+            let text = format!("devices that are not known are listed for {seconds} s");
+            Ok((draft.emit(Fact::PermitOpened { seconds }, about), text))
+        }
+        Command::DeviceAdd { device, kind, name, secret } => {
+            room(draft.state.devices.len(), SITE_MAX, draft.state.devices.contains_key(&device), "devices")?;
+            quiet(draft, area_of(draft, &device).as_ref())?;
+            let text = format!("device {device} is known; give it a place with `vaktd device assign {device} ZONE`");
+            let about = About { device: Some(device), name: short(name)?, ..about };
+            Ok((draft.emit(Fact::DeviceAdded { kind, secret }, about), text))
+        }
+        Command::DeviceAssign { device, zone } => {
+            if !draft.state.devices.contains_key(&device) {
+                return Err(("no_device", format!("there is no device `{device}`: add it first")));
+            }
+            let Some(area) = draft.state.zones.get(&zone).map(|zone| zone.area.clone()) else {
+                let text = format!("there is no zone `{zone}`: make it with `vaktd zone set {zone} --area AREA`");
+                return Err(("no_zone", text));
+            };
+            quiet(draft, area_of(draft, &device).as_ref())?;
+            quiet(draft, Some(&area))?;
+            let text = format!("device {device} is in zone {zone}, area {area}");
+            let about = About { device: Some(device), zone: Some(zone), area: Some(area), ..about };
+            Ok((draft.emit(Fact::DeviceAssigned {}, about), text))
+        }
+        Command::DeviceRemove { device } => {
+            if !draft.state.devices.contains_key(&device) {
+                return Err(("no_device", format!("there is no device `{device}`")));
+            }
+            quiet(draft, area_of(draft, &device).as_ref())?;
+            let text = format!("device {device} is gone");
+            Ok((draft.emit(Fact::DeviceRemoved {}, About { device: Some(device), ..about }), text))
+        }
+        _ => Err(("not_available", "this is not a change of the site".to_owned())),
+    }
+}
+
+/// The time for listing unknown devices is over.
+pub(crate) fn on_time(draft: &mut Draft) {
+    let now = draft.now();
+    // A restart that cannot prove how long it took closes the window: open is the state that can harm.
+    if draft.state.permit.is_some_and(|until| until.remaining_ms(now).unwrap_or(0) == 0) {
+        draft.emit(Fact::PermitClosed {}, About::default());
+    }
+}
+
+fn area_of(draft: &Draft, device: &crate::device::DeviceId) -> Option<AreaId> {
+    let zone = draft.state.devices.get(device)?.zone.as_ref()?;
+    Some(draft.state.zones.get(zone)?.area.clone())
+}
+
+fn quiet(draft: &Draft, area: Option<&AreaId>) -> Result<(), Refusal> {
+    let Some((id, area)) = area.and_then(|id| draft.state.areas.get_key_value(id)) else { return Ok(()) };
+    match area.arming {
+        Arming::Disarmed | Arming::Unknown => Ok(()),
+        _ => Err(("not_disarmed", format!("disarm {id} first: what guards is not changed while it does"))),
+    }
+}
+
+fn bounded(what: &str, given: u32, max: u32) -> Result<(), Refusal> {
+    if given <= max { Ok(()) } else { Err(("out_of_range", format!("the {what} is {given} s; {max} s at most"))) }
+}
+
+fn room(count: usize, max: usize, there: bool, what: &str) -> Result<(), Refusal> {
+    if there || count < max { Ok(()) } else { Err(("full", format!("a site has at most {max} {what}"))) }
+}
+
+fn short(name: Option<String>) -> Result<Option<String>, Refusal> {
+    match name {
+        Some(name) if name.len() > PERSONAL_TEXT_MAX || name.chars().any(char::is_control) => {
+            Err(("bad_name", format!("a name has at most {PERSONAL_TEXT_MAX} bytes and no control characters")))
+        }
+        name => Ok(name),
+    }
+}

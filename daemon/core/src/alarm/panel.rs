@@ -1,0 +1,142 @@
+//! The panel: decides what follows from what reached it, applies what was recorded, says when it must look again.
+//!
+//! It never records, never acts, never asks a clock. Judgement is in its neighbours (`area`, `detector`, `install`,
+//! `hub`), which all write through `Draft`, so that each later input of a turn is judged on what the earlier ones led to.
+
+use crate::alarm::area;
+use crate::alarm::detector;
+use crate::alarm::draft::Draft;
+use crate::alarm::hub;
+use crate::alarm::install;
+use crate::alarm::state::Arming;
+use crate::alarm::state::State;
+use crate::event::Fact;
+use crate::input::{Command, Context, Effect, Input, Reply, Sound};
+use crate::stamp::Stamp;
+use crate::turn::{Decided, Recorded, publish_unjournaled};
+
+/// The owner of the state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Panel {
+    state: State,
+    /// What the sounders were last told; not state, so that a restart tells them again.
+    told: Option<Option<Sound>>,
+}
+
+/// When the panel must look again, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// Milliseconds from now.
+    pub in_ms: u64,
+    /// Which duty falls due.
+    pub why: Why,
+}
+
+/// The duties that fall due by time alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Why {
+    ExitEnds,
+    EntryEnds,
+    PermitEnds,
+    SirenEnds,
+    ActUnanswered,
+}
+
+impl Panel {
+    /// A panel that knows what the journal says.
+    pub fn new(state: State) -> Self {
+        Self { state, told: None }
+    }
+
+    /// What it knows.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Decides what follows from `inputs`, in their order, after what has fallen due by time.
+    pub fn decide(&self, context: &Context, inputs: Vec<Input>) -> Decided {
+        let mut draft = Draft::new(&self.state, context);
+        for input in inputs {
+            if !matches!(input, Input::JournalBegun { .. } | Input::Started { .. }) {
+                // A deadline that has passed is older than what just arrived. Not before the start is recorded,
+                // though: only then is it known which delays can be trusted.
+                Self::time(&mut draft);
+            }
+            Self::judge(&mut draft, input);
+        }
+        draft.decided()
+    }
+
+    fn time(draft: &mut Draft) {
+        area::on_time(draft);
+        install::on_time(draft);
+        hub::on_time(draft);
+    }
+
+    fn judge(draft: &mut Draft, input: Input) {
+        match input {
+            Input::Tick => {}
+            Input::Report(report) => detector::on_report(draft, report),
+            Input::Unreadable { device } => detector::on_unreadable(draft, device),
+            Input::Command { request, method, command } => match command {
+                Command::Arm { area, mode, code } => area::on_arm(draft, request, area, mode, &code),
+                Command::Disarm { area, code } => area::on_disarm(draft, request, area, &code),
+                Command::SirenStop { area, code } => area::on_siren_stop(draft, request, area, &code),
+                Command::SirenChirp {} => hub::on_chirp(draft, request, method),
+                install => install::on_command(draft, request, method, install),
+            },
+            other => hub::on_input(draft, other),
+        }
+    }
+
+    /// Applies what was recorded and says what must now happen in the world.
+    pub fn apply(&mut self, recorded: Recorded, now: Stamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for event in &recorded.events {
+            self.state.apply(event);
+            if !recorded.journaled {
+                effects.extend(publish_unjournaled(event));
+            } else if let Fact::CommandSent { act } = event.fact {
+                // Only once it is on disk: a crash from here on makes it failed, never done twice.
+                effects.push(Effect::Act { command: event.id, act });
+            }
+        }
+        effects.extend(self.sound(now));
+        effects.extend(recorded.replies.into_iter().map(|(request, reply)| match reply {
+            Reply::Done { ok, event, text, .. } => {
+                Effect::Reply(request, Reply::Done { ok, event, journaled: recorded.journaled, text })
+            }
+            refused @ Reply::Refused { .. } => Effect::Reply(request, refused),
+        }));
+        effects
+    }
+
+    /// What the sounders must be told, where that has changed: also at start, and when a siren's time is over.
+    pub fn sound(&mut self, now: Stamp) -> Option<Effect> {
+        let sound = self.state.sound(now.sane());
+        if self.told == Some(sound) {
+            return None;
+        }
+        self.told = Some(sound);
+        Some(Effect::Sound(sound))
+    }
+
+    /// The earliest duty that falls due by time alone.
+    pub fn next_due(&self, now: Stamp) -> Option<Due> {
+        let now = now.sane();
+        let delays = self.state.areas.values().filter_map(|area| match area.arming {
+            Arming::Exit { until, .. } => Some(Due { in_ms: until.remaining_ms(now)?, why: Why::ExitEnds }),
+            Arming::Entry { until, .. } => Some(Due { in_ms: until.remaining_ms(now)?, why: Why::EntryEnds }),
+            _ => None,
+        });
+        let permit = self.state.permit.map(|until| until.remaining_ms(now).unwrap_or(0));
+        let sirens = self.state.incidents.values().filter_map(|incident| incident.sound_ends_ms(now));
+        let acts = self.state.acts.values().map(|sent| hub::act_left_ms(sent, now));
+        delays
+            .chain(permit.map(|in_ms| Due { in_ms, why: Why::PermitEnds }))
+            .chain(sirens.map(|in_ms| Due { in_ms, why: Why::SirenEnds }))
+            .chain(acts.map(|in_ms| Due { in_ms, why: Why::ActUnanswered }))
+            .min()
+    }
+}

@@ -1,0 +1,25 @@
+//! The judgement of Vakt, pure: no clock, no randomness, no files, no sockets. Time and entropy are arguments.
+//!
+//! The map, in the order an event travels. Nothing here can fail for want of the world; what can be wrong is refused
+//! where it enters, and every choice between "safe" and "loud" is made loud.
+
+// — words
+pub mod canonical; // event format v1: the bytes that are hashed, stored and sent
+pub mod codes; //     a fact's class, SIA and Contact ID codes
+pub mod device; //    what a site is made of; one detector's word (Report)
+pub mod event; //     the closed list of facts, and the event that carries one
+pub mod input; //     everything that reaches the panel, everything it asks of the world
+pub mod port; //      what folders say to each other
+pub mod stamp; //     when: boot, monotonic, wall, and whether the wall can be believed
+// — judgement
+pub mod turn; //      decide → record → apply → act, kept by types
+pub mod alarm {
+    //! The panel and its rules, each in its own file.
+    pub(crate) mod area; //     arming and disarming
+    pub(crate) mod detector; // what a detector's word means
+    pub(crate) mod draft; // a turn being decided
+    pub(crate) mod hub; //      start, stop, disk, paths, keys, acts
+    pub(crate) mod install; //  areas, zones, people, devices
+    pub mod panel; //           decide, apply, next_due
+    pub mod state; //           what the hub knows: a fold over the events
+}
