@@ -1,0 +1,540 @@
+//! The panel's stories: text that a technician can read, played against the real panel in virtual time.
+//!
+//! A line is `time  what happens  ->  what follows`. All that follows is written down: a story fails as much for an
+//! event too many as for one too few, and for a duty that falls due between two lines (then a line `time passes` is
+//! missing). A detector's new word is itself on record (`device_changed`); it is written as `noted` only where nothing
+//! else follows from it. `@name` stands for an id: where it is first met it learns it, later it must be the same.
+//! What must hold after every step is proven by `shared/hub.rs`. This file never sleeps and never judges.
+
+#![allow(clippy::unwrap_used)] // a test that meets what must not be falls here
+
+#[path = "shared/hub.rs"]
+#[allow(dead_code)] // each test uses its own part
+mod hub;
+
+use hub::{Hub, Killed, Turn};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use vakt_core::alarm::panel::Why;
+use vakt_core::canonical;
+use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, UserId, ZoneId};
+use vakt_core::event::{Act, ArmMode, Event, EventId, Method, RestartReason};
+use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, Reply};
+use vakt_core::stamp::Stamp;
+
+/// 2026-11-20T21:00:00Z, a Friday: where every story begins.
+const EVENING_MS: i64 = 1_795_208_400_000;
+/// Where a board without a clock chip wakes: 2025-01-01T00:00:00Z.
+const IMAGE_BUILT_MS: i64 = 1_735_689_600_000;
+/// How long the board takes from power to daemon, in ms.
+const BOARD_START_MS: u64 = 5_000;
+
+/// How many events a failing disk may leave in memory, unless a story says otherwise.
+const ROOM: usize = 64;
+
+struct Story {
+    hub: Hub,
+    /// Since the story began, in ms.
+    at_ms: u64,
+    requests: u64,
+    /// The last act on its way.
+    command: Option<EventId>,
+    kinds: BTreeMap<DeviceId, DeviceKind>,
+    names: BTreeMap<String, String>,
+}
+
+/// What a line makes happen.
+enum Happens {
+    Turn(Vec<Input>),
+    /// Nothing that the panel hears of.
+    Outside,
+}
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories")
+}
+
+fn play(file: &str) {
+    let now = Stamp { boot: 1, mono_ms: BOARD_START_MS, wall_ms: EVENING_MS, trusted: true };
+    let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
+    // The seed of every id in every story.
+    let hub = Hub::new(7, now);
+    let mut story = Story { hub, at_ms: 0, requests: 0, command: None, kinds, names };
+    story.read(&here().join(file));
+}
+
+impl Story {
+    fn read(&mut self, file: &Path) {
+        let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        for (line, number) in text.lines().zip(1..) {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if let Some(site) = line.strip_prefix("site ") {
+                self.read(&here().join("sites").join(format!("{site}.txt")));
+            } else if !line.is_empty()
+                && let Err(wrong) = self.step(line)
+            {
+                panic!("{}:{number}: {line}\n{wrong}", file.display());
+            }
+        }
+    }
+
+    fn step(&mut self, line: &str) -> Result<(), String> {
+        let (happens, follows) = line.split_once("->").ok_or("a line is `time  what happens  ->  what follows`")?;
+        let (time, happens) = happens.trim().split_once(' ').ok_or("a line begins with its time")?;
+        self.pass_to(clock(time)?)?;
+        let (happens, killed) = match happens.trim().split_once(", killed before ") {
+            None => (happens.trim(), Killed::Not),
+            Some((happens, "recording")) => (happens, Killed::BeforeRecording),
+            Some((happens, "applying")) => (happens, Killed::BeforeApplying),
+            Some((happens, "acting")) => (happens, Killed::BeforeActing),
+            Some((_, verb)) => return Err(format!("there is nothing to be killed before in `{verb}`")),
+        };
+        let (happens, frozen) = match happens.strip_suffix(", while the disk freezes") {
+            Some(happens) => (happens, true),
+            None => (happens, false),
+        };
+        let words: Vec<&str> = happens.split_whitespace().collect();
+        let turn = match self.happens(&words)? {
+            Happens::Outside => Turn::default(),
+            Happens::Turn(inputs) if frozen => self.hub.turn_while_the_disk_freezes(inputs, ROOM),
+            Happens::Turn(inputs) => self.hub.turn(inputs, killed),
+        };
+        self.compare(follows, &turn)
+    }
+
+    /// Time passes, and no duty may fall due unseen.
+    fn pass_to(&mut self, at_ms: u64) -> Result<(), String> {
+        let ms = at_ms.checked_sub(self.at_ms).ok_or("time runs backwards")?;
+        if let Some(due) = self.hub.panel.as_ref().and_then(|panel| panel.next_due(self.hub.now))
+            && due.in_ms < ms
+        {
+            let (due_ms, why) = (self.at_ms + due.in_ms, due.why);
+            return Err(format!("before this line {why:?} falls due, at {}.{:03} s", due_ms / 1000, due_ms % 1000));
+        }
+        self.at_ms = at_ms;
+        self.hub.now.mono_ms += ms;
+        self.hub.now.wall_ms += i64::try_from(ms).unwrap();
+        Ok(())
+    }
+
+    fn happens(&mut self, words: &[&str]) -> Result<Happens, String> {
+        let turn = |input| Ok(Happens::Turn(vec![input]));
+        match words {
+            ["time", "passes"] => turn(Input::Tick),
+            ["the", "daemon", ..] | ["the", "power", ..] | ["the", "clock", ..] => self.life(words),
+            ["the", "disk", "fails", room @ ..] => {
+                let room = match room {
+                    [] => ROOM,
+                    ["with", "room", "for", n] => n.parse().map_err(|_| "how much room?")?,
+                    _ => return Err("the disk fails [with room for N]".to_owned()),
+                };
+                self.hub.disk_fails(room);
+                turn(Input::DiskFailed { error: "a commit took longer than 2 s".to_owned() })
+            }
+            ["the", "disk", "answers"] => {
+                let (pending, refused) = self.hub.disk_answers();
+                turn(Input::DiskRecovered { pending, refused })
+            }
+            ["path", path, "is", verdict] => {
+                let reason = (*verdict != "up").then(|| (*verdict).to_owned());
+                turn(Input::Path { path: (*path).to_owned(), reason })
+            }
+            ["receiver", name, "is", verdict] => {
+                let error = (*verdict != "well").then(|| (*verdict).to_owned());
+                turn(Input::Receiver { receiver: (*name).to_owned(), error })
+            }
+            ["no", "receipt", "for", name, "in", ms, "ms"] => {
+                let event = self.names.get(*name).ok_or("which alarm?")?.clone();
+                let after_ms = ms.parse().map_err(|_| "how many ms?")?;
+                turn(Input::Overdue { event: EventId::try_from(event)?, after_ms })
+            }
+            ["a", "false", "receipt:", reason @ ..] => {
+                turn(Input::RefusedReceipt { reason: reason.join(" "), count: 1 })
+            }
+            ["the", "siren", "answers", error @ ..] => {
+                let command = self.command.ok_or("the siren was asked nothing")?;
+                let error = (!error.is_empty()).then(|| error.join(" "));
+                turn(Input::Acted { command, act: Act::SirenChirp, error })
+            }
+            ["set", ..] | ["remove", ..] | ["permit", ..] | ["chirp"] => self.technician(words),
+            [who, verb @ ("arms" | "disarms" | "hushes"), rest @ ..] => self.person(who, verb, rest),
+            [device, says @ ..] => self.detector(device, says),
+            [] => Err("what happens?".to_owned()),
+        }
+    }
+
+    /// The daemon's and the board's own life.
+    fn life(&mut self, words: &[&str]) -> Result<Happens, String> {
+        let keys = words.iter().skip_while(|word| **word != "keys").skip(1);
+        let keys = keys.map(|kid| InstalledKey {
+            kid: (*kid).to_owned(),
+            role: "arc".to_owned(),
+            ed25519: format!("{kid:A<43}"),
+        });
+        let started = Input::Started { version: "0.1.0".to_owned(), keys: keys.collect() };
+        let begun = |reason, arm_state_known| Input::JournalBegun {
+            reason,
+            old_epoch: None,
+            old_seq: None,
+            old_hash: None,
+            salvaged: 0,
+            arm_state_known,
+        };
+        match words {
+            ["the", "daemon", "is", "killed"] => {
+                self.hub.die();
+                return Ok(Happens::Outside);
+            }
+            ["the", "daemon", "stops"] => return Ok(Happens::Turn(vec![Input::Stopping])),
+            ["the", "power", "is", "cut"] => {
+                self.hub.die();
+                self.hub.now.boot += 1;
+                return Ok(Happens::Outside);
+            }
+            ["the", "clock", "is", "set"] => {
+                self.set_clock(true);
+                return Ok(Happens::Turn(vec![Input::Tick]));
+            }
+            ["the", "power", "is", "back,", "clock", clock, ..] => {
+                self.hub.now.mono_ms = BOARD_START_MS;
+                self.set_clock(*clock == "right");
+            }
+            ["the", "daemon", "starts", "on", "a", "damaged", "journal"] => {
+                self.hub.quarantine();
+                self.hub.load();
+                return Ok(Happens::Turn(vec![begun(RestartReason::Quarantined, false), started]));
+            }
+            ["the", "daemon", "starts", ..] => {}
+            _ => return Err("the hub's life is to start, stop, be killed or lose its power".to_owned()),
+        }
+        self.hub.die();
+        self.hub.load();
+        let first = self.hub.is_new().then(|| begun(RestartReason::First, true));
+        Ok(Happens::Turn(first.into_iter().chain([started]).collect()))
+    }
+
+    fn set_clock(&mut self, trusted: bool) {
+        let since = if trusted { EVENING_MS } else { IMAGE_BUILT_MS };
+        self.hub.now.trusted = trusted;
+        self.hub.now.wall_ms = since + i64::try_from(self.at_ms).unwrap();
+    }
+
+    fn command(&mut self, method: Method, command: Command) -> Result<Happens, String> {
+        self.requests += 1;
+        Ok(Happens::Turn(vec![Input::Command { request: self.requests, method, command }]))
+    }
+
+    fn technician(&mut self, words: &[&str]) -> Result<Happens, String> {
+        let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is not a number"));
+        let name = |rest: &[&str]| (!rest.is_empty()).then(|| rest.join(" "));
+        let command = match words {
+            ["set", "area", area, "entry", entry, "exit", exit, rest @ ..] => {
+                let (area, name) = (id(area, AreaId::new)?, name(rest));
+                Command::AreaSet { area, name, entry_s: number(entry)?, exit_s: number(exit)? }
+            }
+            ["set", "zone", zone, "in", area, role, rest @ ..] => Command::ZoneSet {
+                zone: id(zone, ZoneId::new)?,
+                area: id(area, AreaId::new)?,
+                name: name(rest),
+                role: word(role)?,
+            },
+            ["set", "user", user, role, rest @ ..] => {
+                Command::UserSet { user: id(user, UserId::new)?, name: name(rest), role: word(role)? }
+            }
+            ["set", "device", device, kind] => {
+                let (device, kind) = (device_id(device)?, word(kind)?);
+                self.kinds.insert(device.clone(), kind);
+                Command::DeviceAdd { device, kind, name: None, secret: None }
+            }
+            ["set", "device", device, "in", zone] => {
+                Command::DeviceAssign { device: device_id(device)?, zone: id(zone, ZoneId::new)? }
+            }
+            ["remove", "device", device] => Command::DeviceRemove { device: device_id(device)? },
+            ["remove", "user", user] => Command::UserRemove { user: id(user, UserId::new)? },
+            ["permit", seconds] => Command::DevicePermit { seconds: number(seconds)? },
+            ["chirp"] => Command::SirenChirp {},
+            _ => return Err("the technician can set, remove, permit and chirp".to_owned()),
+        };
+        self.command(Method::Local, command)
+    }
+
+    /// `anna arms [AREA] away|home at SOURCE`; `nobody` gives a code that is nobody's.
+    fn person(&mut self, who: &str, verb: &str, rest: &[&str]) -> Result<Happens, String> {
+        let (rest, source) = match rest {
+            [rest @ .., "at", source] => (rest, *source),
+            _ => return Err("at which source is the code given?".to_owned()),
+        };
+        let user = if who == "nobody" { None } else { Some(id(who, UserId::new)?) };
+        let code = CodeChecked { source: source.to_owned(), user, method: Method::Keypad };
+        let (rest, mode) = match rest {
+            [rest @ .., "away"] => (rest, Some(ArmMode::Away)),
+            [rest @ .., "home"] => (rest, Some(ArmMode::Home)),
+            rest => (rest, None),
+        };
+        let area = rest.first().map(|area| id(area, AreaId::new)).transpose()?;
+        let command = match (verb, mode) {
+            ("arms", Some(mode)) => Command::Arm { area, mode, code },
+            ("disarms", None) => Command::Disarm { area, code },
+            ("hushes", None) => Command::SirenStop { area, code },
+            _ => return Err("arms away, arms home, disarms or hushes".to_owned()),
+        };
+        self.command(Method::Keypad, command)
+    }
+
+    /// `hall-door opens`, `smoke alarms and is tampered`, `combined alarms as co`.
+    fn detector(&mut self, device: &str, says: &[&str]) -> Result<Happens, String> {
+        let device = device_id(device)?;
+        if says == ["is", "unreadable"] {
+            return Ok(Happens::Turn(vec![Input::Unreadable { device }]));
+        }
+        let (says, kind) = match says {
+            [says @ .., "as", kind] => (says, Some(word(kind)?)),
+            says => (says, self.kinds.get(&device).copied()),
+        };
+        let mut report = Report {
+            device,
+            kind: kind.unwrap_or(DeviceKind::Contact),
+            state: None,
+            tamper: None,
+            low_battery: None,
+            fault: None,
+            authenticated: Authenticated::Crc,
+            rssi_dbm: Some(-71),
+        };
+        for phrase in says.join(" ").split(" and ") {
+            match phrase {
+                "opens" => report.state = Some(DeviceState::Open),
+                "closes" => report.state = Some(DeviceState::Closed),
+                "alarms" => report.state = Some(DeviceState::Alarm),
+                "clears" => report.state = Some(DeviceState::Clear),
+                "is tampered" => report.tamper = Some(true),
+                "is whole" => report.tamper = Some(false),
+                "has a low battery" => report.low_battery = Some(true),
+                "has a new battery" => report.low_battery = Some(false),
+                "is broken" => report.fault = Some(true),
+                "works" => report.fault = Some(false),
+                "is heard" => {}
+                other => return Err(format!("what does it mean that a detector `{other}`?")),
+            }
+        }
+        Ok(Happens::Turn(vec![Input::Report(report)]))
+    }
+
+    fn compare(&mut self, follows: &str, turn: &Turn) -> Result<(), String> {
+        let wanted: Vec<&str> = follows.split(';').map(str::trim).collect();
+        let effect = |item: &&str| {
+            let head = item.split(' ').next().unwrap_or_default();
+            matches!(head, "sound" | "silence" | "act" | "published" | "ok" | "refused")
+        };
+        let (effects, events): (Vec<&str>, Vec<&str>) = wanted.into_iter().partition(effect);
+        let (quiet, events): (Vec<&str>, Vec<&str>) =
+            events.into_iter().partition(|item| matches!(*item, "nothing" | "noted"));
+
+        let facts: Vec<Value> = turn.events.iter().map(json).collect();
+        let (changed, facts): (Vec<Value>, Vec<Value>) = facts.into_iter().partition(|f| f["type"] == "device_changed");
+        let happened = turn.effects.iter().map(|effect| self.effect(effect)).collect::<Vec<String>>();
+        let all = || {
+            let facts = facts.iter().map(Value::to_string);
+            let all: Vec<String> = facts.chain(changed.iter().map(Value::to_string)).chain(happened.clone()).collect();
+            all.join("\n    ")
+        };
+        if facts.len() != events.len() {
+            return Err(format!("{} events are written, {} happened:\n    {}", events.len(), facts.len(), all()));
+        }
+        if (quiet == ["nothing"] && !changed.is_empty()) || (quiet == ["noted"] && changed.len() != 1) {
+            return Err(format!("`{}` is written; it said anew {} times", quiet[0], changed.len()));
+        }
+        if changed.len() > 1 {
+            return Err(format!("one word of a detector is one change:\n    {}", all()));
+        }
+        for (wanted, fact) in events.iter().zip(&facts) {
+            self.compare_fact(wanted, fact).map_err(|wrong| format!("{wrong}\n    {}", all()))?;
+        }
+        let mut wanted: Vec<String> = effects.into_iter().map(str::to_owned).collect();
+        let mut found = happened.clone();
+        wanted.sort();
+        found.sort();
+        if wanted != found { Err(format!("written {wanted:?}, released {found:?}")) } else { Ok(()) }
+    }
+
+    fn compare_fact(&mut self, wanted: &str, fact: &Value) -> Result<(), String> {
+        let mut words = wanted.split_whitespace();
+        if words.next() != fact["type"].as_str() {
+            return Err(format!("`{wanted}` is written, {} happened", fact["type"]));
+        }
+        for word in words {
+            if word.starts_with('@') {
+                self.same(word, fact["id"].as_str().unwrap_or_default())?;
+                continue;
+            }
+            let (key, wanted) = word.split_once('=').ok_or_else(|| format!("`{word}` is not key=value"))?;
+            let found = field(fact, key);
+            match wanted {
+                "new" if found == fact["id"].as_str().unwrap_or_default() => {}
+                name if name.starts_with('@') => self.same(name, &found)?,
+                wanted if wanted == found => {}
+                wanted => return Err(format!("{key} is `{found}`, not `{wanted}`")),
+            }
+        }
+        Ok(())
+    }
+
+    fn same(&mut self, name: &str, found: &str) -> Result<(), String> {
+        let known = self.names.entry(name.to_owned()).or_insert_with(|| found.to_owned());
+        if known == found { Ok(()) } else { Err(format!("{name} is {known}, not {found}")) }
+    }
+
+    fn effect(&mut self, effect: &Effect) -> String {
+        match effect {
+            Effect::Sound(None) => "silence".to_owned(),
+            Effect::Sound(Some(sound)) => format!("sound {}", serde_json::to_value(sound).unwrap().as_str().unwrap()),
+            Effect::Act { command, act } => {
+                self.command = Some(*command);
+                format!("act {}", serde_json::to_value(act).unwrap().as_str().unwrap())
+            }
+            Effect::Publish(alarm) => {
+                let json: Value = serde_json::from_slice(&alarm.wire).unwrap();
+                format!("published {}", json["type"].as_str().unwrap())
+            }
+            Effect::Reply(_, Reply::Done { journaled: true, .. }) => "ok".to_owned(),
+            Effect::Reply(_, Reply::Done { journaled: false, .. }) => "ok unjournaled".to_owned(),
+            Effect::Reply(_, Reply::Refused { refused, .. }) => format!("refused {refused}"),
+        }
+    }
+}
+
+/// `MM:SS`, `HH:MM:SS`, either with `.mmm`, in ms.
+fn clock(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a time like 00:45, 26:00:45 or 00:45.100");
+    let (whole, ms) = text.split_once('.').unwrap_or((text, "000"));
+    let parts: Vec<u64> = whole.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    let seconds = match parts.as_slice() {
+        [m, s] => m * 60 + s,
+        [h, m, s] => h * 3600 + m * 60 + s,
+        _ => return Err(wrong()),
+    };
+    Ok(seconds * 1000 + ms.parse::<u64>().map_err(|_| wrong())?)
+}
+
+fn id<T, E: ToString>(text: &str, make: impl Fn(String) -> Result<T, E>) -> Result<T, String> {
+    make(text.to_owned()).map_err(|e| e.to_string())
+}
+
+fn device_id(name: &str) -> Result<DeviceId, String> {
+    id(&format!("zb-{name}"), DeviceId::new)
+}
+
+fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(Value::from(text)).map_err(|e| e.to_string())
+}
+
+/// The event as JSON, without its place.
+fn json(event: &Event) -> Value {
+    serde_json::from_slice(&canonical::unjournaled(event)).unwrap()
+}
+
+/// One field of an event or of its detail, as stories write it.
+fn field(fact: &Value, key: &str) -> String {
+    let found = fact.get(key).or_else(|| fact["detail"].get(key)).unwrap_or(&Value::Null);
+    match (key, found) {
+        ("delay", delay) => format!("{}s", delay["seconds"]),
+        ("device", Value::String(device)) => device.trim_start_matches("zb-").to_owned(),
+        ("causes", Value::Array(causes)) => {
+            let place = |cause: &Value| cause["zone"].as_str().unwrap_or("hub").to_owned();
+            let causes = causes.iter().map(|cause| format!("{}:{}", place(cause), cause["why"].as_str().unwrap()));
+            causes.collect::<Vec<_>>().join(",")
+        }
+        (_, Value::Array(list)) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        (_, Value::String(text)) => text.clone(),
+        (_, Value::Null) => "none".to_owned(),
+        (_, other) => other.to_string(),
+    }
+}
+
+/// Each story is a test under the requirement's name; the last test finds a story that nobody plays.
+macro_rules! stories {
+    ($($name:ident: $file:literal,)*) => {
+        $(#[test] fn $name() { play($file); })*
+
+        #[test]
+        fn every_story_is_played() {
+            let mut files: Vec<String> = std::fs::read_dir(here())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| name.ends_with(".txt"))
+                .collect();
+            files.sort();
+            let mut played = vec![$($file.to_owned()),*];
+            played.sort();
+            assert_eq!(files, played);
+        }
+    };
+}
+
+stories! {
+    acts_once: "acts-once.txt",
+    b17_incidents: "b17-incidents.txt",
+    b18_arming_refused: "b18-arming-refused.txt",
+    b19_zone_roles: "b19-zone-roles.txt",
+    b20_codes: "b20-codes.txt",
+    b6_disk: "b6-disk.txt",
+    b7_entry_is_told: "b7-entry-is-told.txt",
+    b9_siren: "b9-siren.txt",
+    combined_detector: "combined-detector.txt",
+    disarm_leaves_incident_open: "disarm-leaves-incident-open.txt",
+    exit_entry_alarm: "exit-entry-alarm.txt",
+    home_and_away: "home-and-away.txt",
+    keys: "keys.txt",
+    killed: "killed.txt",
+    permit: "permit.txt",
+    r22_fire: "r22-fire.txt",
+    r88_sos: "r88-sos.txt",
+    r92_water: "r92-water.txt",
+    restart: "restart.txt",
+    site_is_made: "site-is-made.txt",
+    tamper: "tamper.txt",
+    told_once: "told-once.txt",
+    unassigned_smoke: "unassigned-smoke.txt",
+    unknown_arm_state: "unknown-arm-state.txt",
+}
+
+/// The runner itself must be able to fail: each of these lines is wrong in one way.
+#[test]
+fn a_story_that_is_wrong_fails() {
+    for wrong in [
+        "00:01  set area house entry 30 exit 45  ->  nothing",
+        "00:01  set area house entry 30 exit 45  ->  area_set entry_s=31; ok",
+        "00:01  set area house entry 30 exit 45  ->  area_set; ok; sound fire",
+        "00:01  set area house entry 30 exit 45  ->  zone_set; ok",
+        "00:01  set area house entry 30 exit 45  ->  area_set; refused disk",
+        "00:01  permit 9                         ->  permit_opened; ok\n00:11  time passes  ->  permit_closed",
+    ] {
+        let now = Stamp { boot: 1, mono_ms: BOARD_START_MS, wall_ms: EVENING_MS, trusted: true };
+        let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
+        let mut story = Story { hub: Hub::new(7, now), at_ms: 0, requests: 0, command: None, kinds, names };
+        let begin = "00:00  the daemon starts  ->  journal_restarted reason=first; hub_started clean=false; silence";
+        assert_eq!(story.step(begin), Ok(()));
+        assert!(wrong.lines().any(|line| story.step(line).is_err()), "{wrong}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "exactly the events that were decided")]
+fn a_journals_word_about_other_events_is_not_taken() {
+    let now = Stamp { boot: 1, mono_ms: 0, wall_ms: EVENING_MS, trusted: true };
+    let context = vakt_core::input::Context { now, entropy: [3; 32], disk: vakt_core::input::Disk::Well };
+    let decided = vakt_core::alarm::panel::Panel::default().decide(&context, vec![Input::Stopping]);
+    let _ = decided.committed(&vakt_core::turn::Committed { ids: vec![], head: vakt_core::port::Head::default() });
+}
+
+#[test]
+fn what_must_be_recorded_is_not_passed_over() {
+    let now = Stamp { boot: 1, mono_ms: 0, wall_ms: EVENING_MS, trusted: true };
+    let context = vakt_core::input::Context { now, entropy: [3; 32], disk: vakt_core::input::Disk::Well };
+    let panel = vakt_core::alarm::panel::Panel::default();
+    let decided = panel.decide(&context, vec![Input::Stopping]).nothing_to_record().unwrap_err();
+    assert_eq!(decided.events().len(), 1);
+    assert!(panel.decide(&context, vec![Input::Tick]).nothing_to_record().is_ok());
+    assert_eq!(panel.next_due(now).map(|due| due.why), None::<Why>);
+}
