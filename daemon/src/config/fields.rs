@@ -1,0 +1,461 @@
+//! The one table of what may stand in the configuration: every key with its shape, default and meaning.
+//!
+//! Reading, the check for unknown keys, the commented default file and the JSON Schema all follow this table, so none
+//! of them can know a key that another does not. No key holds a secret: `tls.key` is the path of a file.
+
+use crate::config::settings::Broker;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use core::net::Ipv6Addr;
+use vakt_core::device::GatewayId;
+
+/// What a text must look like.
+pub struct Shape {
+    /// The noun, for "this is not ...".
+    pub name: &'static str,
+    /// What would be right, for "write ...".
+    pub right: &'static str,
+    /// The same as a regular expression, where one says it: every text it matches passes `check` (a test holds it to
+    /// that), so the JSON Schema never promises what the daemon refuses.
+    pub pattern: Option<&'static str>,
+    /// The longest text taken, in bytes.
+    pub max: usize,
+    /// Whether the daemon takes it; never sees more than `max` bytes.
+    pub check: fn(&str) -> bool,
+    /// Whether a refused text may be shown. Not where a hurried hand could paste a private key.
+    pub echo: bool,
+}
+
+/// What kind of value a key takes.
+pub enum Kind {
+    /// One text.
+    Text(&'static Shape),
+    /// One to `max` texts.
+    List(&'static Shape, usize),
+    /// A whole number in a range, with its unit ("" where it has none).
+    Int(i64, i64, &'static str),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// true or false.
+    Flag,
+}
+
+/// A value written in the table.
+#[derive(Clone, Copy)]
+pub enum Literal {
+    /// A text.
+    Text(&'static str),
+    /// A list with this one text.
+    List(&'static str),
+    /// A whole number.
+    Int(i64),
+    /// true or false.
+    Flag(bool),
+}
+
+/// What holds when the key is not there. The literals of `Required` and `Optional` are examples.
+#[derive(Clone, Copy)]
+pub enum Absent {
+    /// Then the configuration is refused.
+    Required(Literal),
+    /// Then it is simply not there.
+    Optional(Literal),
+    /// Then this holds.
+    Default(Literal),
+}
+
+/// One key of a section.
+pub struct Field {
+    /// Its name in its section.
+    pub key: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What holds without it.
+    pub absent: Absent,
+    /// Whether no two entries of the section may have the same value.
+    pub unique: bool,
+    /// What it means, in sentences.
+    pub doc: &'static str,
+}
+
+/// How often a section stands in the configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Once, and its defaults hold without it.
+    Once,
+    /// Once or not at all.
+    Optional,
+    /// As `[[section]]`, at most so many.
+    Many(usize),
+}
+
+/// One table of the TOML file.
+pub struct Section {
+    /// Its dotted path, "" for the keys before the first header.
+    pub path: &'static str,
+    /// How often.
+    pub form: Form,
+    /// What it is about, in sentences.
+    pub doc: &'static str,
+    /// Its keys.
+    pub fields: &'static [Field],
+}
+
+const GATEWAY: Shape = Shape {
+    name: "a gateway id",
+    right: "1 to 32 of a-z, 0-9 and -",
+    pattern: Some("^[a-z0-9-]{1,32}$"),
+    max: 32,
+    check: |text| GatewayId::new(text).is_ok(),
+    echo: true,
+};
+
+const NAME: Shape = Shape {
+    name: "a name",
+    right: "1 to 32 of a-z, 0-9 and -",
+    pattern: Some("^[a-z0-9-]{1,32}$"),
+    max: 32,
+    check: |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+    echo: true,
+};
+
+const KID: Shape = Shape {
+    name: "a key id",
+    right: "1 to 64 of A-Z, a-z, 0-9, '.', '_' and -",
+    pattern: Some("^[A-Za-z0-9._-]{1,64}$"),
+    max: 64,
+    check: |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+    echo: true,
+};
+
+const ED25519: Shape = Shape {
+    name: "an Ed25519 public key",
+    right: "its 32 bytes in base64url without padding, 43 characters",
+    // the 43rd character carries four bits; the other two are zero
+    pattern: Some("^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"),
+    max: 43,
+    check: |text| URL_SAFE_NO_PAD.decode(text).is_ok_and(|key| key.len() == 32),
+    echo: false,
+};
+
+/// Linux takes 4096 bytes with the closing zero (PATH_MAX).
+const FILE: Shape = Shape {
+    name: "an absolute path",
+    right: "a path that begins with /",
+    pattern: Some("^(/[^/\\x00-\\x1f\\x7f]+)+$"),
+    max: 4095,
+    check: absolute,
+    echo: false,
+};
+
+/// A Unix socket's path has 107 bytes (unix(7), sun_path), and `/control.sock` must still fit behind this.
+const RUN_DIR: Shape = Shape { right: "a path that begins with /, 94 bytes at most", max: 94, ..FILE };
+
+const TIMEZONE: Shape = Shape {
+    name: "a time zone of the IANA database",
+    right: "Area/City, such as Europe/Stockholm, or UTC",
+    pattern: Some("^(UTC|[A-Z][A-Za-z]{1,20}(/[A-Z][A-Za-z0-9_+-]{1,30}){1,2})$"),
+    max: 96,
+    check: timezone,
+    echo: true,
+};
+
+const INTERFACE: Shape = Shape {
+    name: "a network interface",
+    right: "1 to 15 of A-Z, a-z, 0-9, '_', '.' and -, such as eth0",
+    pattern: Some("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$"),
+    max: 15, // IFNAMSIZ is 16 with the closing zero
+    check: |text| {
+        text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    },
+    echo: true,
+};
+
+const BROKER: Shape = Shape {
+    name: "a broker",
+    right: "host:port, such as arc.example:8883 or [2001:db8::1]:8883",
+    pattern: None,
+    max: 260,
+    check: |text| text.parse::<Broker>().is_ok(),
+    echo: true,
+};
+
+const SERVER_NAME: Shape = Shape {
+    name: "a server name",
+    right: "a DNS name or an IP address, without a port",
+    pattern: Some("^[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?){0,4}$"),
+    max: 253,
+    check: |text| host_name(text) || text.parse::<Ipv6Addr>().is_ok(),
+    echo: true,
+};
+
+fn absolute(text: &str) -> bool {
+    let control = text.bytes().any(|b| b.is_ascii_control());
+    text.strip_prefix('/').is_some_and(|rest| !control && rest.split('/').all(|part| !part.is_empty()))
+}
+
+fn timezone(text: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_uppercase())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
+    };
+    text == "UTC" || ((2..=3).contains(&text.split('/').count()) && text.split('/').all(part))
+}
+
+/// Whether this is a host name (RFC 1123, 2.1) or an IPv4 address, which looks like one.
+pub fn host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+const fn field(key: &'static str, kind: Kind, absent: Absent, doc: &'static str) -> Field {
+    Field { key, kind, absent, unique: false, doc }
+}
+
+const fn unique(key: &'static str, kind: Kind, example: Literal, doc: &'static str) -> Field {
+    Field { key, kind, absent: Absent::Required(example), unique: true, doc }
+}
+
+/// Every section, parents before children, in the order of the default file.
+pub const SECTIONS: &[Section] = &[ROOT, SITE, CLOCK, JOURNAL, CENTRE, CENTRE_KEY, UPSTREAM, PATH, TLS, SUBGHZ, PORT];
+
+const ROOT: Section = Section {
+    path: "",
+    form: Form::Once,
+    doc: "",
+    fields: &[
+        field(
+            "gateway",
+            Kind::Text(&GATEWAY),
+            Absent::Required(Literal::Text("my-hub")),
+            "This hub's name at the centre and in its MQTT topics; the CN of its client certificate.",
+        ),
+        field(
+            "state_dir",
+            Kind::Text(&FILE),
+            Absent::Default(Literal::Text("/var/lib/vakt")),
+            "Where the journal, the secrets and the sealed media stand. One daemon at a time.",
+        ),
+        field(
+            "run_dir",
+            Kind::Text(&RUN_DIR),
+            Absent::Default(Literal::Text("/run/vakt")),
+            "Where the control socket stands.",
+        ),
+    ],
+};
+
+const SITE: Section = Section {
+    path: "site",
+    form: Form::Once,
+    doc: "Where the hub is.",
+    fields: &[
+        field(
+            "timezone",
+            Kind::Text(&TIMEZONE),
+            Absent::Default(Literal::Text("Europe/Stockholm")),
+            "For schedules and the page. The journal is in UTC whatever stands here.",
+        ),
+        field(
+            "profile",
+            Kind::Choice(&["se", "dk", "no"]),
+            Absent::Default(Literal::Text("se")),
+            "The country's policy: what may trigger a picture, how long it is kept, what confirms an alarm.",
+        ),
+    ],
+};
+
+const CLOCK: Section = Section {
+    path: "clock",
+    form: Form::Once,
+    doc: "The board has no clock chip: after a power cut its wall clock starts anywhere.",
+    fields: &[field(
+        "trust",
+        Kind::Choice(&["timesync", "always", "never"]),
+        Absent::Default(Literal::Text("timesync")),
+        "When the wall clock is believed: `timesync` once systemd-timesyncd has set it (the file \
+         /run/systemd/timesync/synchronized), `always` on a board with its own clock chip, `never` to refuse every \
+         command that needs a clock.",
+    )],
+};
+
+const JOURNAL: Section = Section {
+    path: "journal",
+    form: Form::Once,
+    doc: "The record of everything that happened, written before anything follows from it.",
+    fields: &[
+        field(
+            "commit_limit_ms",
+            Kind::Int(50, 10_000, "milliseconds"),
+            Absent::Default(Literal::Int(1000)),
+            "A commit slower than this means that the disk has stalled: alarms then go out unjournaled, marked so, and \
+             are journaled when the disk is back.",
+        ),
+        field(
+            "keep_days",
+            Kind::Int(365, 36_500, "days"),
+            Absent::Default(Literal::Int(400)),
+            "How long events are kept before the journal may be pruned from its head.",
+        ),
+    ],
+};
+
+const CENTRE: Section = Section { path: "centre", form: Form::Once, doc: "The alarm receiving centre.", fields: &[] };
+
+const CENTRE_KEY: Section = Section {
+    path: "centre.key",
+    form: Form::Many(16),
+    doc: "A key the hub believes from its first start on; later ones arrive as events. With any [[upstream.path]] at \
+          least one of role `arc` is needed: an event is delivered when the centre has signed for it.",
+    fields: &[
+        unique("kid", Kind::Text(&KID), Literal::Text("arc-1"), "The key's name, as the signatures carry it."),
+        field(
+            "role",
+            Kind::Choice(&["arc", "maker"]),
+            Absent::Default(Literal::Text("arc")),
+            "Whose key: `arc` the centre's, which signs receipts; `maker` the maker's, which may add keys.",
+        ),
+        field(
+            "ed25519",
+            Kind::Text(&ED25519),
+            Absent::Required(Literal::Text("fzkz2n-iLsdUzz8O0VT6ti7ONUtR_JfqrBT74zzNmOs")),
+            "The public key. The one shown is the SHA-256 of `vaktd.toml`: nobody can sign with it.",
+        ),
+    ],
+};
+
+const UPSTREAM: Section = Section {
+    path: "upstream",
+    form: Form::Once,
+    doc: "How events reach the centre. Without any [[upstream.path]] the hub keeps them and tells nobody.",
+    fields: &[
+        field(
+            "alarm_deadline_s",
+            Kind::Int(1, 120, "seconds"),
+            Absent::Default(Literal::Int(10)),
+            "An alarm without the centre's receipt after this is an event of its own and shows on site.",
+        ),
+        field(
+            "beat_primary_s",
+            Kind::Int(5, 60, "seconds"),
+            Absent::Default(Literal::Int(20)),
+            "The time between heartbeats on the path in use.",
+        ),
+    ],
+};
+
+const PATH: Section = Section {
+    path: "upstream.path",
+    form: Form::Many(2),
+    doc: "One way to the centre; the first is the primary.",
+    fields: &[
+        unique("name", Kind::Choice(&["eth", "lte"]), Literal::Text("eth"), "Which."),
+        field(
+            "brokers",
+            Kind::List(&BROKER, 4),
+            Absent::Required(Literal::List("arc.example:8883")),
+            "The centre's MQTT brokers as host:port, IPv6 in brackets, tried in order.",
+        ),
+        field(
+            "device",
+            Kind::Text(&INTERFACE),
+            Absent::Optional(Literal::Text("eth0")),
+            "The network interface its sockets are bound to; without it the routing table chooses.",
+        ),
+        field(
+            "insecure_plain",
+            Kind::Flag,
+            Absent::Default(Literal::Flag(false)),
+            "MQTT without TLS, for a broker on this machine's bench. Refused unless every broker is a loopback \
+             address or localhost, and beside a tls table.",
+        ),
+    ],
+};
+
+const TLS: Section = Section {
+    path: "upstream.path.tls",
+    form: Form::Optional,
+    doc: "TLS of the path above it.",
+    fields: &[
+        field(
+            "ca",
+            Kind::Text(&FILE),
+            Absent::Required(Literal::Text("/etc/vakt/tls/ca.pem")),
+            "The file with the certificates the broker's own is checked against, PEM.",
+        ),
+        field(
+            "cert",
+            Kind::Text(&FILE),
+            Absent::Required(Literal::Text("/etc/vakt/tls/client.pem")),
+            "The file with the hub's client certificate, CN as `gateway`, PEM.",
+        ),
+        field(
+            "key",
+            Kind::Text(&FILE),
+            Absent::Required(Literal::Text("/etc/vakt/tls/client.key")),
+            "The file with that certificate's private key, PEM, readable by the daemon alone.",
+        ),
+        field(
+            "name",
+            Kind::Text(&SERVER_NAME),
+            Absent::Optional(Literal::Text("arc.example")),
+            "The name the broker's certificate must carry; without it the host in `brokers`.",
+        ),
+    ],
+};
+
+const SUBGHZ: Section = Section { path: "subghz", form: Form::Once, doc: "868 MHz.", fields: &[] };
+
+const PORT: Section = Section {
+    path: "subghz.port",
+    form: Form::Many(8),
+    doc: "A receiver on a serial port.",
+    fields: &[
+        unique("name", Kind::Text(&NAME), Literal::Text("stick"), "Its name in events and on the page."),
+        unique(
+            "path",
+            Kind::Text(&FILE),
+            Literal::Text("/dev/serial/by-id/usb-IMST_iM871A-if00-port0"),
+            "Its device; the names under /dev/serial/by-id stay when sockets are swapped.",
+        ),
+        field(
+            "receiver",
+            Kind::Choice(&["rtl_wmbus", "cul", "im871a"]),
+            Absent::Required(Literal::Text("im871a")),
+            "What speaks there: rtl_wmbus's text lines, a CUL with culfw, or IMST's iM871A.",
+        ),
+        field(
+            "baud",
+            Kind::Int(1200, 921_600, "bits per second"),
+            Absent::Optional(Literal::Int(57_600)),
+            "Without it 115200 for rtl_wmbus, 38400 for cul, 57600 for im871a.",
+        ),
+    ],
+};
+
+/// The section at a path.
+pub fn section(path: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.path == path)
+}
+
+/// The sections directly below one, with their last name.
+pub fn children(parent: &str) -> impl Iterator<Item = (&'static str, &'static Section)> {
+    SECTIONS.iter().filter_map(move |section| {
+        let below = match parent {
+            "" => section.path,
+            _ => section.path.strip_prefix(parent)?.strip_prefix('.')?,
+        };
+        (!below.is_empty() && !below.contains('.')).then_some((below, section))
+    })
+}
+
+/// A section's path and a key as one dotted path.
+pub fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}

@@ -1,0 +1,283 @@
+//! What the configuration says, as plain data: install facts only (ports, brokers, the first keys).
+//!
+//! A value of these types has passed every check of `load`. Nothing here is a secret, and nothing here changes while
+//! the daemon runs: areas, users and delays are events.
+
+use crate::config::fields::host_name;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use core::net::{IpAddr, Ipv6Addr};
+use serde::{Deserialize, Deserializer};
+use std::path::PathBuf;
+use std::str::FromStr;
+use vakt_core::device::GatewayId;
+use vakt_core::port::CentreKey;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This hub's name.
+    pub gateway: GatewayId,
+    /// Where the journal stands.
+    pub state_dir: PathBuf,
+    /// Where the control socket stands.
+    pub run_dir: PathBuf,
+    /// Where the hub is.
+    pub site: Site,
+    /// When the wall clock is believed.
+    pub clock: Clock,
+    /// Limits of the journal.
+    pub journal: Journal,
+    /// The centre's first keys.
+    pub centre: Centre,
+    /// How events reach it.
+    pub upstream: Upstream,
+    /// 868 MHz.
+    pub subghz: SubGhz,
+}
+
+/// Where the hub is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// A name of the IANA time zone database; only its shape was checked.
+    pub timezone: String,
+    /// The country's policy.
+    pub profile: Profile,
+}
+
+/// A country's policy profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the countries' own codes
+pub enum Profile {
+    Se,
+    Dk,
+    No,
+}
+
+/// When the wall clock is believed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// The rule.
+    pub trust: ClockTrust,
+}
+
+/// When the wall clock is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockTrust {
+    /// Once systemd-timesyncd has set it.
+    Timesync,
+    /// From the start: the board has a clock chip.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Limits of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// A commit slower than this, in milliseconds, means a stalled disk.
+    pub commit_limit_ms: u64,
+    /// Days an event is kept at least.
+    pub keep_days: u64,
+}
+
+/// The alarm receiving centre.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Centre {
+    /// The keys believed from the first start on.
+    #[serde(rename = "key")]
+    pub keys: Vec<Key>,
+}
+
+impl Centre {
+    /// The keys receipts are taken from.
+    pub fn receipt_keys(&self) -> Vec<CentreKey> {
+        let arc = self.keys.iter().filter(|key| key.role == KeyRole::Arc);
+        arc.map(|key| CentreKey { kid: key.kid.clone(), ed25519: key.ed25519 }).collect()
+    }
+}
+
+/// One believed key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Its name in signatures.
+    pub kid: String,
+    /// Whose it is.
+    pub role: KeyRole,
+    /// The public key.
+    #[serde(deserialize_with = "base64url_32")]
+    pub ed25519: [u8; 32],
+}
+
+/// Whose key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyRole {
+    /// The centre's: it signs receipts.
+    Arc,
+    /// The maker's: it may add keys.
+    Maker,
+}
+
+/// How events reach the centre.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Seconds after which an alarm without a receipt is overdue.
+    pub alarm_deadline_s: u64,
+    /// Seconds between heartbeats on the path in use.
+    pub beat_primary_s: u64,
+    /// The ways to the centre, the primary first.
+    #[serde(rename = "path")]
+    pub paths: Vec<UpstreamPath>,
+}
+
+/// One way to the centre.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamPath {
+    /// `eth` or `lte`.
+    pub name: String,
+    /// Tried in order, 1 to 4.
+    pub brokers: Vec<Broker>,
+    /// The network interface sockets are bound to.
+    pub device: Option<String>,
+    /// Without TLS, to loopback only; true exactly when `tls` is not there.
+    pub insecure_plain: bool,
+    /// TLS of this path.
+    pub tls: Option<Tls>,
+}
+
+/// Files TLS needs, and the name it checks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Certificates the broker's own is checked against.
+    pub ca: PathBuf,
+    /// The hub's client certificate.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The name the broker's certificate must carry, if not the broker's host.
+    pub name: Option<String>,
+}
+
+/// Where a broker listens.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Broker {
+    /// A name or an address, IPv6 without its brackets.
+    pub host: String,
+    /// The TCP port, never 0.
+    pub port: u16,
+}
+
+impl Broker {
+    /// Whether it is on this machine by name or number. A name other than `localhost` is not, whatever DNS says.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+impl std::fmt::Display for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl FromStr for Broker {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "a broker is host:port, IPv6 in brackets".to_owned();
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let digits = (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
+        let port = port.parse().ok().filter(|port| digits && *port != 0).ok_or_else(wrong)?;
+        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(host) if host.parse::<Ipv6Addr>().is_ok() => host,
+            None if host_name(host) => host,
+            _ => return Err(wrong()),
+        };
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+impl TryFrom<String> for Broker {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// 868 MHz.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubGhz {
+    /// Receivers on serial ports.
+    #[serde(rename = "port")]
+    pub ports: Vec<SerialPort>,
+}
+
+/// A receiver on a serial port.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SerialPort {
+    /// Its name in events.
+    pub name: String,
+    /// The device file.
+    pub path: PathBuf,
+    /// What speaks there.
+    pub receiver: Receiver,
+    /// Bits per second, where the receiver's own rate is not meant.
+    baud: Option<u32>,
+}
+
+impl SerialPort {
+    /// Bits per second: as configured, or the receiver's own rate.
+    pub fn baud(&self) -> u32 {
+        self.baud.unwrap_or(self.receiver.baud())
+    }
+}
+
+/// What speaks on a serial port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Receiver {
+    /// rtl_wmbus's text lines.
+    #[serde(rename = "rtl_wmbus")]
+    RtlWmbus,
+    /// A CUL with culfw.
+    #[serde(rename = "cul")]
+    Cul,
+    /// IMST's iM871A.
+    #[serde(rename = "im871a")]
+    Im871a,
+}
+
+impl Receiver {
+    /// The rate a receiver comes with, in bits per second: culfw on a nanoCUL 38400 and iM871A 57600 (both as
+    /// wmbusmeters opens them); rtl_wmbus has no line of its own, so the usual rate of a USB serial bridge.
+    fn baud(self) -> u32 {
+        match self {
+            Receiver::RtlWmbus => 115_200,
+            Receiver::Cul => 38_400,
+            Receiver::Im871a => 57_600,
+        }
+    }
+}
+
+fn base64url_32<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
+    let text = String::deserialize(from)?;
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(serde::de::Error::custom)?;
+    bytes.try_into().map_err(|_| serde::de::Error::custom("a key has 32 bytes"))
+}
