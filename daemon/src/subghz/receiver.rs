@@ -1,0 +1,189 @@
+//! One wireless M-Bus receiver from bytes to reports: framer, link, headers, cipher, records, meaning, and how often
+//! each of them refused. Pure: the port feeds bytes and asks.
+//!
+//! Hearing and understanding are two steps, because the key hangs on who was heard. Copies of a telegram are passed
+//! on: telling them apart needs time and memory, which the core has.
+
+use crate::subghz::decode::all_records;
+use crate::subghz::line::Fault;
+use crate::subghz::line::Framer;
+use crate::subghz::line::Heard as Cut;
+use crate::subghz::line::Source;
+use crate::subghz::refused::Reason;
+use crate::subghz::refused::Refused;
+use crate::subghz::wmbus_crypto::Key;
+use crate::subghz::wmbus_crypto::decrypt;
+use crate::subghz::wmbus_link::open;
+use crate::subghz::wmbus_report;
+use crate::subghz::wmbus_tpl::Security;
+use crate::subghz::wmbus_tpl::Telegram;
+use crate::subghz::wmbus_tpl::parse;
+use vakt_core::device::Authenticated;
+use vakt_core::device::DeviceId;
+use vakt_core::device::Report;
+
+/// How often what happened, since the receiver was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // the names of the reasons in `line::Fault` and `refused::Reason`
+pub struct Counters {
+    /// Telegrams whose link layer and headers are in order.
+    pub heard: u64,
+    /// Telegrams that became a report.
+    pub reported: u64,
+    /// Telegrams understood, of devices that have nothing to report.
+    pub no_report: u64,
+    pub line_too_long: u64,
+    pub not_a_frame: u64,
+    pub flagged_bad: u64,
+    pub bad_checksum: u64,
+    pub half_packet: u64,
+    pub bad_hex: u64,
+    pub bad_length: u64,
+    pub too_short: u64,
+    pub bad_crc: u64,
+    pub not_supported: u64,
+    pub no_key: u64,
+    pub wrong_key: u64,
+    pub not_encrypted: u64,
+    pub bad_record: u64,
+}
+
+impl Counters {
+    fn fault(&mut self, fault: Fault) {
+        let counter = match fault {
+            Fault::TooLong => &mut self.line_too_long,
+            Fault::NotAFrame => &mut self.not_a_frame,
+            Fault::FlaggedBad => &mut self.flagged_bad,
+            Fault::BadHex => &mut self.bad_hex,
+            Fault::BadLength => &mut self.bad_length,
+            Fault::BadChecksum => &mut self.bad_checksum,
+            Fault::HalfPacket => &mut self.half_packet,
+        };
+        *counter = counter.saturating_add(1);
+    }
+
+    fn refused(&mut self, reason: Reason) {
+        let counter = match reason {
+            Reason::BadHex | Reason::BadKey => &mut self.bad_hex,
+            Reason::TooShort => &mut self.too_short,
+            Reason::TooLong | Reason::BadLength => &mut self.bad_length,
+            Reason::BadCrc => &mut self.bad_crc,
+            Reason::BadSymbol | Reason::BadFrame => &mut self.not_a_frame,
+            Reason::WrongKey => &mut self.wrong_key,
+            Reason::NotEncrypted => &mut self.not_encrypted,
+            Reason::NoKey => &mut self.no_key,
+            Reason::NotSupported => &mut self.not_supported,
+            Reason::BadRecord => &mut self.bad_record,
+        };
+        *counter = counter.saturating_add(1);
+    }
+}
+
+/// A telegram whose every check up to its data passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Whose data it is, `wm-<man>-<id>-<ver>-<type>`.
+    pub device: DeviceId,
+    /// The telegram, data still encrypted if it came so.
+    pub telegram: Telegram,
+    /// `crc`, or `none` where neither this program nor its receiver vouches for the bytes.
+    pub authenticated: Authenticated,
+    /// Signal strength in dBm, where the receiver tells.
+    pub rssi_dbm: Option<i16>,
+}
+
+/// What came of the bytes: a telegram, or why something was none.
+pub type Outcome = Result<Heard, NotHeard>;
+
+/// Why something that arrived was no telegram; it is counted already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotHeard {
+    /// The receiver's line or packet was none, or was flagged.
+    #[error("the receiver gave no frame: {0:?}")]
+    Line(Fault),
+    /// A frame that failed a check.
+    #[error("a frame was refused: {0}")]
+    Frame(#[from] Refused),
+}
+
+/// One receiver.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    framer: Framer,
+    counters: Counters,
+}
+
+impl Receiver {
+    /// A receiver that has heard nothing yet.
+    pub fn new(source: Source) -> Self {
+        Self { framer: Framer::new(source), counters: Counters::default() }
+    }
+
+    /// Takes bytes as they came, gives what is complete now.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Outcome> {
+        let heard = self.framer.feed(bytes);
+        self.open_all(heard)
+    }
+
+    /// Nothing came for longer than a packet takes (100 ms at 57,600 baud is ample); see [`Framer::silence`].
+    pub fn silence(&mut self) -> Vec<Outcome> {
+        let heard = self.framer.silence();
+        self.open_all(heard)
+    }
+
+    /// How often what happened.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn open_all(&mut self, heard: Vec<Cut>) -> Vec<Outcome> {
+        heard.into_iter().map(|one| self.open_one(one)).collect()
+    }
+
+    fn open_one(&mut self, heard: Cut) -> Outcome {
+        let caught = heard.map_err(|fault| {
+            self.counters.fault(fault);
+            NotHeard::Line(fault)
+        })?;
+        let telegram = open(caught.kind, &caught.bytes).and_then(|frame| parse(&frame));
+        let telegram = telegram.inspect_err(|refused| self.counters.refused(refused.kind))?;
+        self.counters.heard = self.counters.heard.saturating_add(1);
+        let authenticated = if telegram.checked || caught.vouched { Authenticated::Crc } else { Authenticated::None };
+        Ok(Heard { device: telegram.address.device(), telegram, authenticated, rssi_dbm: caught.rssi_dbm })
+    }
+
+    /// What a telegram says, with the device's key if it has one; `None` when it has nothing to report.
+    ///
+    /// Stricter than the decoder: a device that has a key is heard only encrypted, and a frame that claims mode 5 is
+    /// never read in clear.
+    ///
+    /// # Errors
+    /// `no_key`, `wrong_key`, `not_encrypted`, `bad_record`, `too_short`; counted.
+    pub fn understand(&mut self, heard: &Heard, key: Option<&Key>) -> Result<Option<Report>, Refused> {
+        let result = understand(heard, key);
+        match &result {
+            Ok(Some(_)) => self.counters.reported = self.counters.reported.saturating_add(1),
+            Ok(None) => self.counters.no_report = self.counters.no_report.saturating_add(1),
+            Err(refused) => self.counters.refused(refused.kind),
+        }
+        result
+    }
+}
+
+fn understand(heard: &Heard, key: Option<&Key>) -> Result<Option<Report>, Refused> {
+    let telegram = &heard.telegram;
+    let plain = match (telegram.security, key) {
+        (Security::Clear, None) => telegram.payload.clone(),
+        (Security::Mode5 { .. }, Some(key)) => decrypt(telegram, key)?,
+        (Security::Clear, Some(_)) => {
+            let text = format!("{} has a key but spoke in clear", heard.device);
+            return Err(Refused::new(Reason::NotEncrypted, telegram.payload_at, text));
+        }
+        (Security::Mode5 { .. }, None) => {
+            let text = format!("{} speaks encrypted (mode 5) and has no key here", heard.device);
+            return Err(Refused::new(Reason::NoKey, telegram.payload_at, text));
+        }
+    };
+    let records = all_records(telegram, &plain)?;
+    wmbus_report::report(telegram, &records, heard.authenticated, heard.rssi_dbm)
+}
