@@ -1,0 +1,536 @@
+//! The one file of events: opening it, telling whether it can be believed, and putting a damaged one aside.
+//!
+//! A journal that does not hold is never mended and never deleted: it is renamed, a new epoch begins, and what the
+//! centre has not signed for is carried over as far as it still verifies.
+
+use super::rescue::carry_over;
+use super::rescue::put_aside;
+use super::rescue::rescue;
+use crate::journal::chain::Anchor;
+use crate::journal::chain::Walk;
+use crate::journal::chain::public_key;
+use crate::journal::record::Row;
+use crate::journal::record::SIDE_MAX;
+use crate::journal::record::covers;
+use crate::journal::record::read_side;
+use crate::journal::record::read_snapshot;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::params;
+use std::fs;
+use std::io::Read;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use vakt_core::alarm::state::State;
+use vakt_core::event::RestartReason;
+use vakt_core::port::Head;
+use vakt_core::port::Place;
+
+/// The schema, its every column explained.
+pub const SCHEMA: &str = include_str!("../schema.sql");
+
+/// The schema's number. Upgrades from each earlier one are steps in `upgrade`; a later one is refused.
+const SCHEMA_VERSION: i64 = 1;
+
+/// How many of the newest rows are walked before the hub starts; `journal verify` walks all. What state and delivery
+/// rest on is always walked: rows after the last snapshot and rows without a receipt.
+const WALKED_AT_START: u64 = 20_000;
+
+/// Pages each connection keeps in memory, in KiB (negative: SQLite's way to say so). Rows are written once and read once.
+pub(super) const CACHE_KIB: &str = "-512";
+
+/// How long a statement waits for a lock before it gives up, in ms.
+const BUSY_MS: u64 = 5_000;
+
+/// The -shm file's blocks are allocated up to here, in bytes. Where a file system has blocks below 4 KiB, SQLite
+/// leaves holes in it, and a full disk then kills the process by SIGBUS instead of returning an error.
+const SHM_ALLOCATED: u64 = 64 * 1024;
+
+/// Why the journal could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// SQLite, while doing something.
+    #[error("{doing} {}: {source}", path.display())]
+    Sqlite {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: rusqlite::Error,
+    },
+    /// The file system, while doing something.
+    #[error("{doing} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The file was written by a later program.
+    #[error("{} has schema {found}, this program knows {SCHEMA_VERSION}: install the newer vaktd again", path.display())]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+    },
+    /// The writer has gone.
+    #[error("the journal's writer has stopped")]
+    Gone,
+}
+
+/// Why a new epoch was begun, for its first event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// Why.
+    pub reason: RestartReason,
+    /// The old head, as far as it is known.
+    pub old: Option<Head>,
+    /// Rows carried over.
+    pub salvaged: u64,
+    /// Whether arm state stands on something signed.
+    pub arm_state_known: bool,
+    /// What was found and where the damaged file is now.
+    pub text: String,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Store {
+    /// The connection that writes.
+    pub conn: Connection,
+    /// The epoch events are written in.
+    pub epoch: u64,
+    /// The last row of that epoch.
+    pub head: Head,
+}
+
+/// What a start needs to know.
+#[derive(Debug)]
+pub struct Opened {
+    /// The journal.
+    pub store: Store,
+    /// What the hub knew at its head.
+    pub state: State,
+    /// Set when a new epoch begins.
+    pub begun: Option<Begun>,
+}
+
+pub(super) fn sqlite<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(rusqlite::Error) -> JournalError + 'a {
+    move |source| JournalError::Sqlite { doing, path: path.to_owned(), source }
+}
+
+pub(super) fn file<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> JournalError + 'a {
+    move |source| JournalError::File { doing, path: path.to_owned(), source }
+}
+
+/// The SQLite this program carries.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
+/// Whether an error says that the file itself is damaged.
+pub fn damaged(error: &JournalError) -> bool {
+    use rusqlite::ErrorCode::DatabaseCorrupt;
+    use rusqlite::ErrorCode::NotADatabase;
+    matches!(error, JournalError::Sqlite { source, .. }
+        if matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
+}
+
+/// Writes a small file so that it is there whole or not at all, also after a power cut.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+    let temporary = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut new = fs::File::create(&temporary)?;
+        new.write_all(bytes)?;
+        new.sync_all()?;
+        fs::rename(&temporary, path)?;
+        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().map_err(file("write", path))
+}
+
+/// Opens the journal in `dir`, or begins one. `key` seals the side snapshot; `first_epoch` is used by a first journal.
+///
+/// # Errors
+/// Where neither the old file nor a new one can be used: the disk is full, read-only or gone.
+pub fn open(dir: &Path, key: &[u8; 32], first_epoch: u64) -> Result<Opened, JournalError> {
+    let path = dir.join("journal.db");
+    let stated = read_epoch(&dir.join("epoch"))?;
+    let side = read_side_file(&dir.join("arm-state"), key);
+    let was_there = path.exists();
+    let found = if was_there { inspect(&path) } else { Ok(None) };
+    match found {
+        Ok(Some((store, state, base))) => resume(dir, store, state, base, stated, side),
+        Ok(None) => {
+            let reason = if stated.is_some() { RestartReason::Missing } else { RestartReason::First };
+            let text = if was_there { "the journal was empty" } else { "there was no journal" };
+            begin(dir, None, stated, side, first_epoch, (reason, text.to_owned()))
+        }
+        Err(damage) if damage.mendable => {
+            let aside = put_aside(&path)?;
+            let text = format!("{}; it is kept as {}", damage.what, aside.display());
+            begin(dir, Some(&aside), stated, side, first_epoch, (RestartReason::Quarantined, text))
+        }
+        Err(damage) => Err(damage.error),
+    }
+}
+
+struct Damage {
+    mendable: bool,
+    what: String,
+    error: JournalError,
+}
+
+impl From<JournalError> for Damage {
+    fn from(error: JournalError) -> Self {
+        Damage { mendable: damaged(&error), what: error.to_string(), error }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, JournalError> {
+    let conn = Connection::open(path).map_err(sqlite("open", path))?;
+    conn.busy_timeout(std::time::Duration::from_millis(BUSY_MS)).map_err(sqlite("open", path))?;
+    let setting = |name: &str, value: &str| conn.pragma_update(None, name, value).map_err(sqlite("open", path));
+    setting("page_size", "4096")?;
+    setting("auto_vacuum", "INCREMENTAL")?;
+    // What is erased is gone from the file too, and no stale copy of a row outlives the row.
+    setting("secure_delete", "ON")?;
+    setting("journal_mode", "WAL")?;
+    // NORMAL lost acknowledged rows in 18 of 20 power cuts, FULL in none of 40.
+    setting("synchronous", "FULL")?;
+    setting("cache_size", CACHE_KIB)?;
+    Ok(conn)
+}
+
+fn upgrade(conn: &Connection, path: &Path) -> Result<(), JournalError> {
+    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read", path))?;
+    match version {
+        SCHEMA_VERSION => Ok(()),
+        0 => {
+            let fresh = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+            conn.execute_batch(&fresh).map_err(sqlite("create the tables of", path))
+        }
+        found => Err(JournalError::Newer { path: path.to_owned(), found }),
+    }
+}
+
+fn allocate_shm(path: &Path) {
+    let mut shm = path.as_os_str().to_owned();
+    shm.push("-shm");
+    let grown = fs::OpenOptions::new().write(true).open(PathBuf::from(shm)).and_then(|shm| {
+        let mode = rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&shm, mode, 0, SHM_ALLOCATED).map_err(std::io::Error::from)
+    });
+    if let Err(error) = grown {
+        tracing::warn!(%error, "the journal's index file could not be allocated ahead; a full disk may stop the hub");
+    }
+}
+
+type Inspected = Option<(Store, State, Option<Place>)>;
+
+/// Opens an existing file and walks what the start rests on. `None`: it holds no epoch yet.
+fn inspect(path: &Path) -> Result<Inspected, Damage> {
+    let conn = connect(path)?;
+    upgrade(&conn, path)?;
+    // Not quick_check: an event missing from the index would never be sent.
+    let sound: String =
+        conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite("check", path))?;
+    let broken = |what: String| {
+        let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None);
+        Damage { mendable: true, error: sqlite("check", path)(error), what }
+    };
+    if sound != "ok" {
+        return Err(broken(format!("{}: {sound}", path.display())));
+    }
+    let epoch: Option<u64> =
+        conn.query_row("SELECT max(epoch) FROM receipt", [], |row| row.get(0)).map_err(sqlite("read", path))?;
+    let Some(epoch) = epoch else { return Ok(None) };
+    let (state, base) = newest_snapshot(&conn, path)?;
+    if base.is_none() && !read_anchors(&conn, path)?.is_empty() {
+        return Err(broken(format!("{}: no snapshot holds, and the rows before are pruned", path.display())));
+    }
+    // What was made from rows can be made again; one that does not hold must not stay.
+    let newer = base.unwrap_or_default();
+    conn.execute("DELETE FROM snapshot WHERE (epoch, seq) > (?1, ?2)", params![newer.epoch, newer.seq])
+        .map_err(sqlite("drop a snapshot of", path))?;
+    doubt_receipts(&conn).map_err(sqlite("check the receipts of", path))?;
+    let (state, head) = replay(&conn, path, state, base, epoch).map_err(|bad| match bad {
+        ReplayError::Row(what) => broken(what),
+        ReplayError::Journal(error) => error.into(),
+    })?;
+    Ok(Some((Store { conn, epoch, head }, state, base)))
+}
+
+/// A receipt that says more than was signed is no receipt: its events go out again, and the centre drops them. Single
+/// ones above it have no signed text of their own here and are asked for again at each start.
+fn doubt_receipts(conn: &Connection) -> rusqlite::Result<()> {
+    let receipts = conn
+        .prepare("SELECT epoch, upto, jws FROM receipt")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<Vec<(u64, u64, String)>>>()?;
+    for (epoch, upto, jws) in receipts {
+        if !covers(&jws, epoch, upto) {
+            tracing::warn!(epoch, upto, "a receipt says more than its signed text; its events go out again");
+            conn.execute("UPDATE receipt SET upto = 0, jws = '' WHERE epoch = ?1", [epoch])?;
+        }
+    }
+    conn.execute("DELETE FROM receipt_above", []).map(drop)
+}
+
+enum ReplayError {
+    Row(String),
+    Journal(JournalError),
+}
+
+pub(super) fn newest_snapshot(conn: &Connection, path: &Path) -> Result<(State, Option<Place>), JournalError> {
+    let sql = "SELECT epoch, seq, version, state, hash FROM snapshot ORDER BY epoch DESC, seq DESC";
+    let mut statement = conn.prepare(sql).map_err(sqlite("read", path))?;
+    let mut rows = statement.query([]).map_err(sqlite("read", path))?;
+    while let Some(row) = rows.next().map_err(sqlite("read", path))? {
+        let read = || -> rusqlite::Result<(Place, i64, Vec<u8>, Vec<u8>)> {
+            Ok((Place { epoch: row.get(0)?, seq: row.get(1)? }, row.get(2)?, row.get(3)?, row.get(4)?))
+        };
+        let (place, version, bytes, hash) = read().map_err(sqlite("read", path))?;
+        if let Some(state) = read_snapshot(version, &bytes, &hash) {
+            return Ok((state, Some(place)));
+        }
+        tracing::warn!("the snapshot at seq {} does not hold or is of another version; an older one serves", place.seq);
+    }
+    Ok((State::default(), None))
+}
+
+/// Walks the newest rows and folds those after the snapshot into the state.
+fn replay(
+    conn: &Connection,
+    path: &Path,
+    mut state: State,
+    base: Option<Place>,
+    epoch: u64,
+) -> Result<(State, Head), ReplayError> {
+    let journal = |error| ReplayError::Journal(error);
+    let rows: u64 = conn
+        .query_row("SELECT count(*) FROM event", [], |row| row.get(0))
+        .map_err(sqlite("read", path))
+        .map_err(journal)?;
+    let from = walk_from(conn, rows, base).map_err(sqlite("read", path)).map_err(journal)?;
+    let anchors = read_anchors(conn, path).map_err(journal)?;
+    let hub_keys = state.keys.values().filter(|key| key.role == "hub").filter_map(|key| public_key(&key.ed25519));
+    let mut walk = Walk::new(anchors, hub_keys.collect());
+    if from > Place::default() {
+        let before = row_at(conn, path, from).map_err(journal)?;
+        walk.start_after(Head { place: before.place, hash: before.hash });
+    }
+    each_row(conn, path, from, |row| -> Result<(), ReplayError> {
+        let event = walk.row(&row).map_err(|bad| ReplayError::Row(bad.to_string()))?;
+        if base.is_none_or(|base| row.place > base) {
+            state.apply(&event);
+        }
+        Ok(())
+    })?;
+    let found = walk.finish().map_err(|bad| ReplayError::Row(bad.to_string()))?;
+    if let Some(base) = base.filter(|base| *base > found.head.place) {
+        return Err(ReplayError::Row(format!("a snapshot stands at seq {}, the last row is before it", base.seq)));
+    }
+    let head = if found.head.place.epoch == epoch {
+        found.head
+    } else {
+        Head { place: Place { epoch, seq: 0 }, hash: [0; 32] }
+    };
+    Ok((state, head))
+}
+
+/// The row after which the walk begins: the first, where there are few.
+fn walk_from(conn: &Connection, rows: u64, base: Option<Place>) -> rusqlite::Result<Place> {
+    if rows <= WALKED_AT_START {
+        return Ok(Place::default());
+    }
+    let place = |row: &rusqlite::Row<'_>| Ok(Place { epoch: row.get(0)?, seq: row.get(1)? });
+    let newest = "SELECT epoch, seq FROM event ORDER BY epoch DESC, seq DESC LIMIT 1 OFFSET ?1";
+    let newest = conn.query_row(newest, [WALKED_AT_START], place)?;
+    let unreceipted = "SELECT e.epoch, e.seq FROM receipt r JOIN event e ON e.epoch = r.epoch AND e.seq <= r.upto
+        ORDER BY e.epoch, e.seq DESC LIMIT 1";
+    let unreceipted = conn.query_row(unreceipted, [], place).optional()?.unwrap_or_default();
+    Ok(newest.min(unreceipted).min(base.unwrap_or_default()))
+}
+
+fn row_at(conn: &Connection, path: &Path, place: Place) -> Result<Row, JournalError> {
+    let sql = "SELECT epoch, seq, class, body, hash, NULL FROM event WHERE (epoch, seq) <= (?1, ?2)
+        ORDER BY epoch DESC, seq DESC LIMIT 1";
+    conn.query_row(sql, params![place.epoch, place.seq], read_row).map_err(sqlite("read", path))
+}
+
+pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        place: Place { epoch: row.get(0)?, seq: row.get(1)? },
+        class: row.get(2)?,
+        body: row.get(3)?,
+        hash: row.get(4)?,
+        personal: row.get(5)?,
+    })
+}
+
+/// Hands over every row after `from`, in order.
+pub(super) fn each_row<E: From<JournalError>>(
+    conn: &Connection,
+    path: &Path,
+    from: Place,
+    mut take: impl FnMut(Row) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql = "SELECT e.epoch, e.seq, e.class, e.body, e.hash, p.body FROM event e
+        LEFT JOIN personal p ON p.epoch = e.epoch AND p.seq = e.seq
+        WHERE (e.epoch, e.seq) > (?1, ?2) ORDER BY e.epoch, e.seq";
+    let mut statement = conn.prepare_cached(sql).map_err(sqlite("read", path))?;
+    let mut rows = statement.query(params![from.epoch, from.seq]).map_err(sqlite("read", path))?;
+    while let Some(row) = rows.next().map_err(sqlite("read", path))? {
+        take(read_row(row).map_err(sqlite("read", path))?)?;
+    }
+    Ok(())
+}
+
+impl From<JournalError> for ReplayError {
+    fn from(error: JournalError) -> Self {
+        ReplayError::Journal(error)
+    }
+}
+
+/// The pruning anchors.
+pub(super) fn read_anchors(conn: &Connection, path: &Path) -> Result<Vec<Anchor>, JournalError> {
+    let mut statement = conn.prepare("SELECT epoch, seq, hash, signature FROM anchor").map_err(sqlite("read", path))?;
+    let anchors = statement.query_map([], |row| {
+        let place = Place { epoch: row.get(0)?, seq: row.get(1)? };
+        Ok(Anchor { place, hash: row.get(2)?, signature: row.get(3)? })
+    });
+    anchors.and_then(Iterator::collect).map_err(sqlite("read", path))
+}
+
+fn read_epoch(path: &Path) -> Result<Option<u64>, JournalError> {
+    match fs::read_to_string(path) {
+        Ok(text) => match text.trim().parse::<u64>() {
+            Ok(epoch) if (1..1 << 53).contains(&epoch) => Ok(Some(epoch)),
+            // A file nobody can read says at least that there was one; the journal's own epoch is then the floor.
+            _ => Ok(Some(0)),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file("read", path)(error)),
+    }
+}
+
+fn read_side_file(path: &Path, key: &[u8; 32]) -> Option<(Place, State)> {
+    let mut text = Vec::new();
+    fs::File::open(path).ok()?.take(SIDE_MAX).read_to_end(&mut text).ok()?;
+    read_side(&text, key)
+}
+
+fn resume(
+    dir: &Path,
+    store: Store,
+    state: State,
+    base: Option<Place>,
+    stated: Option<u64>,
+    side: Option<(Place, State)>,
+) -> Result<Opened, JournalError> {
+    let ahead = side.as_ref().filter(|(place, _)| *place > store.head.place);
+    // A journal begun after damage stands on the side snapshot until its own first snapshot is written.
+    let state = match &side {
+        Some((place, side)) if base.is_none() && ahead.is_none() => after(&store, dir, *place, side.clone())?,
+        _ => state,
+    };
+    if ahead.is_none() && stated == Some(store.epoch) {
+        return Ok(Opened { store, state, begun: None });
+    }
+    let text = match ahead {
+        Some((place, _)) => {
+            format!("the journal ends at seq {}, the hub had written seq {}", store.head.place.seq, place.seq)
+        }
+        None => "the journal's epoch is not the one in the epoch file".to_owned(),
+    };
+    let state = ahead.map_or(state, |(_, side)| side.clone());
+    let old = Some(store.head);
+    let epoch = stated.unwrap_or(0).max(store.epoch) + 1;
+    let store = begin_epoch(dir, store.conn, epoch)?;
+    let begun = Begun { reason: RestartReason::Restored, old, salvaged: 0, arm_state_known: true, text };
+    Ok(Opened { store, state, begun: Some(begun) })
+}
+
+/// The state of a side snapshot with every later row applied.
+fn after(store: &Store, dir: &Path, place: Place, mut state: State) -> Result<State, JournalError> {
+    each_row(&store.conn, &dir.join("journal.db"), place, |row| -> Result<(), JournalError> {
+        row.check().into_iter().for_each(|(_, event)| state.apply(&event));
+        Ok(())
+    })?;
+    Ok(state)
+}
+
+fn begin(
+    dir: &Path,
+    aside: Option<&Path>,
+    stated: Option<u64>,
+    side: Option<(Place, State)>,
+    first_epoch: u64,
+    (reason, text): (RestartReason, String),
+) -> Result<Opened, JournalError> {
+    let path = dir.join("journal.db");
+    let rescued = aside.map(rescue).unwrap_or_default();
+    let last = rescued.rows.last().map(|row| Head { place: row.place, hash: row.hash });
+    let conn = connect(&path)?;
+    upgrade(&conn, &path)?;
+    let known = [stated, last.map(|head| head.place.epoch), side.as_ref().map(|(place, _)| place.epoch)];
+    let floor = known.into_iter().flatten().max();
+    let epoch = floor.map_or(first_epoch, |floor| floor.max(1) + 1);
+    let salvaged = carry_over(&conn, &path, &rescued)?;
+    let store = begin_epoch(dir, conn, epoch)?;
+    let old = last.or(side.as_ref().map(|(place, _)| Head { place: *place, hash: [0; 32] }));
+    let arm_state_known = side.is_some() || reason == RestartReason::First;
+    let state = side.map_or_else(|| rescued.state, |(_, state)| state);
+    Ok(Opened { store, state, begun: Some(Begun { reason, old, salvaged, arm_state_known, text }) })
+}
+
+fn begin_epoch(dir: &Path, conn: Connection, epoch: u64) -> Result<Store, JournalError> {
+    let path = dir.join("journal.db");
+    // The file first: an epoch may be skipped, never used twice.
+    write_whole(&dir.join("epoch"), format!("{epoch}\n").as_bytes())?;
+    conn.execute("INSERT INTO receipt (epoch, upto, jws) VALUES (?1, 0, '')", [epoch])
+        .map_err(sqlite("begin", &path))?;
+    Ok(Store { conn, epoch, head: Head { place: Place { epoch, seq: 0 }, hash: [0; 32] } })
+}
+
+/// Writes one row.
+pub(super) fn insert(conn: &Connection, row: &Row) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO event (epoch, seq, class, body, hash) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let place = row.place;
+    conn.prepare_cached(sql)?.execute(params![place.epoch, place.seq, row.class, row.body, row.hash])?;
+    if let Some(personal) = &row.personal {
+        let sql = "INSERT INTO personal (epoch, seq, body) VALUES (?1, ?2, ?3)";
+        conn.prepare_cached(sql)?.execute(params![place.epoch, place.seq, personal])?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Opens the file again after an error, without judging it anew: same epoch, its true head.
+    ///
+    /// # Errors
+    /// It still cannot be opened.
+    pub fn reopen(dir: &Path, epoch: u64) -> Result<Self, JournalError> {
+        let path = dir.join("journal.db");
+        if !path.exists() {
+            let gone = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(file("open", &path)(gone));
+        }
+        let conn = connect(&path)?;
+        let sql = "SELECT seq, hash FROM event WHERE epoch = ?1 ORDER BY seq DESC LIMIT 1";
+        let last = conn.query_row(sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?))).optional();
+        let (seq, hash) = last.map_err(sqlite("read", &path))?.unwrap_or((0, [0; 32]));
+        Ok(Store { conn, epoch, head: Head { place: Place { epoch, seq }, hash } })
+    }
+
+    /// Allocates the index file's blocks ahead, so that a full disk answers with an error.
+    pub fn secure_index(&self, dir: &Path) {
+        allocate_shm(&dir.join("journal.db"));
+    }
+}

@@ -1,0 +1,474 @@
+//! The one connection that writes, on its own thread: whoever waits for a commit waits together with everybody else
+//! who came in the meantime, and one fsync serves them all.
+//!
+//! It never retries a failed commit on the same footing: it looks at what the file holds first, because a commit
+//! that failed may still have been written.
+
+use super::store::Begun;
+use super::store::JournalError;
+use super::store::Store;
+use super::store::damaged;
+use super::store::insert;
+use super::store::open;
+use super::store::sqlite;
+use super::store::write_whole;
+use crate::journal::record::Row;
+use crate::journal::record::anchor_text;
+use crate::journal::record::side_text;
+use crate::journal::record::snapshot_bytes;
+use crate::journal::retention::EpochFacts;
+use crate::journal::retention::prunable;
+use ring::signature::Ed25519KeyPair;
+use rusqlite::OptionalExtension;
+use rusqlite::params;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use vakt_core::alarm::state::STATE_VERSION;
+use vakt_core::alarm::state::State;
+use vakt_core::canonical;
+use vakt_core::event::Event;
+use vakt_core::event::EventId;
+use vakt_core::port::Head;
+use vakt_core::port::Place;
+use vakt_core::port::Receipt;
+use vakt_core::port::Waiting;
+use vakt_core::turn::Committed;
+
+/// Jobs waiting for the writer. The hub waits at this limit; it sends one batch at a time, so it never gets there.
+const JOBS_MAX: usize = 64;
+
+/// How many jobs one transaction takes; the rest waits for the next.
+const GROUP_MAX: usize = 32;
+
+/// How many snapshots are kept: the newest, and one more should it not hold.
+const SNAPSHOTS_KEPT: i64 = 2;
+
+/// Pages given back to the file system in one go after pruning; the rest waits for the next time.
+const VACUUM_PAGES: u32 = 500;
+
+/// What recording answers.
+pub type Answer = Result<Committed, JournalError>;
+
+enum Job {
+    Record { events: Vec<Event>, answer: oneshot::Sender<Answer> },
+    Receipt(Receipt),
+    Snapshot(Arc<State>, Place),
+    Side(Arc<State>, Place),
+    Prune { before_ms: i64, answer: oneshot::Sender<Result<Option<Place>, JournalError>> },
+    Stop(oneshot::Sender<()>),
+}
+
+/// The keys the journal signs with.
+#[derive(Clone)]
+pub struct Keys {
+    /// Seals the side snapshot.
+    pub seal: [u8; 32],
+    /// Signs pruning anchors.
+    pub sign: Arc<Ed25519KeyPair>,
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub struct Journal {
+    jobs: mpsc::Sender<Job>,
+    head: watch::Receiver<Head>,
+    waiting: watch::Receiver<Waiting>,
+    begun: Arc<std::sync::Mutex<Option<Begun>>>,
+}
+
+/// Starts the writer.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn start(dir: PathBuf, store: Store, keys: Keys) -> Result<(Journal, JoinHandle<()>), JournalError> {
+    store.secure_index(&dir);
+    let (jobs, inbox) = mpsc::channel(JOBS_MAX);
+    let (head, head_seen) = watch::channel(store.head);
+    let (waiting, waiting_seen) = watch::channel(Waiting::default());
+    let begun = Arc::new(std::sync::Mutex::new(None));
+    let failed = dir.clone();
+    let epoch = store.epoch;
+    let begun_seen = begun.clone();
+    let mut writer = Writer { dir, epoch, store: Some(store), keys, head, waiting, maybe: Vec::new(), begun };
+    let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(inbox));
+    let thread = thread.map_err(|source| JournalError::File { doing: "start the writer of", path: failed, source })?;
+    Ok((Journal { jobs, head: head_seen, waiting: waiting_seen, begun: begun_seen }, thread))
+}
+
+impl Journal {
+    /// Asks for events to be recorded; the answer comes after the commit. Events already there (from a commit that
+    /// failed yet was written) are not written twice.
+    pub async fn record(&self, events: Vec<Event>) -> oneshot::Receiver<Answer> {
+        let (answer, receiver) = oneshot::channel();
+        if let Err(mpsc::error::SendError(Job::Record { answer, .. })) =
+            self.jobs.send(Job::Record { events, answer }).await
+        {
+            let _ = answer.send(Err(JournalError::Gone));
+        }
+        receiver
+    }
+
+    /// Notes the centre's receipt; written with the next commit or at once when idle. Losing it costs a duplicate.
+    pub fn receipt(&self, receipt: Receipt) -> bool {
+        self.jobs.try_send(Job::Receipt(receipt)).is_ok()
+    }
+
+    /// Keeps what the hub knew after `place`.
+    pub fn snapshot(&self, state: Arc<State>, place: Place) -> bool {
+        self.jobs.try_send(Job::Snapshot(state, place)).is_ok()
+    }
+
+    /// Writes the signed side snapshot.
+    pub fn side(&self, state: Arc<State>, place: Place) -> bool {
+        self.jobs.try_send(Job::Side(state, place)).is_ok()
+    }
+
+    /// Prunes what is older than `before_ms` and may go. `Some`: the last place that went.
+    ///
+    /// # Errors
+    /// The disk.
+    pub async fn prune(&self, before_ms: i64) -> Result<Option<Place>, JournalError> {
+        let (answer, receiver) = oneshot::channel();
+        self.jobs.send(Job::Prune { before_ms, answer }).await.map_err(|_| JournalError::Gone)?;
+        receiver.await.map_err(|_| JournalError::Gone)?
+    }
+
+    /// Commits what waits, folds the log into the file and ends the thread.
+    pub async fn stop(&self) {
+        let (answer, receiver) = oneshot::channel();
+        if self.jobs.send(Job::Stop(answer)).await.is_ok() {
+            let _ = receiver.await;
+        }
+    }
+
+    /// The newest committed row; changes after each commit.
+    pub fn head(&self) -> watch::Receiver<Head> {
+        self.head.clone()
+    }
+
+    /// What waits for the centre's receipt.
+    pub fn waiting(&self) -> watch::Receiver<Waiting> {
+        self.waiting.clone()
+    }
+
+    /// Set once after the writer had to begin a new epoch under way; its first event must be `journal_restarted`.
+    pub fn take_begun(&self) -> Option<Begun> {
+        self.begun.lock().ok()?.take()
+    }
+}
+
+struct Writer {
+    dir: PathBuf,
+    epoch: u64,
+    /// `None` after an error, until the file could be opened again.
+    store: Option<Store>,
+    keys: Keys,
+    head: watch::Sender<Head>,
+    waiting: watch::Sender<Waiting>,
+    /// Events a failed commit may have written all the same.
+    maybe: Vec<EventId>,
+    begun: Arc<std::sync::Mutex<Option<Begun>>>,
+}
+
+impl Writer {
+    fn run(&mut self, mut inbox: mpsc::Receiver<Job>) {
+        self.tell_waiting();
+        while let Some(first) = inbox.blocking_recv() {
+            let mut jobs = vec![first];
+            while jobs.len() < GROUP_MAX
+                && let Ok(next) = inbox.try_recv()
+            {
+                jobs.push(next);
+            }
+            if self.group(jobs) {
+                return;
+            }
+        }
+    }
+
+    /// One group of jobs; true when it was told to stop.
+    fn group(&mut self, jobs: Vec<Job>) -> bool {
+        let (mut records, mut receipts, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for job in jobs {
+            match job {
+                Job::Record { events, answer } => records.push((events, answer)),
+                Job::Receipt(receipt) => receipts.push(receipt),
+                other => rest.push(other),
+            }
+        }
+        if !records.is_empty() || !receipts.is_empty() {
+            self.commit(records, &receipts);
+        }
+        // The newest side snapshot wins: each is whole.
+        let newest = rest.iter().rposition(|job| matches!(job, Job::Side(..)));
+        for (at, job) in rest.into_iter().enumerate() {
+            match job {
+                Job::Side(state, place) if Some(at) == newest => {
+                    let text = side_text(place, &state, &self.keys.seal);
+                    self.log(write_whole(&self.dir.join("arm-state"), &text), "side snapshot");
+                }
+                Job::Snapshot(state, place) => {
+                    let written = self.snapshot(&state, place);
+                    self.log(written, "snapshot");
+                }
+                Job::Prune { before_ms, answer } => drop(answer.send(self.prune(before_ms))),
+                Job::Stop(answer) => {
+                    if let Some(store) = &self.store {
+                        let _ = store.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+                    }
+                    self.store = None;
+                    let _ = answer.send(());
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    fn log(&self, done: Result<(), JournalError>, what: &str) {
+        if let Err(error) = done {
+            tracing::warn!(%error, "the {what} could not be written; the journal itself stands");
+        }
+    }
+
+    fn commit(&mut self, records: Vec<(Vec<Event>, oneshot::Sender<Answer>)>, receipts: &[Receipt]) {
+        let events: Vec<&Event> = records.iter().flat_map(|(events, _)| events).collect();
+        match self.try_commit(&events, receipts) {
+            Ok(head) => {
+                self.maybe.clear();
+                self.head.send_replace(head);
+                for (events, answer) in records {
+                    let ids = events.iter().map(|event| event.id).collect();
+                    let _ = answer.send(Ok(Committed { ids, head }));
+                }
+                // Counting takes its time: whoever waits for the commit has gone on already.
+                self.tell_waiting();
+            }
+            Err(error) => {
+                self.maybe.extend(events.iter().map(|event| event.id));
+                let keep = full(&error);
+                if damaged(&error) || !self.dir.join("journal.db").exists() {
+                    self.begin_anew();
+                } else if !keep {
+                    // The connection cannot be trusted after an IO error; a full disk's error is clean.
+                    self.store = None;
+                }
+                let text = error.to_string();
+                let mut first = Some(error);
+                for (_, answer) in records {
+                    let repeat = || JournalError::File {
+                        doing: "commit to",
+                        path: self.dir.clone(),
+                        source: std::io::Error::other(text.clone()),
+                    };
+                    let _ = answer.send(Err(first.take().unwrap_or_else(repeat)));
+                }
+            }
+        }
+    }
+
+    fn try_commit(&mut self, events: &[&Event], receipts: &[Receipt]) -> Result<Head, JournalError> {
+        let path = self.dir.join("journal.db");
+        if self.store.is_none() {
+            let store = Store::reopen(&self.dir, self.epoch)?;
+            store.secure_index(&self.dir);
+            self.store = Some(store);
+        }
+        let there = self.already_there(events)?;
+        let store = self.store.as_mut().ok_or(JournalError::Gone)?;
+        let mut head = store.head;
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = store.conn.transaction()?;
+            for event in events.iter().filter(|event| !there.contains(&event.id)) {
+                let place = Place { epoch: head.place.epoch, seq: head.place.seq + 1 };
+                let row = Row::seal(event, place, &head.hash);
+                insert(&transaction, &row)?;
+                head = Head { place, hash: row.hash };
+            }
+            for receipt in receipts {
+                note_receipt(&transaction, receipt)?;
+            }
+            transaction.commit()
+        };
+        write().map_err(sqlite("commit to", &path))?;
+        store.head = head;
+        Ok(head)
+    }
+
+    /// Which of these a failed commit wrote all the same.
+    fn already_there(&mut self, events: &[&Event]) -> Result<Vec<EventId>, JournalError> {
+        let path = self.dir.join("journal.db");
+        let Some(store) = self.store.as_ref() else { return Ok(vec![]) };
+        if self.maybe.is_empty() {
+            return Ok(vec![]);
+        }
+        let known = self.head.borrow().place;
+        let sql = "SELECT body FROM event WHERE epoch = ?1 AND seq > ?2 ORDER BY seq";
+        let read = || -> rusqlite::Result<Vec<Vec<u8>>> {
+            let mut statement = store.conn.prepare(sql)?;
+            statement.query_map(params![self.epoch, known.seq], |row| row.get(0))?.collect()
+        };
+        let bodies = if known.epoch == self.epoch { read().map_err(sqlite("read", &path))? } else { vec![] };
+        let ids = bodies.iter().filter_map(|body| canonical::open(body).ok()).map(|(_, _, event)| event.id);
+        let there: Vec<EventId> = ids.filter(|id| events.iter().any(|event| event.id == *id)).collect();
+        Ok(there)
+    }
+
+    /// The file turned out damaged under way: it is put aside and a new epoch begins. The hub learns of it by
+    /// `take_begun` and makes that the epoch's first event.
+    fn begin_anew(&mut self) {
+        self.store = None;
+        match open(&self.dir, &self.keys.seal, self.epoch + 1) {
+            Ok(opened) => {
+                self.epoch = opened.store.epoch;
+                self.head.send_replace(opened.store.head);
+                self.store = Some(opened.store);
+                self.maybe.clear();
+                if let (Some(begun), Ok(mut slot)) = (opened.begun, self.begun.lock()) {
+                    *slot = Some(begun);
+                }
+            }
+            Err(error) => tracing::error!(%error, "the damaged journal could not be put aside"),
+        }
+    }
+
+    fn snapshot(&mut self, state: &State, place: Place) -> Result<(), JournalError> {
+        let path = self.dir.join("journal.db");
+        let Some(store) = self.store.as_mut() else { return Ok(()) };
+        let bytes = snapshot_bytes(state);
+        let hash = canonical::sha256(&[&bytes]);
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = store.conn.transaction()?;
+            let sql = "INSERT OR REPLACE INTO snapshot (epoch, seq, version, state, hash) VALUES (?1, ?2, ?3, ?4, ?5)";
+            transaction.execute(sql, params![place.epoch, place.seq, STATE_VERSION, bytes, hash])?;
+            let sql = "DELETE FROM snapshot WHERE (epoch, seq) NOT IN
+                (SELECT epoch, seq FROM snapshot ORDER BY epoch DESC, seq DESC LIMIT ?1)";
+            transaction.execute(sql, [SNAPSHOTS_KEPT])?;
+            transaction.commit()
+        };
+        write().map_err(sqlite("write a snapshot to", &path))
+    }
+
+    fn prune(&mut self, before_ms: i64) -> Result<Option<Place>, JournalError> {
+        let path = self.dir.join("journal.db");
+        let Some(store) = self.store.as_mut() else { return Ok(None) };
+        let Some(place) = pruned_to(&store.conn, before_ms).map_err(sqlite("look for old rows in", &path))? else {
+            return Ok(None);
+        };
+        let sign = self.keys.sign.clone();
+        let mut cut = || -> rusqlite::Result<()> {
+            let transaction = store.conn.transaction()?;
+            let at = params![place.epoch, place.seq];
+            let sql = "SELECT hash FROM event WHERE epoch = ?1 AND seq = ?2";
+            let hash: [u8; 32] = transaction.query_row(sql, at, |row| row.get(0))?;
+            let signature = sign.sign(&anchor_text(place, &hash));
+            transaction.execute("DELETE FROM event WHERE epoch = ?1 AND seq <= ?2", at)?;
+            transaction.execute("DELETE FROM personal WHERE epoch = ?1 AND seq <= ?2", at)?;
+            transaction.execute(
+                "INSERT OR REPLACE INTO anchor VALUES (?1, ?2, ?3, ?4)",
+                params![place.epoch, place.seq, hash, signature.as_ref()],
+            )?;
+            transaction.commit()?;
+            store.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))
+        };
+        cut().map_err(sqlite("prune", &path))?;
+        Ok(Some(place))
+    }
+
+    fn tell_waiting(&self) {
+        let Some(store) = &self.store else { return };
+        match count_waiting(store) {
+            Ok(waiting) => drop(self.waiting.send_replace(waiting)),
+            Err(error) => tracing::warn!(%error, "what waits for a receipt could not be counted"),
+        }
+    }
+}
+
+fn full(error: &JournalError) -> bool {
+    matches!(error, JournalError::Sqlite { source, .. }
+        if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+}
+
+fn note_receipt(conn: &rusqlite::Connection, receipt: &Receipt) -> rusqlite::Result<()> {
+    let raise = "UPDATE receipt SET upto = ?2, jws = ?3 WHERE epoch = ?1 AND upto < ?2";
+    conn.prepare_cached(raise)?.execute(params![receipt.epoch, receipt.upto, receipt.jws])?;
+    for seq in &receipt.seqs {
+        let one = "INSERT OR IGNORE INTO receipt_above SELECT ?1, ?2 FROM receipt WHERE epoch = ?1 AND upto < ?2";
+        conn.prepare_cached(one)?.execute(params![receipt.epoch, seq])?;
+    }
+    let covered = "DELETE FROM receipt_above WHERE epoch = ?1 AND seq <= (SELECT upto FROM receipt WHERE epoch = ?1)";
+    conn.prepare_cached(covered)?.execute([receipt.epoch])?;
+    Ok(())
+}
+
+fn count_waiting(store: &Store) -> rusqlite::Result<Waiting> {
+    let conn = &store.conn;
+    let mut waiting = Waiting { events: 0, oldest: None, journaled: store.head.place.seq };
+    let mut epochs = conn.prepare_cached("SELECT epoch, upto FROM receipt ORDER BY epoch")?;
+    let epochs =
+        epochs.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<(u64, u64)>>>()?;
+    for (epoch, upto) in epochs {
+        let above: u64 = conn
+            .prepare_cached("SELECT count(*) FROM receipt_above WHERE epoch = ?1")?
+            .query_row([epoch], |row| row.get(0))?;
+        let after = if epoch == store.epoch {
+            store.head.place.seq.saturating_sub(upto)
+        } else {
+            conn.prepare_cached("SELECT count(*) FROM event WHERE epoch = ?1 AND seq > ?2")?
+                .query_row([epoch, upto], |row| row.get(0))?
+        };
+        waiting.events += after.saturating_sub(above);
+        if waiting.oldest.is_none() && after > above {
+            let sql = "SELECT body FROM event e WHERE epoch = ?1 AND seq > ?2 AND NOT EXISTS
+                (SELECT 1 FROM receipt_above a WHERE a.epoch = e.epoch AND a.seq = e.seq) ORDER BY seq LIMIT 1";
+            let body: Option<Vec<u8>> =
+                conn.prepare_cached(sql)?.query_row([epoch, upto], |row| row.get(0)).optional()?;
+            waiting.oldest = body.and_then(|body| canonical::open(&body).ok()).map(|(_, _, event)| event.stamp);
+        }
+    }
+    Ok(waiting)
+}
+
+fn pruned_to(conn: &rusqlite::Connection, before_ms: i64) -> rusqlite::Result<Option<Place>> {
+    let sql = "SELECT epoch, seq FROM snapshot ORDER BY epoch, seq LIMIT 1";
+    let base = conn.query_row(sql, [], |row| Ok(Place { epoch: row.get(0)?, seq: row.get(1)? })).optional()?;
+    let Some(base) = base else { return Ok(None) };
+    let mut epochs = conn.prepare(
+        "SELECT r.epoch, r.upto, min(e.seq), max(e.seq) FROM receipt r JOIN event e USING (epoch)
+        GROUP BY r.epoch ORDER BY r.epoch",
+    )?;
+    let mut rows = epochs.query([])?;
+    while let Some(row) = rows.next()? {
+        let (epoch, upto, first, last): (u64, u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let old = last_before(conn, epoch, (first, last), before_ms)?;
+        let facts = EpochFacts { epoch, first, last, upto, old };
+        if let Some(place) = prunable(&facts, base) {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
+}
+
+/// The last row older than a time, by halving: rows are in order, and so are their times but for clock steps, which
+/// can only keep a row longer.
+fn last_before(
+    conn: &rusqlite::Connection,
+    epoch: u64,
+    (first, last): (u64, u64),
+    before_ms: i64,
+) -> rusqlite::Result<u64> {
+    let (mut low, mut high) = (first - 1, last);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let sql = "SELECT body FROM event WHERE epoch = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
+        let body: Vec<u8> = conn.prepare_cached(sql)?.query_row([epoch, middle], |row| row.get(0))?;
+        let old = canonical::open(&body).is_ok_and(|(_, _, event)| event.stamp.wall_ms < before_ms);
+        if old { low = middle } else { high = middle - 1 }
+    }
+    Ok(low)
+}

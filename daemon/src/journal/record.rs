@@ -1,0 +1,173 @@
+//! Event ↔ row, and the small texts that stand beside the journal. Their bytes are for ever.
+//!
+//! It never opens a file: `io` does, and hands the bytes here.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::KeyInit;
+use hmac::Mac;
+use sha2::Sha256;
+use vakt_core::alarm::state::STATE_VERSION;
+use vakt_core::alarm::state::State;
+use vakt_core::canonical;
+use vakt_core::canonical::Unsound;
+use vakt_core::event::Class;
+use vakt_core::event::Event;
+use vakt_core::port::Place;
+use vakt_core::port::Stored;
+
+/// One row of `event`, with its personal part where it still exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Where it stands.
+    pub place: Place,
+    /// The class column.
+    pub class: i64,
+    /// What was hashed.
+    pub body: Vec<u8>,
+    /// Its SHA-256.
+    pub hash: [u8; 32],
+    /// The personal part's bytes.
+    pub personal: Option<Vec<u8>>,
+}
+
+/// The class as a column.
+pub fn class_column(class: Class) -> i64 {
+    Class::ALL.iter().position(|other| *other == class).map_or(i64::MAX, |rank| rank as i64)
+}
+
+impl Row {
+    /// The row of an event at its place.
+    pub fn seal(event: &Event, place: Place, prev: &[u8; 32]) -> Self {
+        let sealed = canonical::seal(event, place, prev);
+        let class = class_column(event.fact.class());
+        Self { place, class, body: sealed.body, hash: sealed.hash, personal: sealed.personal }
+    }
+
+    /// The payload as it is sent, exported and listed.
+    pub fn wire(&self) -> Vec<u8> {
+        canonical::wire(&self.body, &self.hash, self.personal.as_deref())
+    }
+
+    /// Checks that everything in the row belongs together; gives `prev` and the event.
+    ///
+    /// # Errors
+    /// What does not match.
+    pub fn check(&self) -> Result<([u8; 32], Event), Unsound> {
+        canonical::check(&self.body, &self.hash, self.personal.as_deref())?;
+        let (place, prev, event) = canonical::open(&self.body)?;
+        if place != self.place {
+            let text = format!("the row stands at {}, its bytes say {}", show(self.place), show(place));
+            return Err(Unsound::NotAnEvent(text));
+        }
+        if class_column(event.fact.class()) != self.class {
+            return Err(Unsound::NotAnEvent("the class column is not the event's class".to_owned()));
+        }
+        Ok((prev, event))
+    }
+
+    /// The row for the outbox.
+    ///
+    /// # Errors
+    /// Why it is not an event.
+    pub fn stored(&self) -> Result<Stored, Unsound> {
+        let (place, _, event) = canonical::open(&self.body)?;
+        let class = event.fact.class();
+        Ok(Stored { place, id: event.id, class, stamp: event.stamp, wire: self.wire().into() })
+    }
+}
+
+/// A place as people read it.
+pub fn show(place: Place) -> String {
+    format!("epoch {} seq {}", place.epoch, place.seq)
+}
+
+/// A state as a snapshot's bytes.
+pub fn snapshot_bytes(state: &State) -> Vec<u8> {
+    canonical::canonical(state)
+}
+
+/// A snapshot's bytes as a state, if its version and hash are right.
+pub fn read_snapshot(version: i64, bytes: &[u8], hash: &[u8]) -> Option<State> {
+    let sound = version == i64::from(STATE_VERSION) && canonical::sha256(&[bytes]) == *hash;
+    if sound { serde_json::from_slice(bytes).ok() } else { None }
+}
+
+/// Whether a receipt's signed text says at least what its row says. Its signature was checked when it came.
+pub fn covers(jws: &str, epoch: u64, upto: u64) -> bool {
+    let claims = || -> Option<(u64, u64)> {
+        let payload = URL_SAFE_NO_PAD.decode(jws.split('.').nth(1)?).ok()?;
+        let payload: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+        Some((payload["epoch"].as_u64()?, payload["upto"].as_u64()?))
+    };
+    upto == 0 || claims().is_some_and(|(of, signed)| of == epoch && upto <= signed)
+}
+
+/// The first line of the side snapshot.
+const SIDE_V1: &str = "vakt-side/1";
+
+/// The largest side snapshot read, in bytes; a larger file is not ours.
+pub const SIDE_MAX: u64 = 4 << 20;
+
+/// The side snapshot: place and state, sealed with the hub's key, for the day the journal had to be put aside.
+pub fn side_text(place: Place, state: &State, key: &[u8; 32]) -> Vec<u8> {
+    let mut text = format!("{SIDE_V1} {STATE_VERSION} {} {}\n", place.epoch, place.seq).into_bytes();
+    text.extend(snapshot_bytes(state));
+    let seal = canonical::hex(&mac(key, &text));
+    text.extend_from_slice(format!("\n{seal}\n").as_bytes());
+    text
+}
+
+/// Reads a side snapshot; `None` when its seal is not by this key or its state is of another version.
+pub fn read_side(text: &[u8], key: &[u8; 32]) -> Option<(Place, State)> {
+    let text = text.strip_suffix(b"\n")?;
+    let cut = text.iter().rposition(|byte| *byte == b'\n')?;
+    let (sealed, seal) = (&text[..cut], std::str::from_utf8(&text[cut + 1..]).ok()?);
+    hasher(key, sealed).verify_slice(&canonical::unhex32(seal)?).ok()?;
+    let line = sealed.iter().position(|byte| *byte == b'\n')?;
+    let words: Vec<&str> = std::str::from_utf8(&sealed[..line]).ok()?.split(' ').collect();
+    let [SIDE_V1, version, epoch, seq] = words.as_slice() else { return None };
+    if version.parse() != Ok(STATE_VERSION) {
+        return None;
+    }
+    let place = Place { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? };
+    Some((place, serde_json::from_slice(&sealed[line + 1..]).ok()?))
+}
+
+fn hasher(key: &[u8; 32], text: &[u8]) -> hmac::Hmac<Sha256> {
+    let mut mac = hmac::Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(text);
+    mac
+}
+
+fn mac(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
+    hasher(key, text).finalize().into_bytes().into()
+}
+
+/// What an anchor's signature covers.
+pub fn anchor_text(place: Place, hash: &[u8; 32]) -> Vec<u8> {
+    let mut text = b"vakt-anchor/1".to_vec();
+    text.extend(place.epoch.to_be_bytes());
+    text.extend(place.seq.to_be_bytes());
+    text.extend(hash);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_snapshot_reads_back_only_under_its_key_and_unchanged() {
+        let (place, state, key) = (Place { epoch: 7, seq: 9 }, State::default(), [3; 32]);
+        let text = side_text(place, &state, &key);
+        assert_eq!(read_side(&text, &key), Some((place, state)));
+        assert_eq!(read_side(&text, &[4; 32]), None);
+        for at in 0..text.len() {
+            let mut bent = text.clone();
+            bent[at] ^= 1;
+            assert_eq!(read_side(&bent, &key), None, "byte {at}");
+        }
+        assert_eq!(read_side(b"", &key), None);
+    }
+}

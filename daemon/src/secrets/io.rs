@@ -1,0 +1,212 @@
+//! `secrets.db`: the hub's own keys, device keys, and what is left of people's codes. Events only ever carry opaque ids.
+//!
+//! A code is never kept: its HMAC-SHA-256 under the hub's key is, so one lookup tells whose it is. Nothing here is
+//! logged, exported or sent. The file is 0600 and the daemon's own.
+
+use hmac::KeyInit;
+use hmac::Mac;
+use ring::rand::SecureRandom;
+use ring::rand::SystemRandom;
+use ring::signature::Ed25519KeyPair;
+use ring::signature::KeyPair;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::params;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use vakt_core::device::UserId;
+
+/// The fewest digits of a code (requirements, "codes").
+pub const CODE_DIGITS_MIN: usize = 5;
+/// The most.
+pub const CODE_DIGITS_MAX: usize = 10;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS secret (
+    -- Opaque; events refer to it.
+    id TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS code (
+    -- HMAC-SHA-256 of the digits under the hub's code key.
+    mac BLOB PRIMARY KEY,
+    user TEXT NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
+";
+
+/// Why a secret could not be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// SQLite.
+    #[error("{doing} {}: {source}", path.display())]
+    Sqlite {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: rusqlite::Error,
+    },
+    /// The file system.
+    #[error("open {}: {source}", path.display())]
+    File {
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The system gives no random bytes, or what it stored is not a key.
+    #[error("{0}")]
+    Key(&'static str),
+    /// A code that may not be used.
+    #[error("a code is {CODE_DIGITS_MIN} to {CODE_DIGITS_MAX} digits")]
+    BadCode,
+    /// Somebody has it already. Whose is not said.
+    #[error("this code cannot be used, choose another")]
+    CodeTaken,
+}
+
+/// The open file.
+pub struct Secrets {
+    conn: Connection,
+    path: PathBuf,
+    code_key: [u8; 32],
+}
+
+impl Secrets {
+    /// Opens the file, or makes it with fresh keys of the hub.
+    ///
+    /// # Errors
+    /// It can be neither read nor made.
+    pub fn open(dir: &Path) -> Result<Self, SecretsError> {
+        let path = dir.join("secrets.db");
+        let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        made.map_err(|source| SecretsError::File { path: path.clone(), source })?;
+        let sqlite = |source| SecretsError::Sqlite { doing: "open", path: path.clone(), source };
+        let conn = Connection::open(&path).map_err(sqlite)?;
+        conn.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+        conn.execute_batch(SCHEMA).map_err(sqlite)?;
+        let mut secrets = Self { conn, path, code_key: [0; 32] };
+        secrets.code_key = secrets.own_key("hub.code")?;
+        Ok(secrets)
+    }
+
+    fn sqlite(&self, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> SecretsError {
+        let path = self.path.clone();
+        move |source| SecretsError::Sqlite { doing, path, source }
+    }
+
+    /// A secret by its opaque id.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn get(&self, id: &str) -> Result<Option<Vec<u8>>, SecretsError> {
+        let sql = "SELECT value FROM secret WHERE id = ?1";
+        self.conn.query_row(sql, [id], |row| row.get(0)).optional().map_err(self.sqlite("read"))
+    }
+
+    /// Keeps a secret.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn put(&self, id: &str, value: &[u8]) -> Result<(), SecretsError> {
+        let sql = "INSERT OR REPLACE INTO secret (id, value) VALUES (?1, ?2)";
+        self.conn.execute(sql, params![id, value]).map(drop).map_err(self.sqlite("write"))
+    }
+
+    fn own_key(&self, id: &str) -> Result<[u8; 32], SecretsError> {
+        if let Some(key) = self.get(id)? {
+            return key.try_into().map_err(|_| SecretsError::Key("a key of the hub in secrets.db is not 32 bytes"));
+        }
+        let key = random()?;
+        self.put(id, &key)?;
+        Ok(key)
+    }
+
+    /// The key that seals the side snapshot.
+    ///
+    /// # Errors
+    /// The file.
+    pub fn seal_key(&self) -> Result<[u8; 32], SecretsError> {
+        self.own_key("hub.seal")
+    }
+
+    /// The key the hub signs with, and its public half as events write it.
+    ///
+    /// # Errors
+    /// The file, or no random bytes.
+    pub fn sign_key(&self) -> Result<(Arc<Ed25519KeyPair>, [u8; 32]), SecretsError> {
+        let document = match self.get("hub.sign")? {
+            Some(document) => document,
+            None => {
+                let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
+                let made = made.map_err(|_| SecretsError::Key("the system gives no random bytes"))?;
+                self.put("hub.sign", made.as_ref())?;
+                made.as_ref().to_vec()
+            }
+        };
+        let pair = Ed25519KeyPair::from_pkcs8(&document);
+        let pair = pair.map_err(|_| SecretsError::Key("the hub's signing key in secrets.db is not a key"))?;
+        let public =
+            pair.public_key().as_ref().try_into().map_err(|_| SecretsError::Key("an Ed25519 key has 32 bytes"))?;
+        Ok((Arc::new(pair), public))
+    }
+
+    fn code_mac(&self, code: &str) -> [u8; 32] {
+        let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&self.code_key);
+        let mut mac = mac.expect("HMAC takes a key of any length");
+        mac.update(code.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Gives a person a code, in place of the one before.
+    ///
+    /// # Errors
+    /// It is too short or long, somebody has it, or the file cannot be written.
+    pub fn set_code(&self, user: &UserId, code: &str) -> Result<(), SecretsError> {
+        let digits = code.bytes().all(|digit| digit.is_ascii_digit());
+        if !digits || !(CODE_DIGITS_MIN..=CODE_DIGITS_MAX).contains(&code.len()) {
+            return Err(SecretsError::BadCode);
+        }
+        if self.whose(code)?.is_some_and(|owner| owner != *user) {
+            return Err(SecretsError::CodeTaken);
+        }
+        let sql = "INSERT INTO code (mac, user) VALUES (?1, ?2) ON CONFLICT (user) DO UPDATE SET mac = excluded.mac";
+        self.conn.execute(sql, params![self.code_mac(code), user.as_str()]).map(drop).map_err(self.sqlite("write"))
+    }
+
+    /// Takes a person's code away.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn drop_code(&self, user: &UserId) -> Result<(), SecretsError> {
+        let sql = "DELETE FROM code WHERE user = ?1";
+        self.conn.execute(sql, [user.as_str()]).map(drop).map_err(self.sqlite("write"))
+    }
+
+    /// Whose code it is.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn whose(&self, code: &str) -> Result<Option<UserId>, SecretsError> {
+        let sql = "SELECT user FROM code WHERE mac = ?1";
+        let user: Option<String> = self
+            .conn
+            .query_row(sql, [self.code_mac(code)], |row| row.get(0))
+            .optional()
+            .map_err(self.sqlite("read"))?;
+        Ok(user.and_then(|user| UserId::new(user).ok()))
+    }
+}
+
+/// 32 bytes from the system.
+///
+/// # Errors
+/// It gives none.
+pub fn random() -> Result<[u8; 32], SecretsError> {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| SecretsError::Key("the system gives no random bytes"))?;
+    Ok(bytes)
+}

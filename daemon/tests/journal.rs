@@ -1,0 +1,405 @@
+//! The journal on a real file system: what was committed stays, what is damaged is never believed and never lost.
+#![allow(clippy::unwrap_used)] // a test that meets the unexpected should stop there
+
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::Arc;
+use vakt_core::alarm::state::Arming;
+use vakt_core::alarm::state::State;
+use vakt_core::device::AreaId;
+use vakt_core::device::UserId;
+use vakt_core::event::ArmMode;
+use vakt_core::event::Event;
+use vakt_core::event::EventId;
+use vakt_core::event::Fact;
+use vakt_core::event::Method;
+use vakt_core::event::Personal;
+use vakt_core::event::RestartReason;
+use vakt_core::event::Service;
+use vakt_core::event::UserRole;
+use vakt_core::port::Place;
+use vakt_core::port::Receipt;
+use vakt_core::stamp::Stamp;
+use vaktd::journal::io::reader::Reader;
+use vaktd::journal::io::store;
+use vaktd::journal::io::store::JournalError;
+use vaktd::journal::io::store::Opened;
+use vaktd::journal::io::writer;
+use vaktd::journal::io::writer::Journal;
+use vaktd::journal::io::writer::Keys;
+use vaktd::journal::retention::KEEP_ROWS;
+
+const EPOCH: u64 = 4_711;
+const SEAL: [u8; 32] = [7; 32];
+
+fn keys() -> Keys {
+    let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    Keys { seal: SEAL, sign: Arc::new(pair) }
+}
+
+fn hub_key() -> String {
+    use base64::Engine;
+    use ring::signature::KeyPair;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(keys().sign.public_key().as_ref())
+}
+
+fn event(number: u64, fact: Fact) -> Event {
+    let mut entropy = [0u8; 10];
+    entropy[2..].copy_from_slice(&number.to_be_bytes());
+    let stamp = Stamp { boot: 1, mono_ms: number, wall_ms: 1_700_000_000_000 + number as i64, trusted: true };
+    let (area, user) = (Some(AreaId::new("house").unwrap()), Some(UserId::new("anna").unwrap()));
+    let name = [("name".to_owned(), format!("Anna {number}"))].into();
+    let personal =
+        matches!(fact, Fact::UserSet { .. }).then(|| Personal { salt: format!("{number:032x}"), fields: name });
+    Event {
+        id: EventId::mint(stamp.wall_ms, entropy),
+        stamp,
+        fact,
+        area,
+        zone: None,
+        device: None,
+        incident: None,
+        user,
+        method: Some(Method::Local),
+        service: Service::Active,
+        authenticated: None,
+        personal,
+    }
+}
+
+/// A life of `count` events: a key, an area, people, arming and disarming.
+fn life(count: u64) -> Vec<Event> {
+    let fact = |number| match number {
+        1 => Fact::KeyListed { kid: "hub".into(), role: "hub".into(), ed25519: hub_key() },
+        2 => Fact::AreaSet { entry_s: 30, exit_s: 45 },
+        n if n % 7 == 0 => Fact::UserSet { role: UserRole::Member },
+        n if n % 2 == 0 => Fact::AreaArmed { mode: ArmMode::Away },
+        _ => Fact::AreaDisarmed { after_alarm: false },
+    };
+    (1..=count).map(|number| event(number, fact(number))).collect()
+}
+
+fn fold(events: &[Event]) -> State {
+    let mut state = State::default();
+    events.iter().for_each(|event| state.apply(event));
+    state
+}
+
+fn open(dir: &Path) -> Opened {
+    store::open(dir, &SEAL, EPOCH).unwrap()
+}
+
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+async fn record(journal: &Journal, events: &[Event]) -> Place {
+    let mut head = Place::default();
+    for batch in events.chunks(50) {
+        head = journal.record(batch.to_vec()).await.await.unwrap().unwrap().head.place;
+    }
+    head
+}
+
+fn receipt(upto: u64) -> Receipt {
+    use base64::Engine;
+    let claims = format!("{{\"epoch\":{EPOCH},\"upto\":{upto}}}");
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims);
+    Receipt { epoch: EPOCH, upto, seqs: vec![], ids: vec![], jws: format!("e30.{claims}.") }
+}
+
+/// A closed journal with `count` events, half of them signed for, a snapshot in the middle and a side snapshot.
+fn lived(dir: &Path, count: u64) -> Vec<Event> {
+    let events = life(count);
+    let opened = open(dir);
+    let (journal, thread) = writer::start(dir.to_owned(), opened.store, keys()).unwrap();
+    block(async {
+        let half = usize::try_from(count / 2).unwrap();
+        let middle = record(&journal, &events[..half]).await;
+        journal.snapshot(Arc::new(fold(&events[..half])), middle);
+        let head = record(&journal, &events[half..]).await;
+        journal.side(Arc::new(fold(&events)), head);
+        journal.receipt(receipt(half as u64));
+        record(&journal, &[]).await;
+        journal.stop().await;
+    });
+    thread.join().unwrap();
+    events
+}
+
+fn rows(path: &Path) -> Vec<(u64, u64, Vec<u8>, Vec<u8>)> {
+    let conn = Connection::open(path).unwrap();
+    let mut rows = conn.prepare("SELECT epoch, seq, body, hash FROM event ORDER BY epoch, seq").unwrap();
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
+}
+
+fn schema(path: &Path) -> Vec<String> {
+    let conn = Connection::open(path).unwrap();
+    let mut rows = conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+    rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_fresh_journal_is_what_its_schema_says_and_reopens_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = open(dir.path());
+    let begun = opened.begun.unwrap();
+    assert_eq!((begun.reason, begun.salvaged, opened.store.epoch), (RestartReason::First, 0, EPOCH));
+    drop(opened.store);
+    let fresh = Connection::open_in_memory().unwrap();
+    fresh.execute_batch(store::SCHEMA).unwrap();
+    let plain = dir.path().join("plain.db");
+    fresh.execute("VACUUM INTO ?1", [plain.to_str().unwrap()]).unwrap();
+    assert_eq!(schema(&dir.path().join("journal.db")), schema(&plain));
+    let again = open(dir.path());
+    assert!(again.begun.is_none());
+    assert_eq!(again.store.head.place, Place { epoch: EPOCH, seq: 0 });
+}
+
+#[test]
+fn replay_of_the_journal_is_the_state_that_lived_with_and_without_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = lived(dir.path(), 201);
+    let again = open(dir.path());
+    assert_eq!(again.state, fold(&events));
+    assert_eq!(again.store.head.place, Place { epoch: EPOCH, seq: 201 });
+    drop(again.store);
+    let path = dir.path().join("journal.db");
+    Connection::open(&path).unwrap().execute("DELETE FROM snapshot", []).unwrap();
+    std::fs::remove_file(dir.path().join("arm-state")).unwrap();
+    assert_eq!(open(dir.path()).state, fold(&events), "from the first event on");
+    let found = Reader::open(&path).unwrap().verify().unwrap();
+    assert_eq!((found.rows, found.lost, found.head.place.seq), (201, 0, 201));
+}
+
+#[test]
+fn the_same_events_asked_for_again_after_a_failure_are_written_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = open(dir.path());
+    let (journal, thread) = writer::start(dir.path().to_owned(), opened.store, keys()).unwrap();
+    let events = life(30);
+    let path = dir.path().join("journal.db");
+    block(async {
+        record(&journal, &events[..10]).await;
+        // Somebody else holds the file longer than the writer waits: the commit fails, and is asked for again.
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let failed = journal.record(events[10..20].to_vec()).await.await.unwrap();
+        assert!(failed.is_err());
+        other.execute_batch("ROLLBACK").unwrap();
+        // And this one was written although its answer never came.
+        record(&journal, &events[10..]).await;
+        journal.stop().await;
+    });
+    thread.join().unwrap();
+    assert_eq!(rows(&path).len(), 30);
+    Reader::open(&path).unwrap().verify().unwrap();
+}
+
+#[test]
+fn a_journal_that_is_gone_or_older_than_the_hub_begins_a_new_epoch_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    lived(dir.path(), 100);
+    let copy = std::fs::read(dir.path().join("journal.db")).unwrap();
+    let opened = open(dir.path());
+    let (journal, thread) = writer::start(dir.path().to_owned(), opened.store, keys()).unwrap();
+    let more: Vec<Event> = life(120).split_off(100);
+    block(async {
+        let head = record(&journal, &more).await;
+        journal.side(Arc::new(fold(&life(120))), head);
+        journal.stop().await;
+    });
+    thread.join().unwrap();
+    std::fs::write(dir.path().join("journal.db"), copy).unwrap();
+    let restored = open(dir.path());
+    let begun = restored.begun.unwrap();
+    assert_eq!((begun.reason, restored.store.epoch), (RestartReason::Restored, EPOCH + 1));
+    assert_eq!(restored.state, fold(&life(120)), "what the hub knew, not what the copy knew");
+    drop(restored.store);
+    std::fs::remove_file(dir.path().join("journal.db")).unwrap();
+    let missing = open(dir.path());
+    let begun = missing.begun.unwrap();
+    assert_eq!((begun.reason, missing.store.epoch), (RestartReason::Missing, EPOCH + 2));
+    assert!(begun.arm_state_known);
+    assert_eq!(std::fs::read_to_string(dir.path().join("epoch")).unwrap(), format!("{}\n", EPOCH + 2));
+}
+
+#[test]
+fn a_later_programs_journal_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    lived(dir.path(), 20);
+    let path = dir.path().join("journal.db");
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
+    assert!(matches!(store::open(dir.path(), &SEAL, EPOCH), Err(JournalError::Newer { found: 9, .. })));
+    assert_eq!(rows(&path).len(), 20);
+    assert!(!dir.path().join("journal.db.quarantined-1").exists());
+}
+
+fn restarted(reason: RestartReason, old_epoch: Option<u64>) -> Fact {
+    Fact::JournalRestarted { reason, old_epoch, old_seq: None, old_hash: None, salvaged: 0, arm_state_known: false }
+}
+
+/// A small generator with a printed seed: enough to pick bytes.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+#[test]
+fn a_damaged_journal_is_never_believed_never_lost_and_never_stops_the_hub() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = lived(dir.path(), 200);
+    let sound = std::fs::read(dir.path().join("journal.db")).unwrap();
+    let good = rows(&dir.path().join("journal.db"));
+    let seed = std::process::id();
+    println!("seed {seed}");
+    let mut dice = Dice(u64::from(seed));
+    let (mut aside, mut unharmed) = (0, 0);
+    for round in 0..160 {
+        let hub = tempfile::tempdir().unwrap();
+        for name in ["epoch", "arm-state"] {
+            std::fs::copy(dir.path().join(name), hub.path().join(name)).unwrap();
+        }
+        let mut bytes = sound.clone();
+        if round % 4 == 0 {
+            bytes.truncate(dice.below(sound.len()));
+        } else {
+            let at = dice.below(sound.len());
+            bytes[at] ^= 1 << dice.below(8);
+        }
+        let path = hub.path().join("journal.db");
+        std::fs::write(&path, &bytes).unwrap();
+        let verified = Reader::open(&path).map(|reader| reader.verify().is_ok()).unwrap_or(false);
+        let opened = open(hub.path());
+        assert_eq!(opened.state, fold(&events), "round {round}: from the signed side snapshot, if not from the rows");
+        match opened.begun {
+            None => {
+                drop(opened.store);
+                unharmed += 1;
+                assert_eq!(rows(&path), good, "round {round}");
+            }
+            Some(begun) => {
+                aside += 1;
+                assert!(!verified, "round {round}: verify said ok, the start did not: {}", begun.text);
+                assert!(begun.arm_state_known && opened.store.epoch > EPOCH, "round {round}");
+                let kept = hub.path().join("journal.db.quarantined-1");
+                assert!(kept.exists() || begun.reason != RestartReason::Quarantined, "round {round}");
+                // What was carried over is what was written, byte for byte, and only what nobody has signed for.
+                let carried = rows(&path);
+                assert!(carried.iter().all(|row| good.contains(row) && row.1 > 100), "round {round}");
+                assert_eq!(carried.len() as u64, begun.salvaged, "round {round}");
+                let told = event(9_000, restarted(begun.reason, begun.old.map(|head| head.place.epoch)));
+                let (journal, thread) = writer::start(hub.path().to_owned(), opened.store, keys()).unwrap();
+                block(async {
+                    record(&journal, &[told]).await;
+                    journal.stop().await;
+                });
+                thread.join().unwrap();
+            }
+        }
+        let verified = Reader::open(&path).unwrap().verify();
+        assert!(verified.is_ok(), "round {round}: {}", verified.unwrap_err());
+    }
+    println!("{aside} put aside, {unharmed} unharmed");
+    assert!(aside > 60 && unharmed > 0);
+}
+
+#[test]
+fn without_anything_signed_the_arm_state_is_unknown_and_a_forged_side_snapshot_is_not_signed() {
+    for forged in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        lived(dir.path(), 50);
+        let side = dir.path().join("arm-state");
+        if forged {
+            let mut bytes = std::fs::read(&side).unwrap();
+            let at = bytes.windows(5).position(|window| window == b"armed").unwrap();
+            bytes[at] = b'u';
+            std::fs::write(&side, bytes).unwrap();
+        } else {
+            std::fs::remove_file(&side).unwrap();
+        }
+        std::fs::write(dir.path().join("journal.db"), b"not a database, not even nearly, but long enough to be one")
+            .unwrap();
+        let opened = open(dir.path());
+        let begun = opened.begun.unwrap();
+        assert_eq!((begun.reason, begun.arm_state_known), (RestartReason::Quarantined, false));
+        let mut state = fold(&life(50));
+        state.apply(&event(51, restarted(begun.reason, None)));
+        assert!(state.areas.values().all(|area| area.arming == Arming::Unknown));
+    }
+}
+
+#[test]
+fn old_rows_that_are_signed_for_are_pruned_to_an_anchor_that_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = open(dir.path());
+    let (journal, thread) = writer::start(dir.path().to_owned(), opened.store, keys()).unwrap();
+    let count = KEEP_ROWS + 500;
+    let events = life(count);
+    let pruned = block(async {
+        let head = record(&journal, &events).await;
+        assert_eq!(journal.prune(i64::MAX).await.unwrap(), None, "nothing goes without a receipt and a snapshot");
+        for seq in [head.seq - 1, head.seq] {
+            let known = fold(&events[..usize::try_from(seq).unwrap()]);
+            journal.snapshot(Arc::new(known), Place { seq, ..head });
+        }
+        journal.receipt(receipt(400));
+        record(&journal, &[]).await;
+        let pruned = journal.prune(i64::MAX).await.unwrap();
+        journal.stop().await;
+        pruned
+    });
+    thread.join().unwrap();
+    assert_eq!(pruned, Some(Place { epoch: EPOCH, seq: 400 }));
+    let path = dir.path().join("journal.db");
+    let found = Reader::open(&path).unwrap().verify().unwrap();
+    assert_eq!((found.rows, found.lost), (count - 400, 0));
+    let again = open(dir.path());
+    assert_eq!(again.state, fold(&events));
+    drop(again.store);
+    let conn = Connection::open(&path).unwrap();
+    let forged = "UPDATE anchor SET hash = zeroblob(32)";
+    conn.execute(forged, []).unwrap();
+    let bad = Reader::open(&path).unwrap().verify().unwrap_err().to_string();
+    assert!(bad.contains("prev") || bad.contains("signature"), "{bad}");
+    conn.execute("DELETE FROM event WHERE seq = 401", []).unwrap();
+    assert!(Reader::open(&path).unwrap().verify().is_err(), "a row taken out behind the anchor");
+}
+
+#[test]
+fn a_row_taken_out_put_in_or_moved_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    lived(dir.path(), 60);
+    let path = dir.path().join("journal.db");
+    let sound = std::fs::read(&path).unwrap();
+    for (change, named) in [
+        ("DELETE FROM event WHERE seq = 30", "seq 31"),
+        ("UPDATE event SET seq = 99 WHERE seq = 60", "seq 99"),
+        ("UPDATE event SET class = 0 WHERE seq = 12", "seq 12"),
+        ("UPDATE event SET hash = zeroblob(32) WHERE seq = 12", "seq 12"),
+        ("UPDATE personal SET body = CAST(replace(body, 'Anna', 'Emma') AS BLOB) WHERE seq = 14", "seq 14"),
+        ("UPDATE receipt SET upto = 59", "seq 59, its signed text"),
+    ] {
+        std::fs::write(&path, &sound).unwrap();
+        let conn = Connection::open(&path).unwrap();
+        conn.execute(change, []).unwrap();
+        let bad = Reader::open(&path).unwrap().verify().unwrap_err().to_string();
+        assert!(bad.contains(named), "{change}: {bad}");
+    }
+    // Erasing what is personal is no damage.
+    std::fs::write(&path, &sound).unwrap();
+    let conn = Connection::open(&path).unwrap();
+    conn.pragma_update(None, "secure_delete", "ON").unwrap(); // as the daemon's own connection does
+    conn.execute("DELETE FROM personal", []).unwrap();
+    drop(conn);
+    Reader::open(&path).unwrap().verify().unwrap();
+    let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+    assert!(!text.contains("Anna 14"), "erased means gone from the file");
+}
