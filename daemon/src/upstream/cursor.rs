@@ -1,0 +1,218 @@
+//! How far one connection has sent the journal: a cursor per class, and what it has sent without a receipt.
+//!
+//! A cursor begins at the oldest event without a receipt and goes forward only, so on each connection a class leaves in
+//! order. It holds places, not the journal: at most one page of rows per class, and never an opinion of what is
+//! delivered.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use vakt_core::event::Class;
+use vakt_core::event::EventId;
+use vakt_core::port::NextEvents;
+use vakt_core::port::Place;
+use vakt_core::port::Stored;
+
+/// Rows of a class read ahead of sending: 6 classes × 16 rows × 8 KiB is the most this can hold.
+pub const PAGE: usize = 16;
+/// Events of one class sent on a connection and not receipted; beyond it that class waits for the centre. Each class
+/// has its own, because a centre may sign `upto` only: the lowest event without a receipt must go out whatever its
+/// class.
+pub const SEND_AHEAD: usize = 256;
+/// Milliseconds without a receipt for the oldest event sent, until everything unreceipted is sent again.
+pub const RESEND_FIRST_MS: u64 = 5_000;
+/// The wait doubles up to this, in milliseconds: a centre that is down is not flooded.
+pub const RESEND_WIDEST_MS: u64 = 60_000;
+
+/// One class on one connection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cursor {
+    ready: VecDeque<Stored>,
+    /// Every row up to here has been read: the next question begins after it.
+    read_to: Place,
+    /// Every row up to here has been sent on this connection, or needed no sending.
+    pub(crate) sent_to: Place,
+}
+
+/// An event sent and not receipted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) id: EventId,
+    class: Class,
+    turn: u64,
+}
+
+/// One connection's cursors.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    cursors: [Cursor; 6],
+    /// The head up to which this pass goes. It moves when the pass has nothing left, so that a stream of commits
+    /// cannot keep the lower classes reading for ever; alarms have their own, which moves with each publish.
+    pass: Place,
+    alarm_pass: Place,
+    sent: BTreeMap<Place, Sent>,
+    /// How many of them are of each class.
+    ahead: [usize; 6],
+    /// The order of sending, with times; entries whose event is receipted are passed over.
+    turns: VecDeque<(u64, Place, u64)>,
+    next_turn: u64,
+    resend_after_ms: u64,
+    /// When unjournaled alarms last left on this connection.
+    pub(crate) extras: BTreeMap<EventId, u64>,
+}
+
+/// What a lane would do next.
+pub(crate) enum Next {
+    Row(Stored),
+    Read(NextEvents),
+    Nothing,
+}
+
+impl Lane {
+    pub(crate) fn new() -> Self {
+        Self {
+            cursors: Default::default(),
+            pass: Place::default(),
+            alarm_pass: Place::default(),
+            sent: BTreeMap::new(),
+            ahead: [0; 6],
+            turns: VecDeque::new(),
+            next_turn: 0,
+            resend_after_ms: RESEND_FIRST_MS,
+            extras: BTreeMap::new(),
+        }
+    }
+
+    /// The next row in order of urgency, or the question that must be answered first. `event`: there is room for
+    /// others than alarms. `receipted` says which rows need no sending any more.
+    pub(crate) fn next(&mut self, head: Place, event: bool, receipted: impl Fn(Place) -> bool) -> Next {
+        let blocked = Class::ALL.into_iter().skip(1).all(|class| self.ahead[class as usize] >= SEND_AHEAD);
+        if !event || blocked {
+            self.alarm_pass = head; // nothing of the lower classes could be kept from progress
+        }
+        loop {
+            for (at, class) in Class::ALL.into_iter().enumerate() {
+                let alarm = class == Class::Alarm;
+                if !(alarm || event) {
+                    return Next::Nothing;
+                }
+                if self.ahead[at] >= SEND_AHEAD {
+                    continue;
+                }
+                let pass = if alarm { self.alarm_pass } else { self.pass };
+                let cursor = &mut self.cursors[at];
+                while cursor.ready.front().is_some_and(|row| receipted(row.place)) {
+                    cursor.pop();
+                }
+                if let Some(row) = cursor.pop() {
+                    self.alarm_pass = head;
+                    return Next::Row(row);
+                }
+                if cursor.read_to < pass {
+                    return Next::Read(NextEvents { class, after: cursor.read_to, limit: PAGE });
+                }
+            }
+            if self.pass >= head && self.alarm_pass >= head {
+                return Next::Nothing;
+            }
+            (self.pass, self.alarm_pass) = (head, head);
+        }
+    }
+
+    /// A row was handed to the connection.
+    pub(crate) fn sent(&mut self, row: &Stored, now_ms: u64) {
+        self.next_turn += 1;
+        let sent = Sent { id: row.id, class: row.class, turn: self.next_turn };
+        let again = self.sent.insert(row.place, sent);
+        assert!(again.is_none(), "a cursor goes forward only");
+        self.ahead[row.class as usize] += 1;
+        self.turns.push_back((self.next_turn, row.place, now_ms));
+    }
+
+    /// The journal's answer to a question asked when the head was `head`. An answer to a question this lane would not
+    /// ask any more (it has gone back to the start meanwhile) is left aside.
+    pub(crate) fn read(&mut self, asked: NextEvents, head: Place, rows: &[Stored]) {
+        let cursor = &mut self.cursors[asked.class as usize];
+        if cursor.read_to != asked.after || !cursor.ready.is_empty() {
+            return;
+        }
+        cursor.read_to = read_to(asked, head, rows);
+        cursor.ready.extend(rows.iter().cloned());
+        if rows.is_empty() {
+            cursor.sent_to = cursor.read_to;
+        }
+    }
+
+    /// How far each class has been sent on this connection.
+    pub(crate) fn sent_to(&self) -> impl Iterator<Item = Place> + '_ {
+        self.cursors.iter().map(|cursor| cursor.sent_to)
+    }
+
+    /// Everything without a receipt is to be sent again, from the oldest.
+    pub(crate) fn rewind(&mut self) {
+        self.cursors = Default::default();
+        self.sent.clear();
+        self.ahead = [0; 6];
+        self.turns.clear();
+        self.extras.clear();
+        (self.pass, self.alarm_pass) = (Place::default(), Place::default());
+    }
+
+    /// Rewinds when the oldest event sent has waited too long, and waits longer the next time.
+    pub(crate) fn rewind_if_due(&mut self, now_ms: u64) {
+        if self.resend_at_ms().is_some_and(|at| at <= now_ms) {
+            self.rewind();
+            self.resend_after_ms = (self.resend_after_ms * 2).min(RESEND_WIDEST_MS);
+        }
+    }
+
+    /// When the oldest event sent will have waited too long, in monotonic milliseconds.
+    pub(crate) fn resend_at_ms(&mut self) -> Option<u64> {
+        while let Some((turn, place, at)) = self.turns.front() {
+            if self.sent.get(place).is_some_and(|sent| sent.turn == *turn) {
+                return Some(at + self.resend_after_ms);
+            }
+            self.turns.pop_front();
+        }
+        None
+    }
+
+    /// When an unjournaled alarm sent at `at` is sent again.
+    pub(crate) fn extra_again_at_ms(&self, at: u64) -> u64 {
+        at + self.resend_after_ms
+    }
+
+    /// These are receipted: whether any of them had been waiting here.
+    pub(crate) fn receipted(&mut self, covered: impl Fn(Place, EventId) -> bool) -> bool {
+        let before = self.sent.len();
+        let ahead = &mut self.ahead;
+        self.sent.retain(|place, sent| {
+            let keep = !covered(*place, sent.id);
+            ahead[sent.class as usize] -= usize::from(!keep);
+            keep
+        });
+        let progress = self.sent.len() < before;
+        if progress {
+            self.resend_after_ms = RESEND_FIRST_MS;
+        }
+        progress
+    }
+
+    /// What is sent and not receipted.
+    pub(crate) fn unreceipted(&self) -> &BTreeMap<Place, Sent> {
+        &self.sent
+    }
+}
+
+impl Cursor {
+    fn pop(&mut self) -> Option<Stored> {
+        let row = self.ready.pop_front()?;
+        self.sent_to = if self.ready.is_empty() { self.read_to } else { row.place };
+        Some(row)
+    }
+}
+
+/// How far an answer reaches: a full page to its last row, a shorter one to the head at the time of the question.
+pub(crate) fn read_to(asked: NextEvents, head: Place, rows: &[Stored]) -> Place {
+    let last = rows.last().map_or(asked.after, |row| row.place);
+    if rows.len() < asked.limit { last.max(head) } else { last }
+}

@@ -1,0 +1,203 @@
+//! Our own dialler: from a broker's name to a stream that is bound to the path's interface, without delay, watched by
+//! the kernel, and behind TLS where the path says so. It knows addresses and names; it never speaks MQTT.
+//!
+//! The MQTT client dials what it verifies, follows the default route for names, and sets none of these options;
+//! so it connects to a private socket instead, and the bytes are carried over to the stream made here.
+
+use crate::upstream::io::tls;
+use crate::upstream::settings::PathSettings;
+use crate::upstream::settings::TlsSettings;
+use crate::upstream::verdict::Reason;
+use rustls_pki_types::ServerName;
+use socket2::Domain;
+use socket2::Protocol;
+use socket2::Socket;
+use socket2::Type;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpSocket;
+use tokio::net::TcpStream;
+use tokio::net::lookup_host;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+
+/// Longest wait for a name; then the remembered addresses are tried.
+const NAME_PATIENCE: Duration = Duration::from_secs(3);
+/// Longest wait for one address.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// Longest handshake; a signature by a security chip takes its time.
+const TLS_PATIENCE: Duration = Duration::from_secs(10);
+/// The kernel gives a connection up when sent bytes stay unacknowledged so long: a reaper, not a trigger.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Linux's number for "no such interface", which std has no kind for (asm-generic/errno-base.h).
+const ENODEV: i32 = 19;
+/// Addresses tried of one broker; the rest of a longer answer is not.
+const ADDRESSES_MAX: usize = 4;
+
+/// A stream to the broker.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct Failure {
+    /// In the vocabulary of verdicts.
+    pub reason: Reason,
+    /// In a sentence, for the log.
+    pub detail: String,
+}
+
+#[derive(Default)]
+struct Memory {
+    tls: Option<Arc<ClientConfig>>,
+    /// The address that last worked, per broker.
+    good: BTreeMap<String, SocketAddr>,
+}
+
+/// One path's dialler. It remembers the last good addresses and the TLS sessions.
+pub struct Dialer {
+    path: PathSettings,
+    memory: Mutex<Memory>,
+}
+
+impl Dialer {
+    /// For this path.
+    pub fn new(path: PathSettings) -> Self {
+        Self { path, memory: Mutex::default() }
+    }
+
+    /// Tries each broker and each of its addresses once.
+    ///
+    /// # Errors
+    /// The failure that came furthest: a refused certificate says more than a closed port beside it.
+    pub async fn dial(&self) -> Result<Box<dyn Wire>, Failure> {
+        let detail = format!("path {} has no broker; `brokers` must name one as host:port", self.path.name);
+        let mut furthest = Failure { reason: Reason::Dns, detail };
+        for broker in &self.path.brokers {
+            match self.dial_broker(broker).await {
+                Ok(wire) => return Ok(wire),
+                Err(failure) if stage(&failure.reason) >= stage(&furthest.reason) => furthest = failure,
+                Err(_) => {}
+            }
+        }
+        Err(furthest)
+    }
+
+    async fn dial_broker(&self, broker: &str) -> Result<Box<dyn Wire>, Failure> {
+        let mut last = None;
+        for address in self.addresses(broker).await? {
+            match self.connect(address).await {
+                Ok(tcp) => {
+                    self.memory.lock().await.good.insert(broker.to_owned(), address);
+                    return match &self.path.tls {
+                        None => Ok(Box::new(tcp)),
+                        Some(settings) => self.secure(broker, settings, tcp).await,
+                    };
+                }
+                Err(e) => last = Some(tcp_failure(broker, address, self.path.device.as_deref(), &e)),
+            }
+        }
+        Err(last.unwrap_or_else(|| name_failure(broker, "the answer holds no address")))
+    }
+
+    async fn addresses(&self, broker: &str) -> Result<Vec<SocketAddr>, Failure> {
+        if let Ok(address) = broker.parse() {
+            return Ok(vec![address]);
+        }
+        let good = self.memory.lock().await.good.get(broker).copied();
+        let found = match timeout(NAME_PATIENCE, lookup_host(broker)).await {
+            Ok(Ok(found)) => Ok(found.take(ADDRESSES_MAX).collect()),
+            Ok(Err(e)) => Err(name_failure(broker, &e.to_string())),
+            Err(_) => Err(name_failure(broker, "no answer within 3 s")),
+        };
+        match (found, good) {
+            (Err(_), Some(good)) => Ok(vec![good]),
+            (found, _) => found,
+        }
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        if let Some(device) = &self.path.device {
+            socket.bind_device(Some(device.as_bytes()))?;
+        }
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?;
+        let socket = TcpSocket::from_std_stream(socket.into());
+        timeout(CONNECT_PATIENCE, socket.connect(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    async fn secure(&self, broker: &str, settings: &TlsSettings, tcp: TcpStream) -> Result<Box<dyn Wire>, Failure> {
+        let config = self.config(settings).await?;
+        let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host).trim_matches(['[', ']']);
+        let name = settings.name.as_deref().unwrap_or(host).to_owned();
+        let server = ServerName::try_from(name.clone()).map_err(|e| Failure {
+            reason: Reason::TlsName,
+            detail: format!(
+                "cannot check the certificate of {broker} for `{name}`: {e}; a DNS name or an address would be right"
+            ),
+        })?;
+        let failed = |reason, why: String| Failure {
+            reason,
+            detail: format!("TLS with {broker}, whose certificate must name `{name}`, failed: {why}"),
+        };
+        match timeout(TLS_PATIENCE, TlsConnector::from(config).connect(server, tcp)).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(e)) => {
+                // the next dial reads the files again: one of them may have been renewed
+                self.memory.lock().await.tls = None;
+                Err(failed(tls::reason(&e).unwrap_or(Reason::TlsOther), e.to_string()))
+            }
+            Err(_) => Err(failed(Reason::TlsTimeout, "the handshake did not end within 10 s".to_owned())),
+        }
+    }
+
+    /// The path's one configuration, so that sessions are resumed across dials.
+    async fn config(&self, settings: &TlsSettings) -> Result<Arc<ClientConfig>, Failure> {
+        let mut memory = self.memory.lock().await;
+        if let Some(config) = &memory.tls {
+            return Ok(Arc::clone(config));
+        }
+        let fresh = tls::client_config(settings);
+        let config = fresh.map_err(|e| Failure { reason: e.reason(), detail: e.to_string() })?;
+        memory.tls = Some(Arc::clone(&config));
+        Ok(config)
+    }
+}
+
+/// How far a failure came.
+fn stage(reason: &Reason) -> u8 {
+    match reason {
+        Reason::Dns => 0,
+        Reason::TcpRefused | Reason::TcpTimeout | Reason::TcpUnreachable | Reason::Local => 1,
+        _ => 2,
+    }
+}
+
+fn name_failure(broker: &str, why: &str) -> Failure {
+    Failure { reason: Reason::Dns, detail: format!("cannot find the address of {broker}: {why}") }
+}
+
+fn tcp_failure(broker: &str, address: SocketAddr, device: Option<&str>, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Reason::TcpRefused,
+        io::ErrorKind::TimedOut => Reason::TcpTimeout,
+        io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::AddrNotAvailable => Reason::TcpUnreachable,
+        _ if error.raw_os_error() == Some(ENODEV) => Reason::TcpUnreachable,
+        _ => Reason::Local,
+    };
+    let through = device.map_or(String::new(), |device| format!(" through {device}"));
+    Failure { reason, detail: format!("cannot connect to {broker} at {address}{through}: {error}") }
+}

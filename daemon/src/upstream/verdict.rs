@@ -1,0 +1,225 @@
+//! Whether a path works end to end, and if not why: the vocabulary of reasons, the beat and its echo, and the rule that
+//! only a change is told. It judges what `io` saw; it never decides that a link is up because a cable is in.
+
+use std::collections::VecDeque;
+use std::fmt;
+use vakt_core::port::UpstreamNote;
+
+/// Beats without the centre's echo that make it silent (requirements: loss known within 60 s at one beat per 20 s).
+pub const BEATS_MISSED: u32 = 3;
+/// Beats whose echo is still recognised. An older echo is ignored.
+const BEATS_KEPT: usize = 4;
+
+/// Why a path is down. The text form is for ever: it stands in events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// No broker's name resolves and no address is remembered.
+    Dns,
+    /// The broker's port is closed.
+    TcpRefused,
+    /// Nobody answers.
+    TcpTimeout,
+    /// No route, no carrier, no such interface.
+    TcpUnreachable,
+    /// The broker's certificate is not from the pinned authority.
+    TlsUntrusted,
+    /// The broker's certificate is for another name.
+    TlsName,
+    /// The broker's certificate is past its time, or our clock is.
+    TlsExpired,
+    /// The broker's certificate is not valid yet, or our clock is behind.
+    TlsNotYetValid,
+    /// The broker does not take our certificate, or we have shown none.
+    TlsClientRefused,
+    /// A file of ours cannot be used.
+    TlsFile(String),
+    /// The handshake did not end.
+    TlsTimeout,
+    /// Any other trouble of TLS.
+    TlsOther,
+    /// The broker said no to CONNECT, with this code.
+    MqttRefused(String),
+    /// The broker closed the connection with this code.
+    MqttClosed(String),
+    /// The broker does not let us hear the centre.
+    SubscribeRefused,
+    /// The broker does not take our events, with this code (MQTT 5, 3.4.2.1).
+    PublishRefused(u8),
+    /// The broker does not answer.
+    Silent,
+    /// The broker answers, the centre does not.
+    CentreSilent,
+    /// What came is not MQTT.
+    Garbage,
+    /// The connection was closed without a word.
+    Closed,
+    /// Trouble on this board.
+    Local,
+    /// The daemon was told to stop.
+    Stopped,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Dns => f.write_str("dns"),
+            Reason::TcpRefused => f.write_str("tcp_refused"),
+            Reason::TcpTimeout => f.write_str("tcp_timeout"),
+            Reason::TcpUnreachable => f.write_str("tcp_unreachable"),
+            Reason::TlsUntrusted => f.write_str("tls_untrusted"),
+            Reason::TlsName => f.write_str("tls_name"),
+            Reason::TlsExpired => f.write_str("tls_expired"),
+            Reason::TlsNotYetValid => f.write_str("tls_not_yet_valid"),
+            Reason::TlsClientRefused => f.write_str("tls_client_refused"),
+            Reason::TlsFile(file) => write!(f, "tls_file:{file}"),
+            Reason::TlsTimeout => f.write_str("tls_timeout"),
+            Reason::TlsOther => f.write_str("tls_other"),
+            Reason::MqttRefused(code) => write!(f, "mqtt_refused:{code}"),
+            Reason::MqttClosed(code) => write!(f, "mqtt_closed:{code}"),
+            Reason::SubscribeRefused => f.write_str("subscribe_refused"),
+            Reason::PublishRefused(code) => write!(f, "publish_refused:0x{code:02x}"),
+            Reason::Silent => f.write_str("silent"),
+            Reason::CentreSilent => f.write_str("centre_silent"),
+            Reason::Garbage => f.write_str("garbage"),
+            Reason::Closed => f.write_str("closed"),
+            Reason::Local => f.write_str("local"),
+            Reason::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+/// A code's name as reasons write it: `NotAuthorized` is `not_authorized`.
+pub fn word(name: &str) -> String {
+    let mut word = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !word.is_empty() {
+            word.push('_');
+        }
+        word.push(c.to_ascii_lowercase());
+    }
+    word
+}
+
+/// Tells a path's verdict to the hub when it changes, and only then.
+#[derive(Debug, Clone, Default)]
+pub struct Teller {
+    told: Option<Option<Reason>>,
+}
+
+impl Teller {
+    /// The path stands like this: `None` is up end to end. The note, if that is news.
+    pub fn tell(&mut self, path: &str, verdict: Option<&Reason>) -> Option<UpstreamNote> {
+        let news = self.told.as_ref().map(Option::as_ref) != Some(verdict);
+        self.told = Some(verdict.cloned());
+        news.then(|| UpstreamNote::Path { path: path.to_owned(), reason: verdict.map(Reason::to_string) })
+    }
+
+    /// Whether the last word was "up".
+    pub fn up(&self) -> bool {
+        self.told == Some(None)
+    }
+}
+
+/// The beats of one connection and the echoes they wait for.
+///
+/// ```text
+///   connected ──beat──▶ waiting ──echo or receipt──▶ heard ──beat──▶ waiting …
+///                          │ three beats, and the period after the third
+///                          ▼
+///                        silent ──echo or receipt──▶ heard (and everything unreceipted is sent again)
+/// ```
+#[derive(Debug, Clone)]
+pub struct Heart {
+    period_ms: u64,
+    next_ms: u64,
+    waiting: VecDeque<(u64, String)>,
+    unanswered: u32,
+    heard: bool,
+}
+
+impl Heart {
+    /// A connection's heart: the first beat is due at once.
+    pub fn new(period_ms: u64, now_ms: u64) -> Self {
+        Self { period_ms: period_ms.max(1), next_ms: now_ms, waiting: VecDeque::new(), unanswered: 0, heard: false }
+    }
+
+    /// When the next beat is due, in monotonic milliseconds.
+    pub fn next_ms(&self) -> u64 {
+        self.next_ms
+    }
+
+    /// A beat was sent.
+    pub fn beat(&mut self, counter: u64, challenge: String, now_ms: u64) {
+        self.waiting.push_back((counter, challenge));
+        if self.waiting.len() > BEATS_KEPT {
+            self.waiting.pop_front();
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.next_ms = now_ms + self.period_ms;
+    }
+
+    /// Whether the centre has been silent for too long at `now_ms`.
+    pub fn silent(&self, now_ms: u64) -> bool {
+        self.unanswered > BEATS_MISSED || (self.unanswered == BEATS_MISSED && now_ms >= self.next_ms)
+    }
+
+    /// Whether the centre has been heard on this connection and is not silent.
+    pub fn up(&self, now_ms: u64) -> bool {
+        self.heard && !self.silent(now_ms)
+    }
+
+    /// An echo came: whether it answers a beat of this connection.
+    pub fn echo(&mut self, counter: u64, challenge: Option<&str>) -> bool {
+        let Some(at) = self.waiting.iter().position(|(sent, _)| *sent == counter) else { return false };
+        if challenge.is_some_and(|said| said != self.waiting[at].1) {
+            return false;
+        }
+        self.waiting.drain(..=at);
+        self.alive();
+        true
+    }
+
+    /// The centre was heard in another way: a receipt it signed.
+    pub fn alive(&mut self) {
+        self.unanswered = 0;
+        self.heard = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_beats_without_an_echo_are_a_silent_centre_and_one_echo_ends_it() {
+        let mut heart = Heart::new(20_000, 0);
+        for (n, at) in [(1, 0), (2, 20_000), (3, 40_000)] {
+            assert!(!heart.silent(at));
+            heart.beat(n, format!("c{n}"), at);
+        }
+        assert!(!heart.silent(59_999));
+        assert!(heart.silent(60_000), "known within a minute");
+        heart.beat(4, "c4".into(), 60_000);
+        assert!(heart.silent(60_000) && !heart.up(60_000));
+        assert!(!heart.echo(9, None), "an echo of nothing");
+        assert!(!heart.echo(4, Some("c3")), "an echo of another challenge");
+        assert!(heart.echo(3, Some("c3")));
+        assert!(heart.up(60_000));
+        assert!(!heart.echo(2, Some("c2")), "older than one answered");
+    }
+
+    #[test]
+    fn only_a_change_is_told() {
+        let mut teller = Teller::default();
+        assert!(teller.tell("eth", Some(&Reason::Dns)).is_some());
+        assert!(teller.tell("eth", Some(&Reason::Dns)).is_none());
+        let up = teller.tell("eth", None);
+        assert_eq!(up, Some(UpstreamNote::Path { path: "eth".into(), reason: None }));
+        assert!(teller.tell("eth", None).is_none() && teller.up());
+        let refused = teller.tell("eth", Some(&Reason::MqttRefused("not_authorized".into())));
+        assert_eq!(
+            refused,
+            Some(UpstreamNote::Path { path: "eth".into(), reason: Some("mqtt_refused:not_authorized".into()) })
+        );
+    }
+}
