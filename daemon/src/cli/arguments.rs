@@ -1,0 +1,284 @@
+//! The words of the command line: what may be asked, with a sentence of help each. It does nothing.
+
+use crate::subghz::wmbus_link::FrameKind;
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+use std::path::PathBuf;
+use vakt_core::event::Class;
+use vakt_core::stamp::parse_rfc3339;
+
+/// The daemon of the Vakt alarm hub.
+#[derive(Debug, Parser)]
+#[command(name = "vaktd", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration; `vaktd.d/*.toml` beside it is read after it
+    #[arg(long, default_value = "/etc/vakt/vaktd.toml")]
+    pub config: PathBuf,
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Args)]
+pub struct Socket {
+    /// The daemon's control socket
+    #[arg(long, default_value = "/run/vakt/control.sock", global = true)]
+    pub socket: PathBuf,
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Guard: run the daemon
+    Run(ConfigFile),
+    /// Check the configuration: every fault at once, with its file and line
+    Check(ConfigFile),
+    /// Decode a radio frame to one JSON line
+    #[command(subcommand)]
+    Decode(Decode),
+    /// Read the journal, beside a running daemon or without one
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Detectors: list, find, add, place, remove
+    Device {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(subcommand)]
+        command: Device,
+    },
+    /// People and their codes
+    User {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(subcommand)]
+        command: User,
+    },
+    /// What is armed together
+    Area {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(subcommand)]
+        command: Area,
+    },
+    /// Detectors' places
+    Zone {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(subcommand)]
+        command: Zone,
+    },
+    /// Arm an area; asks for a code (or reads it from stdin)
+    Arm {
+        #[command(flatten)]
+        socket: Socket,
+        /// The area; needed where there are several
+        area: Option<String>,
+        /// away or home
+        #[arg(long, default_value = "away")]
+        mode: String,
+    },
+    /// Disarm an area; asks for a code (or reads it from stdin)
+    Disarm {
+        #[command(flatten)]
+        socket: Socket,
+        /// The area; needed where there are several
+        area: Option<String>,
+    },
+    /// Sirens: silence them with a code, or hear that they are there
+    Siren {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(subcommand)]
+        command: Siren,
+    },
+    /// How everything stands
+    Status {
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// For package managers: exit 0 when the daemon may be restarted now, else 1
+    MayRestart {
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// The JSON Schema of a published form
+    Schema { what: Schema },
+    /// Build facts
+    Version {
+        /// As one JSON line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Subcommand)]
+pub enum Decode {
+    /// Wireless M-Bus (OMS, EN 13757)
+    Wmbus {
+        /// In which form the frame is: nocrc, a, b, fifo or wired; never guessed
+        #[arg(long, default_value = "nocrc")]
+        frame: FrameKind,
+        /// The device's AES key, 32 hex digits
+        #[arg(long)]
+        key: Option<String>,
+        /// The frame; `-` reads `HEX` or `KEY HEX` lines from stdin
+        #[arg(allow_hyphen_values = true)]
+        hex: String,
+    },
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Args)]
+pub struct JournalArgs {
+    /// The journal file; by default the one the configuration names
+    #[arg(long)]
+    pub db: Option<PathBuf>,
+    /// The configuration that names it
+    #[arg(long, default_value = "/etc/vakt/vaktd.toml")]
+    pub config: PathBuf,
+    /// Only from this time on, e.g. 2026-11-20T00:00:00Z
+    #[arg(long, value_parser = parse_rfc3339)]
+    pub since: Option<i64>,
+    /// Only of this class: alarm, fault, access, state, test or audit
+    #[arg(long, value_parser = parse_class)]
+    pub class: Option<Class>,
+    /// jsonl or csv
+    #[arg(long, default_value = "jsonl")]
+    pub format: Format,
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    Jsonl,
+    Csv,
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Subcommand)]
+pub enum JournalCommand {
+    /// What is in it
+    List(JournalArgs),
+    /// What is in it, and what comes
+    Follow(JournalArgs),
+    /// What is in it, to keep elsewhere
+    Export(JournalArgs),
+    /// Walk the chain: exit 0, or 1 naming the first row that does not hold
+    Verify(JournalArgs),
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Subcommand)]
+pub enum Device {
+    /// One JSON line each
+    List,
+    /// List detectors nobody knows yet, as they are heard
+    Permit {
+        /// For so long (180 at most; 0 ends it)
+        #[arg(long, default_value_t = 120)]
+        seconds: u32,
+    },
+    /// Make a detector known
+    Add {
+        /// Its id, e.g. wm-las-00010204-03-1a
+        device: String,
+        /// contact motion smoke heat co gas water glass_break vibration sos climate meter
+        #[arg(long)]
+        kind: String,
+        /// What people call it
+        #[arg(long)]
+        name: Option<String>,
+        /// Ask for its key (or read it from stdin): 32 hex digits
+        #[arg(long)]
+        with_key: bool,
+    },
+    /// Give a detector its place
+    Assign { device: String, zone: String },
+    /// Take a detector off
+    Remove { device: String },
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Add or change a person
+    Set {
+        user: String,
+        /// owner or member
+        #[arg(long, default_value = "member")]
+        role: String,
+        #[arg(long)]
+        name: Option<String>,
+        /// Ask for a code (or read it from stdin): 5 to 10 digits
+        #[arg(long)]
+        with_code: bool,
+    },
+    /// Take a person off, and the code with them
+    Remove { user: String },
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Subcommand)]
+pub enum Area {
+    /// Add or change an area
+    Set {
+        area: String,
+        #[arg(long)]
+        name: Option<String>,
+        /// Seconds to disarm after coming in (45 at most)
+        #[arg(long, default_value_t = 30)]
+        entry: u32,
+        /// Seconds to leave after arming
+        #[arg(long, default_value_t = 45)]
+        exit: u32,
+    },
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Subcommand)]
+pub enum Zone {
+    /// Add or change a zone
+    Set {
+        zone: String,
+        #[arg(long)]
+        area: String,
+        /// entry_door entry_route interior perimeter always
+        #[arg(long, default_value = "perimeter")]
+        role: String,
+        #[arg(long)]
+        name: Option<String>,
+    },
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Subcommand)]
+pub enum Siren {
+    /// Silence them; incidents stay open; asks for a code
+    Stop {
+        /// Only in this area
+        area: Option<String>,
+    },
+    /// Sound once, briefly
+    Chirp,
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Schema {
+    Event,
+    State,
+    Config,
+}
+
+fn parse_class(text: &str) -> Result<Class, String> {
+    Class::from_name(text).ok_or_else(|| format!("`{text}` is not a class: alarm, fault, access, state, test or audit"))
+}

@@ -1,0 +1,450 @@
+//! The command line: what a technician, a script or systemd asks `vaktd`. JSON goes to stdout, one object a line; what
+//! people read goes to stderr. Exit codes are the contract's. Nothing secret is ever printed or taken as an argument.
+
+use crate::cli::arguments::Area;
+use crate::cli::arguments::Cli;
+use crate::cli::arguments::Command;
+use crate::cli::arguments::Decode;
+use crate::cli::arguments::Device;
+use crate::cli::arguments::Format;
+use crate::cli::arguments::JournalCommand;
+use crate::cli::arguments::Schema;
+use crate::cli::arguments::Siren;
+use crate::cli::arguments::User;
+use crate::cli::arguments::Zone;
+use crate::config::load;
+use crate::config::print;
+use crate::config::settings::Config;
+use crate::control::io::AskError;
+use crate::control::io::Client;
+use crate::hub::io::start;
+use crate::journal::export;
+use crate::journal::io::reader::FOLLOW_MS;
+use crate::journal::io::reader::Reader;
+use crate::journal::io::store::JournalError;
+use crate::journal::io::store::sqlite_version;
+use crate::subghz::decode;
+use crate::subghz::wmbus_link::FrameKind;
+use crate::upstream::topic::StatePayload;
+use clap::Parser;
+use serde_json::Value;
+use serde_json::json;
+use std::io::BufRead;
+use std::io::IsTerminal;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use vakt_core::port::Place;
+
+/// Longest line of a batch on stdin, in bytes; a longer one is refused and the next is read.
+const BATCH_LINE_MAX: u64 = 64 * 1024;
+
+/// The contract's exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the contract's own words
+pub enum Exit {
+    Ok = 0,
+    Bad = 1,
+    Usage = 64,
+    Data = 65,
+    NoInput = 66,
+    Unavailable = 69,
+    Internal = 70,
+    Io = 74,
+    NoPermission = 77,
+    Config = 78,
+}
+
+/// Says something to a person.
+fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints one line; a reader that went away ends the program quietly.
+fn print(line: &str) -> Result<(), Exit> {
+    writeln!(std::io::stdout().lock(), "{line}").map_err(|_| Exit::Io)
+}
+
+/// Runs one command line.
+pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    match perform(cli.command) {
+        Ok(()) => Exit::Ok,
+        Err(exit) => exit,
+    }
+}
+
+fn perform(command: Command) -> Result<(), Exit> {
+    match command {
+        Command::Run(file) => run(read_config(&file.config)?),
+        Command::Check(file) => read_config(&file.config).map(|_| say(format!("{}: good", file.config.display()))),
+        Command::Decode(Decode::Wmbus { frame, key, hex }) => decode_wmbus(frame, key.as_deref(), &hex),
+        Command::Journal(command) => journal(command),
+        Command::Device { socket, command } => device(&socket.socket, command),
+        Command::User { socket, command } => user(&socket.socket, command),
+        Command::Area { socket, command: Area::Set { area, name, entry, exit } } => {
+            let request = json!({"command": "area_set", "area": area, "name": name, "entry_s": entry, "exit_s": exit});
+            ask(connect(&socket.socket)?, &request)
+        }
+        Command::Zone { socket, command: Zone::Set { zone, area, role, name } } => {
+            let request = json!({"command": "zone_set", "zone": zone, "area": area, "role": role, "name": name});
+            ask(connect(&socket.socket)?, &request)
+        }
+        Command::Arm { socket, area, mode } => {
+            with_code(&socket.socket, json!({"command": "arm", "area": area, "mode": mode}))
+        }
+        Command::Disarm { socket, area } => with_code(&socket.socket, json!({"command": "disarm", "area": area})),
+        Command::Siren { socket, command: Siren::Stop { area } } => {
+            with_code(&socket.socket, json!({"command": "siren_stop", "area": area}))
+        }
+        Command::Siren { socket, command: Siren::Chirp } => {
+            ask(connect(&socket.socket)?, &json!({"command": "siren_chirp"}))
+        }
+        Command::Status { socket } => ask(connect(&socket.socket)?, &json!({"command": "status"})),
+        Command::MayRestart { socket } => may_restart(&socket.socket),
+        Command::Schema { what } => schema(what),
+        Command::Version { json } => version(json),
+    }
+}
+
+/// Reads the configuration and its patches, or says everything that is wrong with them.
+fn read_config(path: &Path) -> Result<Config, Exit> {
+    let folder = path.parent().unwrap_or(Path::new(".")).join("vaktd.d");
+    let mut patches: Vec<PathBuf> = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(cannot_read(&folder, &error)),
+    };
+    patches.retain(|patch| patch.extension().is_some_and(|extension| extension == "toml"));
+    patches.sort();
+    let mut texts = Vec::new();
+    for file in std::iter::once(path.to_owned()).chain(patches) {
+        // One byte more than is taken: `load` refuses what is longer, and nothing endless is read.
+        let read = std::fs::File::open(&file).and_then(|open| {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::Read::take(open, load::TEXT_LIMIT as u64 + 1), &mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        });
+        match read {
+            Ok(text) => texts.push((file.display().to_string(), text)),
+            Err(error) => return Err(cannot_read(&file, &error)),
+        }
+    }
+    load::load(&texts).map_err(|faults| {
+        faults.iter().for_each(say);
+        Exit::Config
+    })
+}
+
+fn cannot_read(path: &Path, error: &std::io::Error) -> Exit {
+    say(format!("{}: {error}", path.display()));
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Exit::NoInput,
+        std::io::ErrorKind::PermissionDenied => Exit::NoPermission,
+        _ => Exit::Io,
+    }
+}
+
+fn run(config: Config) -> Result<(), Exit> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|error| {
+            say(format!("start the runtime: {error}"));
+            Exit::Internal
+        })?;
+    let ended = runtime.block_on(start::run(config));
+    // Threads that hang in a frozen disk must not hold the process up.
+    runtime.shutdown_background();
+    match ended {
+        Ok(start::Ended::Told) => Ok(()),
+        Ok(start::Ended::Broken) => Err(Exit::Internal),
+        Err(error) => {
+            say(&error);
+            Err(match error {
+                start::StartError::Taken(_) => Exit::Unavailable,
+                start::StartError::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                    Exit::NoPermission
+                }
+                _ => Exit::Io,
+            })
+        }
+    }
+}
+
+fn decode_wmbus(kind: FrameKind, key: Option<&str>, hex: &str) -> Result<(), Exit> {
+    let key = key.map(decode::parse_key).transpose().map_err(|error| {
+        say(&error);
+        Exit::Data
+    })?;
+    if hex != "-" {
+        return match decode::decode(kind, key.as_ref(), hex.trim()) {
+            Ok(decoded) => print(&decode::json(&decoded)),
+            Err(error) => {
+                say(decode::json(&decode::ErrorLine { error }));
+                Err(Exit::Data)
+            }
+        };
+    }
+    let mut all_good = true;
+    let mut input = std::io::stdin().lock();
+    loop {
+        let mut line = Vec::new();
+        let read = std::io::Read::take(&mut input, BATCH_LINE_MAX).read_until(b'\n', &mut line);
+        if read.map_err(|_| Exit::Io)? == 0 {
+            return if all_good { Ok(()) } else { Err(Exit::Data) };
+        }
+        if line.last() != Some(&b'\n') && line.len() as u64 == BATCH_LINE_MAX {
+            // Too long to be a frame: refused as one line, the rest of it passed over.
+            let _ = input.skip_until(b'\n');
+        }
+        let (answer, good) = decode::decode_line(kind, key.as_ref(), &String::from_utf8_lossy(&line));
+        all_good &= good;
+        print(&answer)?;
+    }
+}
+
+fn journal(command: JournalCommand) -> Result<(), Exit> {
+    let (JournalCommand::List(args)
+    | JournalCommand::Follow(args)
+    | JournalCommand::Export(args)
+    | JournalCommand::Verify(args)) = &command;
+    let path = match &args.db {
+        Some(path) => path.clone(),
+        None => read_config(&args.config)?.state_dir.join("journal.db"),
+    };
+    if let Err(error) = std::fs::metadata(&path) {
+        return Err(cannot_read(&path, &error));
+    }
+    if let JournalCommand::Verify(_) = command {
+        return verify(&path);
+    }
+    let reader = Reader::open(&path).map_err(|error| {
+        say(error);
+        Exit::Data
+    })?;
+    let format = match args.format {
+        Format::Jsonl => export::Format::Jsonl,
+        Format::Csv => export::Format::Csv,
+    };
+    let filter = export::Filter { class: args.class, since_ms: args.since };
+    if let Some(header) = export::header(format) {
+        print(&header)?;
+    }
+    let follow = matches!(command, JournalCommand::Follow(_));
+    let mut last = Place::default();
+    loop {
+        last = reader.each(last, &filter, |wire| print(&export::line(format, wire)).map_err(Stop::Printed)).map_err(
+            |stop| match stop {
+                Stop::Printed(exit) => exit,
+                Stop::Journal(error) => {
+                    say(error);
+                    Exit::Data
+                }
+            },
+        )?;
+        if !follow {
+            return Ok(());
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(FOLLOW_MS));
+    }
+}
+
+enum Stop {
+    Printed(Exit),
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Stop {
+    fn from(error: JournalError) -> Self {
+        Stop::Journal(error)
+    }
+}
+
+fn verify(path: &Path) -> Result<(), Exit> {
+    let found = Reader::open(path).map_err(|error| error.to_string());
+    let found = found.and_then(|reader| reader.verify().map_err(|error| error.to_string()));
+    match found {
+        Ok(found) => {
+            let head = found.head;
+            say(format!("{}: {} rows hold", path.display(), found.rows));
+            print(
+                &json!({
+                    "ok": true, "rows": found.rows, "epochs": found.epochs, "lost": found.lost,
+                    "head": {"epoch": head.place.epoch, "seq": head.place.seq, "hash": vakt_core::canonical::hex(&head.hash)},
+                })
+                .to_string(),
+            )
+        }
+        Err(error) => {
+            say(format!("{}: {error}", path.display()));
+            print(&json!({"ok": false, "bad": error}).to_string())?;
+            Err(Exit::Bad)
+        }
+    }
+}
+
+fn connect(socket: &Path) -> Result<Client, Exit> {
+    Client::connect(socket).map_err(|error| {
+        say(&error);
+        match error {
+            AskError::NoDaemon { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Exit::NoPermission
+            }
+            _ => Exit::Unavailable,
+        }
+    })
+}
+
+/// Sends a request and prints the answers; exit 1 when the daemon refuses.
+fn ask(client: Client, request: &Value) -> Result<(), Exit> {
+    let answer = one(client, request)?;
+    print(&answer.to_string())?;
+    if answer["ok"] == json!(true) {
+        return Ok(());
+    }
+    say(answer["text"].as_str().unwrap_or("the daemon refused"));
+    Err(Exit::Bad)
+}
+
+fn one(mut client: Client, request: &Value) -> Result<Value, Exit> {
+    let broken = |error: AskError| {
+        say(error);
+        Exit::Unavailable
+    };
+    client.send(request).map_err(broken)?;
+    let line = client.answer().map_err(broken)?.unwrap_or_default();
+    serde_json::from_str(&line).map_err(|_| {
+        say("the daemon's answer is not a line of JSON");
+        Exit::Unavailable
+    })
+}
+
+/// Streams the answers of a request that has several, until the daemon ends it.
+fn stream(mut client: Client, request: &Value, count: usize) -> Result<(), Exit> {
+    let broken = |error: AskError| {
+        say(error);
+        Exit::Unavailable
+    };
+    client.send(request).map_err(broken)?;
+    client.close_request();
+    let mut seen = 0;
+    while let Some(line) = client.answer().map_err(broken)? {
+        print(&line)?;
+        seen += 1;
+        if seen == count && serde_json::from_str::<Value>(&line).is_ok_and(|line| line["ok"] == json!(false)) {
+            return Err(Exit::Bad);
+        }
+    }
+    Ok(())
+}
+
+/// A code or key: typed unseen at a terminal, or the first line of stdin.
+fn hidden(prompt: &str) -> Result<String, Exit> {
+    let input = std::io::stdin();
+    let seen = if input.is_terminal() { rustix::termios::tcgetattr(&input).ok() } else { None };
+    if let Some(mut unseen) = seen.clone() {
+        let _ = write!(std::io::stderr(), "{prompt}: ");
+        unseen.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        let _ = rustix::termios::tcsetattr(&input, rustix::termios::OptionalActions::Now, &unseen);
+    }
+    let mut line = String::new();
+    let read = std::io::Read::take(input.lock(), 256).read_line(&mut line);
+    if let Some(seen) = seen {
+        let _ = rustix::termios::tcsetattr(&input, rustix::termios::OptionalActions::Now, &seen);
+        say("");
+    }
+    read.map_err(|_| Exit::NoInput)?;
+    let line = line.trim().to_owned();
+    if line.is_empty() {
+        say(format!("{prompt}: nothing was given on stdin"));
+        return Err(Exit::NoInput);
+    }
+    Ok(line)
+}
+
+fn with_code(socket: &Path, mut request: Value) -> Result<(), Exit> {
+    // The daemon first: nobody types a code for nothing.
+    let client = connect(socket)?;
+    request["code"] = hidden("code")?.into();
+    ask(client, &request)
+}
+
+fn device(socket: &Path, command: Device) -> Result<(), Exit> {
+    let client = connect(socket)?;
+    match command {
+        Device::List => stream(client, &json!({"command": "device_list"}), 0),
+        Device::Permit { seconds } => {
+            say(format!("listening for {seconds} s; each detector that is not known yet is a line"));
+            stream(client, &json!({"command": "device_permit", "seconds": seconds}), 1)
+        }
+        Device::Add { device, kind, name, with_key } => {
+            let key = if with_key { Some(hidden("key")?) } else { None };
+            let request = json!({"command": "device_add", "device": device, "kind": kind, "name": name, "key": key});
+            ask(client, &request)
+        }
+        Device::Assign { device, zone } => {
+            ask(client, &json!({"command": "device_assign", "device": device, "zone": zone}))
+        }
+        Device::Remove { device } => ask(client, &json!({"command": "device_remove", "device": device})),
+    }
+}
+
+fn user(socket: &Path, command: User) -> Result<(), Exit> {
+    let client = connect(socket)?;
+    match command {
+        User::Set { user, role, name, with_code } => {
+            let code = if with_code { Some(hidden("new code")?) } else { None };
+            ask(client, &json!({"command": "user_set", "user": user, "role": role, "name": name, "code": code}))
+        }
+        User::Remove { user } => ask(client, &json!({"command": "user_remove", "user": user})),
+    }
+}
+
+fn may_restart(socket: &Path) -> Result<(), Exit> {
+    let answer = one(connect(socket)?, &json!({"command": "may_restart"}))?;
+    print(&answer.to_string())?;
+    if answer["may_restart"] == json!(true) { Ok(()) } else { Err(Exit::Bad) }
+}
+
+fn schema(what: Schema) -> Result<(), Exit> {
+    print(&schema_text(what))
+}
+
+fn schema_text(what: Schema) -> String {
+    let value = match what {
+        Schema::Event => schemars::schema_for!(vakt_core::canonical::EventV1).to_value(),
+        Schema::State => schemars::schema_for!(StatePayload).to_value(),
+        Schema::Config => print::schema(),
+    };
+    format!("{value:#}")
+}
+
+/// The published schemas by file name, as `config/schema/` holds them.
+pub fn schemas() -> [(&'static str, String); 3] {
+    [
+        ("event.json", schema_text(Schema::Event)),
+        ("state.json", schema_text(Schema::State)),
+        ("config.json", schema_text(Schema::Config)),
+    ]
+}
+
+fn version(as_json: bool) -> Result<(), Exit> {
+    let version = env!("CARGO_PKG_VERSION");
+    if !as_json {
+        return print(&format!("vaktd {version}"));
+    }
+    let facts = json!({
+        "version": version,
+        "sqlite": sqlite_version(),
+        "features": {"camera": cfg!(feature = "camera"), "systemd": cfg!(feature = "systemd")},
+        "target": format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        "event_format": 1,
+    });
+    print(&facts.to_string())
+}

@@ -1,0 +1,142 @@
+//! The control socket's language: one JSON object a line in, one or more out.
+//!
+//! Whoever may open the socket (group `vakt`, root) may install; arming, disarming and silencing still need a person's
+//! code. Codes and keys pass through here once and are never shown, logged or answered.
+
+use serde::Deserialize;
+use serde_json::json;
+use std::fmt;
+use vakt_core::device::AreaId;
+use vakt_core::device::DeviceId;
+use vakt_core::device::DeviceKind;
+use vakt_core::device::UserId;
+use vakt_core::device::ZoneId;
+use vakt_core::event::ArmMode;
+use vakt_core::event::UserRole;
+use vakt_core::event::ZoneRole;
+
+/// The longest request, in bytes; a longer one loses its connection.
+pub const LINE_MAX: usize = 16 * 1024;
+
+/// Text that must not be shown: a code or a key.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+#[allow(missing_docs)] // the fields are the contract's words
+pub enum Request {
+    /// Is anybody there?
+    Ping {},
+    /// How everything stands.
+    Status {},
+    /// Whether a package manager may restart the daemon now.
+    MayRestart {},
+    Arm {
+        area: Option<AreaId>,
+        mode: ArmMode,
+        code: Hidden,
+    },
+    Disarm {
+        area: Option<AreaId>,
+        code: Hidden,
+    },
+    SirenStop {
+        area: Option<AreaId>,
+        code: Hidden,
+    },
+    SirenChirp {},
+    AreaSet {
+        area: AreaId,
+        name: Option<String>,
+        entry_s: u32,
+        exit_s: u32,
+    },
+    ZoneSet {
+        zone: ZoneId,
+        area: AreaId,
+        name: Option<String>,
+        role: ZoneRole,
+    },
+    UserSet {
+        user: UserId,
+        name: Option<String>,
+        role: UserRole,
+        code: Option<Hidden>,
+    },
+    UserRemove {
+        user: UserId,
+    },
+    DeviceList {},
+    /// Lists devices not known yet, a line each, until the time is over or the asker goes.
+    DevicePermit {
+        seconds: u32,
+    },
+    /// `key`: 32 hex digits, for devices that speak encrypted.
+    DeviceAdd {
+        device: DeviceId,
+        kind: DeviceKind,
+        name: Option<String>,
+        key: Option<Hidden>,
+    },
+    DeviceAssign {
+        device: DeviceId,
+        zone: ZoneId,
+    },
+    DeviceRemove {
+        device: DeviceId,
+    },
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// The answer to give instead.
+pub fn parse(line: &[u8]) -> Result<Request, String> {
+    serde_json::from_slice(line).map_err(|error| {
+        // The error may quote the value it stumbled over, which may be a code: say where, not what.
+        let text = match error.classify() {
+            serde_json::error::Category::Data => {
+                "this is not a request: an unknown command, or a member that is missing, unknown or of the wrong form"
+            }
+            _ => "this is not a line of JSON",
+        };
+        refusal("bad_request", &format!("{text} (column {})", error.column()))
+    })
+}
+
+/// A refusal as a line.
+pub fn refusal(code: &str, text: &str) -> String {
+    json!({"ok": false, "refused": code, "text": text}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_and_a_wrong_one_never_quotes_a_code() {
+        let read = parse(br#"{"command":"disarm","code":"12345"}"#);
+        assert_eq!(read, Ok(Request::Disarm { area: None, code: Hidden("12345".into()) }));
+        assert!(!format!("{read:?}").contains("12345"));
+        for bad in [
+            &br#"{"command":"disarm","code":12345}"#[..],
+            br#"{"command":"disarm","code":"12345","oops":1}"#,
+            br#"{"command":"open_the_door","code":"12345"}"#,
+            br#"{"command":"disarm","code":"12345""#,
+            b"\xff\xfe",
+            b"",
+        ] {
+            let answer = parse(bad).expect_err("it is no request");
+            assert!(answer.contains("bad_request") && !answer.contains("12345"), "{answer}");
+        }
+    }
+}

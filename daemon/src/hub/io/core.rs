@@ -1,0 +1,444 @@
+//! The task that owns the panel: takes all that is ready, decides, has it recorded, applies, releases.
+//!
+//! When the disk does not answer it goes on without: what is decided is kept in memory in order, applied, and only
+//! sounds, replies and publishing leave; all of it is journaled when the disk is back. Nothing else ever holds it up.
+
+use super::clock;
+use super::notify;
+use super::view::Heard;
+use crate::journal::io::store::Begun;
+use crate::journal::io::store::JournalError;
+use crate::journal::io::writer::Answer;
+use crate::journal::io::writer::Journal;
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio::time::timeout;
+use vakt_core::alarm::panel::Panel;
+use vakt_core::alarm::state::State;
+use vakt_core::event::Class;
+use vakt_core::event::Event;
+use vakt_core::event::Fact;
+use vakt_core::input::Context;
+use vakt_core::input::Disk;
+use vakt_core::input::Effect;
+use vakt_core::input::Input;
+use vakt_core::input::Reply;
+use vakt_core::input::RequestId;
+use vakt_core::input::Sound;
+use vakt_core::port::Place;
+use vakt_core::port::Unjournaled;
+use vakt_core::stamp::Stamp;
+use vakt_core::turn::Decided;
+use vakt_core::turn::Recorded;
+
+/// Inputs taken in one turn; the rest waits for the next. One commit serves them all.
+const TURN_MAX: usize = 256;
+/// Events kept in memory while the disk fails. Beyond it alarms and what people do still count, other facts are
+/// refused and counted.
+const PENDING_MAX: usize = 4096;
+/// Events given to the disk at once when it comes back.
+const RECOVER_MAX: usize = 256;
+/// How often a failed disk is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// Housekeeping: the side snapshot, the view for upstream, the watchdog.
+const KEEP_HOUSE: Duration = Duration::from_millis(250);
+/// Events after which the state is snapshotted, so that a start replays few.
+const SNAPSHOT_EVERY: u64 = 2_000;
+/// A duty that falls due again and again must not spin, in ms.
+const DUE_MIN_MS: u64 = 20;
+
+/// A state, shared with who only looks.
+pub type Seen = Arc<Seeing>;
+
+/// What others see of the panel.
+#[derive(Debug, Clone, Default)]
+pub struct Seeing {
+    /// What it knows.
+    pub state: State,
+    /// What is to be heard.
+    pub sound: Option<Sound>,
+    /// Events waiting for the disk.
+    pub pending: usize,
+    /// The place of the last journaled event.
+    pub place: Place,
+}
+
+/// What reaches the core.
+pub struct Inlets {
+    /// Reports, faults, paths, the ticks of others.
+    pub inputs: mpsc::Receiver<Input>,
+    /// Commands with a place for the reply; a channel of their own, so that a full radio cannot delay a disarm.
+    pub commands: mpsc::Receiver<(Input, oneshot::Sender<Reply>)>,
+    /// Turns true when the daemon is to go.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Where effects leave.
+pub struct Outlets {
+    /// What others see.
+    pub seen: watch::Sender<Seen>,
+    /// When each device last spoke.
+    pub heard: Heard,
+    /// Alarms that go out before the disk answers. The newest is lost when upstream does not take them.
+    pub unjournaled: mpsc::Sender<Unjournaled>,
+}
+
+enum DiskState {
+    Well,
+    Failed {
+        /// A commit that has not answered yet; it may still succeed.
+        answer: Option<oneshot::Receiver<Answer>>,
+        /// How many of the pending events it covers.
+        covers: usize,
+        /// When to try it again.
+        retry_at: Instant,
+        /// Facts that found no room.
+        refused: u64,
+        /// Events that had to wait.
+        total: u64,
+    },
+}
+
+impl DiskState {
+    fn failed(answer: Option<oneshot::Receiver<Answer>>, covers: usize) -> Self {
+        DiskState::Failed { answer, covers, retry_at: Instant::now() + RETRY, refused: 0, total: 0 }
+    }
+}
+
+/// The core.
+pub struct Core {
+    panel: Panel,
+    journal: Journal,
+    disk: DiskState,
+    pending: VecDeque<Event>,
+    commit_limit: Duration,
+    outlets: Outlets,
+    waiting: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    next_request: RequestId,
+    again: Vec<Input>,
+    place: Place,
+    since_snapshot: u64,
+    side_due: bool,
+    seen_due: bool,
+    /// The journal's writer has gone, which no waiting mends.
+    broken: bool,
+}
+
+impl Core {
+    /// A core over a journal that was just opened.
+    pub fn new(state: State, journal: Journal, commit_limit: Duration, outlets: Outlets) -> Self {
+        let place = journal.head().borrow().place;
+        Self {
+            panel: Panel::new(state),
+            journal,
+            disk: DiskState::Well,
+            pending: VecDeque::new(),
+            commit_limit,
+            outlets,
+            waiting: BTreeMap::new(),
+            next_request: 1,
+            again: Vec::new(),
+            place,
+            since_snapshot: 0,
+            side_due: false,
+            seen_due: true,
+            broken: false,
+        }
+    }
+
+    /// The first turn: why the epoch begins, if it does, and that the daemon is up.
+    pub async fn start(&mut self, begun: Option<Begun>, version: String, keys: Vec<vakt_core::input::InstalledKey>) {
+        let fresh = begun.is_some();
+        let mut inputs: Vec<Input> = begun.into_iter().map(journal_begun).collect();
+        inputs.push(Input::Started { version, keys });
+        self.turn(inputs).await;
+        if fresh {
+            // The new journal must stand on its own: from here on a start needs nothing but it.
+            self.snapshot();
+        }
+        self.keep_house();
+    }
+
+    /// Runs until told to stop.
+    pub async fn run(mut self, mut inlets: Inlets) {
+        let mut house = Instant::now() + KEEP_HOUSE;
+        while !*inlets.stop.borrow() && !self.broken {
+            // Looked at in every round: a flood of reports must not keep it from being done.
+            if Instant::now() >= house {
+                self.keep_house();
+                house = Instant::now() + KEEP_HOUSE;
+            }
+            let mut inputs = std::mem::take(&mut self.again);
+            if inputs.is_empty() {
+                let due = self.due();
+                tokio::select! {
+                    biased;
+                    Some((input, reply)) = inlets.commands.recv() => inputs.push(self.asked(input, reply)),
+                    answer = Self::answer(&mut self.disk) => { self.answered(answer).await; continue }
+                    Some(input) = inlets.inputs.recv() => inputs.push(input),
+                    () = tokio::time::sleep(due) => inputs.push(Input::Tick),
+                    () = tokio::time::sleep_until(house) => continue,
+                    _ = inlets.stop.changed() => continue,
+                }
+            }
+            while inputs.len() < TURN_MAX
+                && let Ok((input, reply)) = inlets.commands.try_recv()
+            {
+                inputs.push(self.asked(input, reply));
+            }
+            while inputs.len() < TURN_MAX
+                && let Ok(input) = inlets.inputs.try_recv()
+            {
+                inputs.push(input);
+            }
+            self.turn(inputs).await;
+        }
+        if self.broken {
+            // What is pending has gone out as far as it is an alarm; the next start stands on the journal.
+            tracing::error!("the journal's writer is gone: the process ends and starts again");
+            return;
+        }
+        self.turn(vec![Input::Stopping]).await;
+        self.snapshot();
+        self.keep_house();
+        // A frozen disk would hold the stop for ever; what is pending is lost then, and the journal says so by its gap
+        // in time: systemd ends the process, the alarms have gone out already.
+        let _ = timeout(self.commit_limit * 4, self.journal.stop()).await;
+    }
+
+    fn due(&self) -> Duration {
+        let due = self.panel.next_due(clock::now()).map_or(u64::from(u32::MAX), |due| due.in_ms.max(DUE_MIN_MS));
+        Duration::from_millis(due)
+    }
+
+    fn asked(&mut self, input: Input, reply: oneshot::Sender<Reply>) -> Input {
+        let number = self.next_request;
+        self.next_request += 1;
+        self.waiting.insert(number, reply);
+        match input {
+            Input::Command { method, command, .. } => Input::Command { request: number, method, command },
+            other => other,
+        }
+    }
+
+    /// One turn: decide → record → apply → act.
+    async fn turn(&mut self, inputs: Vec<Input>) {
+        let disk = match &self.disk {
+            DiskState::Well => Disk::Well,
+            DiskState::Failed { .. } => Disk::Failed { room: PENDING_MAX.saturating_sub(self.pending.len()) },
+        };
+        let context = Context { now: clock::now(), entropy: clock::entropy(), disk };
+        self.note_heard(&context.now, &inputs);
+        let decided = self.panel.decide(&context, inputs);
+        match decided.nothing_to_record() {
+            Ok(recorded) => self.apply(recorded),
+            Err(decided) if disk == Disk::Well => self.record(decided).await,
+            Err(decided) => self.keep(decided),
+        }
+        self.show();
+    }
+
+    fn note_heard(&self, now: &Stamp, inputs: &[Input]) {
+        let Ok(mut heard) = self.outlets.heard.lock() else { return };
+        for input in inputs {
+            if let Input::Report(report) = input {
+                heard.insert(report.device.clone(), (*now, report.rssi_dbm));
+            }
+        }
+    }
+
+    async fn record(&mut self, decided: Decided) {
+        let mut answer = self.journal.record(decided.events().to_vec()).await;
+        let error = match timeout(self.commit_limit, &mut answer).await {
+            Ok(Ok(Ok(committed))) => {
+                self.place = committed.head.place;
+                self.since_snapshot += committed.ids.len() as u64;
+                let recorded = decided.committed(&committed);
+                self.apply(recorded);
+                if self.since_snapshot >= SNAPSHOT_EVERY {
+                    self.snapshot();
+                }
+                return;
+            }
+            Ok(Ok(Err(error))) => {
+                self.broken |= matches!(error, JournalError::Gone);
+                error.to_string()
+            }
+            Ok(Err(_)) => {
+                self.broken = true;
+                JournalError::Gone.to_string()
+            }
+            Err(_) => {
+                let covers = decided.events().len();
+                self.disk = DiskState::failed(Some(answer), covers);
+                format!("no answer in {} ms", self.commit_limit.as_millis())
+            }
+        };
+        if matches!(self.disk, DiskState::Well) {
+            self.disk = DiskState::failed(None, 0);
+        }
+        tracing::error!(%error, "the journal's disk does not answer; alarms go out unjournaled until it does");
+        self.keep(decided);
+        self.again.push(Input::DiskFailed { error });
+    }
+
+    /// The disk does not answer: keep, apply, tell.
+    fn keep(&mut self, decided: Decided) {
+        if let DiskState::Failed { refused, total, .. } = &mut self.disk {
+            *refused += decided.refused();
+            *total += decided.events().len() as u64;
+        }
+        let (recorded, kept) = decided.kept();
+        self.pending.extend(kept);
+        self.apply(recorded);
+    }
+
+    fn apply(&mut self, recorded: Recorded) {
+        let facts = recorded.events();
+        self.seen_due |= !facts.is_empty();
+        self.side_due |= facts.iter().any(|event| {
+            matches!(event.fact.class(), Class::Alarm | Class::Access | Class::Audit)
+                || matches!(event.fact, Fact::JournalRestarted { .. })
+        });
+        let effects = self.panel.apply(recorded, clock::now());
+        effects.into_iter().for_each(|effect| self.release(effect));
+    }
+
+    fn release(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply(request, reply) => {
+                if let Some(waits) = self.waiting.remove(&request) {
+                    let _ = waits.send(reply);
+                }
+            }
+            Effect::Publish(event) => {
+                if let Err(error) = self.outlets.unjournaled.try_send(event) {
+                    tracing::error!(%error, "an alarm could not be handed to upstream; it goes out when the disk is back");
+                }
+            }
+            Effect::Sound(sound) => {
+                tracing::info!(?sound, "sounders");
+                self.seen_due = true;
+            }
+            Effect::Act { command, act } => {
+                // No sounder is wired to this hub yet: saying so is the honest outcome.
+                let error = Some("no siren is fitted".to_owned());
+                self.again.push(Input::Acted { command, act, error });
+            }
+        }
+    }
+
+    /// What the disk answered; `None`: it is time to try it again.
+    async fn answer(disk: &mut DiskState) -> Option<Answer> {
+        match disk {
+            DiskState::Well => std::future::pending().await,
+            DiskState::Failed { answer: Some(answer), .. } => answer.await.ok(),
+            DiskState::Failed { answer: None, retry_at, .. } => {
+                tokio::time::sleep_until(*retry_at).await;
+                None
+            }
+        }
+    }
+
+    async fn answered(&mut self, answered: Option<Answer>) {
+        let DiskState::Failed { answer, covers, retry_at, .. } = &mut self.disk else { return };
+        *answer = None;
+        *retry_at = Instant::now() + RETRY;
+        let covered = std::mem::take(covers).min(self.pending.len());
+        match answered {
+            Some(Ok(committed)) => {
+                self.pending.drain(..covered);
+                self.place = committed.head.place;
+                self.since_snapshot += covered as u64;
+                if self.pending.is_empty() { self.recovered().await } else { self.resend().await }
+            }
+            Some(Err(error)) => {
+                self.broken |= matches!(error, JournalError::Gone);
+                tracing::warn!(%error, "the journal's disk still fails");
+                self.begun_anew();
+            }
+            None => {
+                self.begun_anew();
+                if self.pending.is_empty() { self.recovered().await } else { self.resend().await }
+            }
+        }
+    }
+
+    async fn recovered(&mut self) {
+        let DiskState::Failed { refused, total, .. } = &self.disk else { return };
+        let back = Input::DiskRecovered { pending: *total, refused: *refused };
+        self.disk = DiskState::Well;
+        tracing::info!("the journal's disk answers again");
+        self.turn(vec![back]).await;
+        self.snapshot();
+    }
+
+    /// The file was put aside under way: what begins anew is the new epoch's first event.
+    fn begun_anew(&mut self) {
+        let Some(mut begun) = self.journal.take_begun() else { return };
+        // Whatever the side snapshot says: this process knows the arm state, it has never lost it.
+        begun.arm_state_known = true;
+        let context = Context { now: clock::now(), entropy: clock::entropy(), disk: Disk::Failed { room: usize::MAX } };
+        let (recorded, kept) = self.panel.decide(&context, vec![journal_begun(begun)]).kept();
+        kept.into_iter().rev().for_each(|event| self.pending.push_front(event));
+        self.apply(recorded);
+    }
+
+    async fn resend(&mut self) {
+        let events: Vec<Event> = self.pending.iter().take(RECOVER_MAX).cloned().collect();
+        let count = events.len();
+        let receiver = self.journal.record(events).await;
+        if let DiskState::Failed { answer, covers, .. } = &mut self.disk {
+            *answer = Some(receiver);
+            *covers = count;
+        }
+    }
+
+    fn snapshot(&mut self) {
+        if matches!(self.disk, DiskState::Well)
+            && self.journal.snapshot(Arc::new(self.panel.state().clone()), self.place)
+        {
+            self.since_snapshot = 0;
+        }
+    }
+
+    /// Everything that may wait a quarter of a second. It comes from the core's own loop, so the watchdog starves when
+    /// that stands still; a disk that fails does not starve it, because no restart would mend it.
+    fn keep_house(&mut self) {
+        notify::tell("WATCHDOG", "1");
+        if let Some(effect) = self.panel.sound(clock::now()) {
+            self.release(effect);
+        }
+        if self.side_due && matches!(self.disk, DiskState::Well) {
+            self.side_due = !self.journal.side(Arc::new(self.panel.state().clone()), self.place);
+        }
+        self.show();
+    }
+
+    fn show(&mut self) {
+        if std::mem::take(&mut self.seen_due) {
+            let state = self.panel.state().clone();
+            let sound = state.sound(clock::now());
+            let seen = Seeing { state, sound, pending: self.pending.len(), place: self.place };
+            self.outlets.seen.send_replace(Arc::new(seen));
+        }
+    }
+}
+
+fn journal_begun(begun: Begun) -> Input {
+    tracing::warn!(reason = ?begun.reason, salvaged = begun.salvaged, "a new epoch begins: {}", begun.text);
+    Input::JournalBegun {
+        reason: begun.reason,
+        old_epoch: begun.old.map(|head| head.place.epoch),
+        old_seq: begun.old.map(|head| head.place.seq),
+        old_hash: begun.old.map(|head| vakt_core::canonical::hex(&head.hash)),
+        salvaged: begun.salvaged,
+        arm_state_known: begun.arm_state_known,
+    }
+}

@@ -1,0 +1,260 @@
+//! Takes requests from the control socket to the core: looks up whose code it is, keeps keys, answers what can be
+//! answered by looking. It runs beside the core, so that a slow secrets file cannot hold up an alarm.
+
+use super::core::Seeing;
+use super::view;
+use crate::control::io::Asked;
+use crate::control::wire::Hidden;
+use crate::control::wire::Request;
+use crate::control::wire::refusal;
+use crate::secrets::io::Secrets;
+use crate::secrets::io::random;
+use crate::subghz::io::Known;
+use crate::subghz::io::Stranger;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use vakt_core::canonical::hex;
+use vakt_core::device::UserId;
+use vakt_core::event::Method;
+use vakt_core::input::CodeChecked;
+use vakt_core::input::Command;
+use vakt_core::input::Input;
+use vakt_core::input::Reply;
+
+/// The secrets file may hang with its disk; a request waits so long for it.
+const SECRETS: Duration = Duration::from_secs(3);
+/// How long a reply waits for the receivers to know a new device.
+const KNOWN: Duration = Duration::from_secs(2);
+/// Strangers listed in one window, so that a street full of meters does not flood a phone.
+const STRANGERS_MAX: usize = 256;
+
+/// What the desk works with.
+#[derive(Clone)]
+pub struct Desk {
+    /// To the core.
+    pub commands: mpsc::Sender<(Input, oneshot::Sender<Reply>)>,
+    /// Keys and codes.
+    pub secrets: Arc<Mutex<Secrets>>,
+    /// What the panel knows.
+    pub seen: watch::Receiver<super::core::Seen>,
+    /// Signal and last word of each device.
+    pub heard: view::Heard,
+    /// Devices the receivers know.
+    pub known: watch::Receiver<Known>,
+    /// Devices nobody knows.
+    pub strangers: broadcast::Sender<Stranger>,
+    /// What waits for the centre.
+    pub waiting: watch::Receiver<vakt_core::port::Waiting>,
+}
+
+impl Desk {
+    /// Answers requests until the socket closes. Each has a task: a listing must not hold up a disarm.
+    pub async fn run(self, mut asked: mpsc::Receiver<Asked>) {
+        while let Some((request, answers)) = asked.recv().await {
+            let desk = self.clone();
+            tokio::spawn(async move { desk.answer(request, answers).await });
+        }
+    }
+
+    async fn answer(&self, request: Request, answers: mpsc::Sender<String>) {
+        let line = match request {
+            Request::Ping {} => json!({"ok": true}).to_string(),
+            Request::Status {} => self.status(),
+            Request::MayRestart {} => may_restart(&self.seen.borrow()),
+            Request::DeviceList {} => {
+                let seen = self.seen.borrow().clone();
+                for line in view::device_lines(&seen.state, &self.heard) {
+                    if answers.send(line).await.is_err() {
+                        return;
+                    }
+                }
+                return;
+            }
+            Request::DevicePermit { seconds } => return self.permit(seconds, answers).await,
+            command => self.command(command).await,
+        };
+        let _ = answers.send(line).await;
+    }
+
+    fn status(&self) -> String {
+        let seen = self.seen.borrow().clone();
+        let waiting = *self.waiting.borrow();
+        let view = view::view(&seen.state, &self.heard);
+        json!({
+            "ok": true,
+            "areas": view.state.areas,
+            "incidents": view.state.incidents,
+            "faults": view.state.faults,
+            "paths": seen.state.paths.iter().map(|(path, why)| (path.clone(), json!({"up": why.is_none(), "reason": why}))).collect::<serde_json::Map<_, _>>(),
+            "sound": seen.sound,
+            "journal": {"epoch": seen.place.epoch, "seq": seen.place.seq, "unreceipted": waiting.events, "waiting_for_disk": seen.pending},
+        })
+        .to_string()
+    }
+
+    async fn command(&self, request: Request) -> String {
+        let command = match self.prepare(request).await {
+            Ok(command) => command,
+            Err(line) => return line,
+        };
+        let mut known = self.known.clone();
+        known.borrow_and_update();
+        let added = match &command {
+            Command::DeviceAdd { device, secret, .. } => secret.is_some() || !known.borrow().contains_key(device),
+            _ => false,
+        };
+        let removed = match &command {
+            Command::UserRemove { user } => Some(user.clone()),
+            _ => None,
+        };
+        let reply = self.tell(command).await;
+        if let (Some(user), Reply::Done { .. }) = (removed, &reply) {
+            // After the event: a code without a person opens nothing.
+            let _ = self.with_secrets(move |secrets| secrets.drop_code(&user).map_err(|e| e.to_string())).await;
+        }
+        if let (true, Reply::Done { .. }) = (added, &reply) {
+            // "Known" is only true once the receivers have it too: its next telegram is heard.
+            let _ = tokio::time::timeout(KNOWN, known.changed()).await;
+        }
+        line(&reply)
+    }
+
+    async fn tell(&self, command: Command) -> Reply {
+        let (reply, receiver) = oneshot::channel();
+        let input = Input::Command { request: 0, method: Method::Local, command };
+        if self.commands.send((input, reply)).await.is_err() {
+            return Reply::refused("stopping", "the daemon is going down");
+        }
+        receiver.await.unwrap_or_else(|_| Reply::refused("stopping", "the daemon is going down"))
+    }
+
+    /// Turns a request into a command: codes into whose they are, keys into opaque ids.
+    async fn prepare(&self, request: Request) -> Result<Command, String> {
+        Ok(match request {
+            Request::Arm { area, mode, code } => Command::Arm { area, mode, code: self.checked(code).await? },
+            Request::Disarm { area, code } => Command::Disarm { area, code: self.checked(code).await? },
+            Request::SirenStop { area, code } => Command::SirenStop { area, code: self.checked(code).await? },
+            Request::SirenChirp {} => Command::SirenChirp {},
+            Request::AreaSet { area, name, entry_s, exit_s } => Command::AreaSet { area, name, entry_s, exit_s },
+            Request::ZoneSet { zone, area, name, role } => Command::ZoneSet { zone, area, name, role },
+            Request::UserSet { user, name, role, code } => {
+                if let Some(code) = code {
+                    self.set_code(user.clone(), code).await?;
+                }
+                Command::UserSet { user, name, role }
+            }
+            Request::UserRemove { user } => Command::UserRemove { user },
+            Request::DeviceAdd { device, kind, name, key } => {
+                let secret = match key {
+                    Some(key) => Some(self.keep_key(key).await?),
+                    None => None,
+                };
+                Command::DeviceAdd { device, kind, name, secret }
+            }
+            Request::DeviceAssign { device, zone } => Command::DeviceAssign { device, zone },
+            Request::DeviceRemove { device } => Command::DeviceRemove { device },
+            _ => return Err(refusal("not_available", "this is not a command for the panel")),
+        })
+    }
+
+    async fn with_secrets<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Secrets) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let secrets = self.secrets.clone();
+        let work = tokio::task::spawn_blocking(move || match secrets.lock() {
+            Ok(secrets) => work(&secrets),
+            Err(_) => Err("the secrets are not available".to_owned()),
+        });
+        match tokio::time::timeout(SECRETS, work).await {
+            Ok(Ok(done)) => done.map_err(|text| refusal("secrets", &text)),
+            Ok(Err(_)) | Err(_) => Err(refusal("secrets", "the file of secrets does not answer")),
+        }
+    }
+
+    async fn checked(&self, code: Hidden) -> Result<CodeChecked, String> {
+        let user = self.with_secrets(move |secrets| secrets.whose(&code.0).map_err(|e| e.to_string())).await?;
+        Ok(CodeChecked { source: "local".to_owned(), user, method: Method::Local })
+    }
+
+    async fn set_code(&self, user: UserId, code: Hidden) -> Result<(), String> {
+        if self.seen.borrow().state.disk_down.is_some() {
+            return Err(refusal("disk", "the journal's disk does not answer: settings wait until it does"));
+        }
+        self.with_secrets(move |secrets| secrets.set_code(&user, &code.0).map_err(|e| e.to_string())).await
+    }
+
+    async fn keep_key(&self, key: Hidden) -> Result<String, String> {
+        let Some(bytes) = key_bytes(&key.0) else {
+            return Err(refusal("bad_key", "a key is 32 hex digits"));
+        };
+        self.with_secrets(move |secrets| {
+            let id = format!("key-{}", hex(&random().map_err(|e| e.to_string())?[..8]));
+            secrets.put(&id, &bytes).map_err(|e| e.to_string())?;
+            Ok(id)
+        })
+        .await
+    }
+
+    async fn permit(&self, seconds: u32, answers: mpsc::Sender<String>) {
+        let mut strangers = self.strangers.subscribe();
+        let reply = self.tell(Command::DevicePermit { seconds }).await;
+        let open = seconds > 0 && matches!(reply, Reply::Done { .. });
+        if answers.send(line(&reply)).await.is_err() || !open {
+            return;
+        }
+        let mut told = BTreeSet::new();
+        let end = tokio::time::sleep(Duration::from_secs(u64::from(seconds)));
+        tokio::pin!(end);
+        loop {
+            let stranger = tokio::select! {
+                () = &mut end => return,
+                () = answers.closed() => return,
+                stranger = strangers.recv() => stranger,
+            };
+            match stranger {
+                Ok(stranger) if told.len() < STRANGERS_MAX && told.insert(stranger.device.clone()) => {
+                    let line = json!({"heard": stranger.device, "encrypted": stranger.encrypted, "rssi_dbm": stranger.rssi_dbm});
+                    if answers.send(line.to_string()).await.is_err() {
+                        return;
+                    }
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn key_bytes(text: &str) -> Option<[u8; 16]> {
+    let digits = text.as_bytes();
+    if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut key = [0; 16];
+    for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(key)
+}
+
+fn line(reply: &Reply) -> String {
+    serde_json::to_string(reply).expect("a reply is booleans and texts")
+}
+
+fn may_restart(seen: &Seeing) -> String {
+    let guards = seen.state.areas.iter().find(|(_, area)| area.arming.guarding().is_some());
+    let text = match guards {
+        Some((id, _)) => format!("{id} is armed"),
+        None if !seen.state.incidents.is_empty() => "an incident is open".to_owned(),
+        None => return json!({"ok": true, "may_restart": true}).to_string(),
+    };
+    json!({"ok": true, "may_restart": false, "text": text}).to_string()
+}

@@ -1,0 +1,484 @@
+//! Start and stop, as one readable list: files, keys, journal, core, then whoever speaks to it; and back in order.
+//!
+//! A port may fall and is started again; the core may not: its panic ends the process, and systemd restarts it into
+//! replay.
+
+use super::clock;
+use super::core::Core;
+use super::core::Inlets;
+use super::core::Outlets;
+use super::core::Seen;
+use super::desk::Desk;
+use super::notify;
+use super::view;
+use crate::config::settings::Config;
+use crate::config::settings::KeyRole;
+use crate::control;
+use crate::hub::restart::BackOff;
+use crate::journal::io::reader;
+use crate::journal::io::store;
+use crate::journal::io::writer;
+use crate::journal::io::writer::Journal;
+use crate::secrets::io::Secrets;
+use crate::subghz;
+use crate::upstream;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fs::File;
+use std::fs::TryLockError;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::broadcast;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vakt_core::input::Input;
+use vakt_core::input::InstalledKey;
+use vakt_core::port::CentreKey;
+use vakt_core::port::Receipt;
+use vakt_core::port::Unjournaled;
+use vakt_core::port::UpstreamNote;
+
+/// Reports waiting for the core. The radios wait there: the kernel's buffers hold seconds of air.
+const INPUTS_MAX: usize = 1024;
+/// Commands waiting for the core. The socket's client waits.
+const COMMANDS_MAX: usize = 32;
+/// Alarms handed to upstream before the disk answers. The newest is refused, and goes out when the disk is back.
+const UNJOURNALED_MAX: usize = 128;
+/// Notes of upstream. Upstream waits.
+const NOTES_MAX: usize = 64;
+/// Devices nobody knows. The newest is dropped: it will speak again.
+const STRANGERS_MAX: usize = 64;
+/// How long upstream may publish after the last commit.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How often old rows are looked for.
+const PRUNE: Duration = Duration::from_secs(3600);
+/// Receipts wait so long to be written down together, and so many at most.
+const RECEIPTS: Duration = Duration::from_millis(200);
+const RECEIPTS_MAX: usize = 24;
+/// How often the view for the centre is made anew, at most.
+const VIEW: Duration = Duration::from_millis(250);
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another one runs on the same state.
+    #[error("another vaktd runs on {}", .0.display())]
+    Taken(PathBuf),
+    /// A directory or file of its own.
+    #[error("{doing} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The secrets.
+    #[error(transparent)]
+    Secrets(#[from] crate::secrets::io::SecretsError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] store::JournalError),
+}
+
+/// How the daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// The core broke: the process must end.
+    Broken,
+}
+
+fn file<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> StartError + 'a {
+    move |source| StartError::File { doing, path: path.to_owned(), source }
+}
+
+/// One daemon on one state: the lock goes with the process.
+fn lock(state_dir: &Path) -> Result<File, StartError> {
+    let path = state_dir.join("lock");
+    let lock = File::options().create(true).append(true).open(&path).map_err(file("open", &path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StartError::Taken(state_dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(file("lock", &path)(error)),
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// It could not start.
+pub async fn run(config: Config) -> Result<Ended, StartError> {
+    for dir in [&config.state_dir, &config.run_dir] {
+        std::fs::create_dir_all(dir).map_err(file("make", dir))?;
+    }
+    let _lock = lock(&config.state_dir)?;
+    clock::start(&config.state_dir).map_err(file("count the start in", &config.state_dir))?;
+    let trust = trust(&config);
+    clock::look(trust);
+    let secrets = Secrets::open(&config.state_dir)?;
+    let (sign, hub_public) = secrets.sign_key()?;
+    let keys = writer::Keys { seal: secrets.seal_key()?, sign };
+    let opened = store::open(&config.state_dir, &keys.seal, first_epoch())?;
+    let (journal, writer) = writer::start(config.state_dir.clone(), opened.store, keys)?;
+    let next = reader::serve(config.state_dir.join("journal.db"))?;
+    let socket = config.run_dir.join("control.sock");
+    let listener = control::io::listen(&socket).map_err(file("listen on", &socket))?;
+
+    let (inputs_in, inputs) = mpsc::channel(INPUTS_MAX);
+    let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
+    let (seen_in, seen) = watch::channel(Seen::default());
+    let (unjournaled_in, unjournaled) = mpsc::channel(UNJOURNALED_MAX);
+    let (stop_in, stop) = watch::channel(false);
+    let (upstream_stop_in, upstream_stop) = watch::channel(false);
+    let heard = view::Heard::default();
+
+    let outlets = Outlets { seen: seen_in, heard: heard.clone(), unjournaled: unjournaled_in };
+    let limit = Duration::from_millis(config.journal.commit_limit_ms);
+    let mut core = Core::new(opened.state, journal.clone(), limit, outlets);
+    core.start(opened.begun, env!("CARGO_PKG_VERSION").to_owned(), installed_keys(&config, hub_public)).await;
+    let core = tokio::spawn(core.run(Inlets { inputs, commands, stop }));
+
+    let secrets = Arc::new(Mutex::new(secrets));
+    let (strangers_in, _) = broadcast::channel(STRANGERS_MAX);
+    let known = follow_known(seen.clone(), secrets.clone());
+    let radios = radios(&config, &inputs_in, &strangers_in, &known);
+    let voice =
+        voice(&config, (seen.clone(), heard.clone()), journal.clone(), next, unjournaled, &inputs_in, upstream_stop);
+    let waiting = journal.waiting();
+    let desk = Desk { commands: commands_in, secrets, seen, heard, known, strangers: strangers_in, waiting };
+    let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
+    tokio::spawn(control::io::run(listener, asked_in));
+    tokio::spawn(desk.run(asked));
+    tokio::spawn(keep_house(journal, trust, config.journal.keep_days));
+    notify::tell("READY", "1");
+    tracing::info!(gateway = %config.gateway, "the hub guards");
+
+    let ended = wait(core, stop_in, radios).await;
+    upstream_stop_in.send_replace(true);
+    let _ = tokio::time::timeout(LAST_WORDS, voice).await;
+    let _ = std::fs::remove_file(&socket);
+    drop(writer);
+    Ok(ended)
+}
+
+/// Waits for a signal, then stops sources first and the core last; or for the core to break.
+async fn wait(mut core: JoinHandle<()>, stop: watch::Sender<bool>, radios: Vec<JoinHandle<()>>) -> Ended {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return Ended::Broken;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+        _ = &mut core => {
+            tracing::error!("the core has ended by itself; the process ends and starts again from the journal");
+            return Ended::Broken;
+        }
+    }
+    notify::tell("STOPPING", "1");
+    radios.iter().for_each(JoinHandle::abort);
+    stop.send_replace(true);
+    tokio::select! {
+        ended = &mut core => if ended.is_err() { return Ended::Broken },
+        // A second signal means now.
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ended::Told
+}
+
+fn trust(config: &Config) -> clock::Trust {
+    use crate::config::settings::ClockTrust;
+    match config.clock.trust {
+        ClockTrust::Timesync => clock::Trust::Timesync,
+        ClockTrust::Always => clock::Trust::Always,
+        ClockTrust::Never => clock::Trust::Never,
+    }
+}
+
+/// A hub's first epoch is drawn, not 1: a receipt for another hub's journal then never fits this one.
+fn first_epoch() -> u64 {
+    let bytes = clock::entropy();
+    let drawn = bytes[..6].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    drawn.max(1)
+}
+
+fn installed_keys(config: &Config, hub: [u8; 32]) -> Vec<InstalledKey> {
+    let role = |role| match role {
+        KeyRole::Arc => "arc",
+        KeyRole::Maker => "maker",
+    };
+    let listed = config.centre.keys.iter().map(|key| InstalledKey {
+        kid: key.kid.clone(),
+        role: role(key.role).to_owned(),
+        ed25519: URL_SAFE_NO_PAD.encode(key.ed25519),
+    });
+    let own = InstalledKey { kid: "hub".to_owned(), role: "hub".to_owned(), ed25519: URL_SAFE_NO_PAD.encode(hub) };
+    listed.chain([own]).collect()
+}
+
+/// Keeps the receivers' list of known devices, with their keys, as the panel knows them.
+fn follow_known(mut seen: watch::Receiver<Seen>, secrets: Arc<Mutex<Secrets>>) -> watch::Receiver<subghz::io::Known> {
+    let (known_in, known) = watch::channel(subghz::io::Known::default());
+    tokio::spawn(async move {
+        let mut listed = None;
+        loop {
+            let now = seen.borrow_and_update().clone();
+            let ids: Vec<_> = now.state.devices.iter().map(|(id, d)| (id.clone(), d.secret.clone())).collect();
+            if listed.as_ref() != Some(&ids) {
+                let secrets = secrets.clone();
+                let made = tokio::task::spawn_blocking(move || {
+                    view::known(&now.state, |id| secrets.lock().ok()?.get(id).ok()??.try_into().ok())
+                });
+                if let Ok(made) = made.await {
+                    known_in.send_replace(made);
+                    listed = Some(ids);
+                }
+            }
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    known
+}
+
+/// Starts the receivers; each is opened again, later and later, whenever it falls.
+fn radios(
+    config: &Config,
+    inputs: &mpsc::Sender<Input>,
+    strangers: &broadcast::Sender<subghz::io::Stranger>,
+    known: &watch::Receiver<subghz::io::Known>,
+) -> Vec<JoinHandle<()>> {
+    let (strangers_in, mut inbox) = mpsc::channel(STRANGERS_MAX);
+    let all = strangers.clone();
+    tokio::spawn(async move {
+        while let Some(stranger) = inbox.recv().await {
+            let _ = all.send(stranger);
+        }
+    });
+    let outlets = subghz::io::Outlets {
+        inputs: inputs.clone(),
+        strangers: strangers_in,
+        known: known.clone(),
+        counters: Arc::default(),
+    };
+    let ports = config.subghz.ports.iter().map(|port| subghz::io::Settings {
+        name: port.name.clone(),
+        path: port.path.clone(),
+        source: match port.receiver {
+            crate::config::settings::Receiver::RtlWmbus => subghz::line::Source::RtlWmbus,
+            crate::config::settings::Receiver::Cul => subghz::line::Source::Cul,
+            crate::config::settings::Receiver::Im871a => subghz::line::Source::Im871a,
+        },
+        baud: port.baud(),
+    });
+    ports.map(|port| tokio::spawn(radio(port, outlets.clone()))).collect()
+}
+
+async fn radio(settings: subghz::io::Settings, outlets: subghz::io::Outlets) {
+    let mut back_off = BackOff::default();
+    loop {
+        let began = tokio::time::Instant::now();
+        let tell = |error| Input::Receiver { receiver: settings.name.clone(), error };
+        let (inner, to_hub, well) = (outlets.clone(), outlets.inputs.clone(), tell(None));
+        let of = settings.clone();
+        // A task of its own: should a decoder ever panic, the receiver falls and nothing else.
+        let listening = tokio::spawn(async move {
+            let opened = async || drop(to_hub.send(well).await);
+            subghz::io::listen(&of, &inner, opened).await
+        });
+        let abort = AbortOnDrop(listening.abort_handle());
+        let error = listening.await.unwrap_or_else(|error| error.to_string());
+        drop(abort);
+        let pause = back_off.fell(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        tracing::warn!(receiver = settings.name, %error, pause_ms = pause, "a receiver fell; it will be opened again");
+        if outlets.inputs.send(tell(Some(error))).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+/// Ends a task with the one that waits for it.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Starts upstream and what stands between it and the rest.
+fn voice(
+    config: &Config,
+    (mut seen, heard): (watch::Receiver<Seen>, view::Heard),
+    journal: Journal,
+    next: mpsc::Sender<reader::Question>,
+    unjournaled: mpsc::Receiver<Unjournaled>,
+    inputs: &mpsc::Sender<Input>,
+    stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let (notes_in, notes) = mpsc::channel(NOTES_MAX);
+    let (keys_in, keys) = watch::channel(Arc::<Vec<CentreKey>>::default());
+    let (view_in, shown) = watch::channel(Arc::<upstream::topic::View>::default());
+    tokio::spawn(async move {
+        loop {
+            let now = seen.borrow_and_update().clone();
+            let listed = now.state.keys.iter().filter(|(_, key)| key.role == "arc").filter_map(|(kid, key)| {
+                let ed25519 = crate::journal::chain::public_key(&key.ed25519)?;
+                Some(CentreKey { kid: kid.clone(), ed25519 })
+            });
+            let listed: Vec<CentreKey> = listed.collect();
+            keys_in.send_if_modified(|keys| {
+                let changed = **keys != listed;
+                *keys = Arc::new(listed);
+                changed
+            });
+            let made = view::view(&now.state, &heard);
+            view_in.send_if_modified(|view| {
+                let changed = **view != made;
+                *view = Arc::new(made);
+                changed
+            });
+            tokio::time::sleep(VIEW).await;
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    tokio::spawn(take_notes(notes, journal.clone(), inputs.clone()));
+    let settings = upstream_settings(config);
+    let inlets = move |unjournaled| upstream::io::run::Inlets {
+        head: journal.head(),
+        next: next.clone(),
+        waiting: journal.waiting(),
+        keys: keys.clone(),
+        view: shown.clone(),
+        unjournaled,
+        notes: notes_in.clone(),
+        now: clock::now,
+        entropy: clock::entropy,
+    };
+    tokio::spawn(speak(settings, inlets, unjournaled, stop))
+}
+
+/// Runs upstream; should it ever fall, it is started again over the same journal.
+async fn speak(
+    settings: upstream::settings::Settings,
+    inlets: impl Fn(mpsc::Receiver<Unjournaled>) -> upstream::io::run::Inlets,
+    mut unjournaled: mpsc::Receiver<Unjournaled>,
+    stop: watch::Receiver<bool>,
+) {
+    let mut back_off = BackOff::default();
+    loop {
+        let began = tokio::time::Instant::now();
+        let (alarms_in, alarms) = mpsc::channel(UNJOURNALED_MAX);
+        let mut run = tokio::spawn(upstream::io::run::run(settings.clone(), inlets(alarms), stop.clone()));
+        let _abort = AbortOnDrop(run.abort_handle());
+        let ended = loop {
+            tokio::select! {
+                ended = &mut run => break ended,
+                Some(alarm) = unjournaled.recv() => drop(alarms_in.send(alarm).await),
+            }
+        };
+        if *stop.borrow() {
+            return;
+        }
+        let pause = back_off.fell(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        tracing::error!(error = ?ended.err(), pause_ms = pause, "upstream fell; it will be started again");
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+async fn take_notes(mut notes: mpsc::Receiver<UpstreamNote>, journal: Journal, inputs: mpsc::Sender<Input>) {
+    let mut receipts = Vec::new();
+    let mut flush = tokio::time::Instant::now();
+    loop {
+        let note = tokio::select! {
+            note = notes.recv() => note,
+            () = tokio::time::sleep_until(flush), if !receipts.is_empty() => {
+                note_receipts(&journal, &mut receipts);
+                continue;
+            }
+        };
+        let Some(note) = note else { return note_receipts(&journal, &mut receipts) };
+        let input = match note {
+            UpstreamNote::Receipt(receipt) => {
+                if receipts.is_empty() {
+                    flush = tokio::time::Instant::now() + RECEIPTS;
+                }
+                receipts.push(receipt);
+                if receipts.len() >= RECEIPTS_MAX {
+                    note_receipts(&journal, &mut receipts);
+                }
+                continue;
+            }
+            UpstreamNote::Path { path, reason } => Input::Path { path, reason },
+            UpstreamNote::RefusedReceipt { reason, count } => Input::RefusedReceipt { reason, count },
+            UpstreamNote::Overdue { event, after_ms, .. } => Input::Overdue { event, after_ms },
+        };
+        if inputs.send(input).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes receipts down together: each alone would cost the next alarm an fsync, and losing some costs duplicates only.
+fn note_receipts(journal: &Journal, receipts: &mut Vec<Receipt>) {
+    for receipt in receipts.drain(..) {
+        if !journal.receipt(receipt) {
+            tracing::warn!("a receipt could not be noted; its events go out again after a restart");
+        }
+    }
+}
+
+fn upstream_settings(config: &Config) -> upstream::settings::Settings {
+    let path = |path: &crate::config::settings::UpstreamPath| upstream::settings::PathSettings {
+        name: path.name.clone(),
+        brokers: path.brokers.iter().map(ToString::to_string).collect(),
+        device: path.device.clone(),
+        tls: path.tls.as_ref().map(|tls| upstream::settings::TlsSettings {
+            ca: tls.ca.clone(),
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+            name: tls.name.clone(),
+        }),
+    };
+    let seconds = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);
+    upstream::settings::Settings {
+        gateway: config.gateway.clone(),
+        run_dir: config.run_dir.clone(),
+        paths: config.upstream.paths.iter().map(path).collect(),
+        alarm_deadline_s: seconds(config.upstream.alarm_deadline_s),
+        beat_primary_s: seconds(config.upstream.beat_primary_s),
+    }
+}
+
+/// The clock's trust, the watchdog, and pruning: all that only time asks for.
+async fn keep_house(journal: Journal, trust: clock::Trust, keep_days: u64) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut pruned = tokio::time::Instant::now();
+    loop {
+        second.tick().await;
+        clock::look(trust);
+        // An untrusted clock may stand anywhere, also far ahead: then nothing is old.
+        if pruned.elapsed() >= PRUNE && clock::now().trusted {
+            pruned = tokio::time::Instant::now();
+            let keep_ms = i64::try_from(keep_days).unwrap_or(i64::MAX / 86_400_000).saturating_mul(86_400_000);
+            match journal.prune(clock::now().wall_ms.saturating_sub(keep_ms)).await {
+                Ok(Some(place)) => tracing::info!(epoch = place.epoch, seq = place.seq, "rows up to here were pruned"),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "old rows could not be pruned"),
+            }
+        }
+    }
+}

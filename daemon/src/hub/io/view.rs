@@ -1,0 +1,121 @@
+//! The core's state in the forms that others show: the centre's `state` and `device` topics, the socket's lists.
+
+use crate::subghz::io::Known;
+use crate::upstream::topic::AreaView;
+use crate::upstream::topic::ArmWord;
+use crate::upstream::topic::Battery;
+use crate::upstream::topic::DeviceView;
+use crate::upstream::topic::FaultView;
+use crate::upstream::topic::IncidentView;
+use crate::upstream::topic::StateView;
+use crate::upstream::topic::View;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use vakt_core::alarm::state::Arming;
+use vakt_core::alarm::state::Device;
+use vakt_core::alarm::state::State;
+use vakt_core::device::DeviceFault;
+use vakt_core::device::DeviceId;
+use vakt_core::event::ArmMode;
+use vakt_core::stamp::Stamp;
+use vakt_core::stamp::rfc3339;
+
+/// `last_heard` is shown to this grain, in ms: each change of it is a publish.
+const LAST_HEARD_MS: i64 = 15 * 60_000;
+
+/// When each device last spoke, and how loudly. Not journaled: a measurement, not an event.
+pub type Heard = Arc<Mutex<BTreeMap<DeviceId, (Stamp, Option<i16>)>>>;
+
+/// What the centre sees.
+pub fn view(state: &State, heard: &Heard) -> View {
+    let devices = state.devices.iter().map(|(id, device)| (id.clone(), device_view(state, id, device, heard)));
+    View { state: state_view(state), devices: devices.collect() }
+}
+
+fn state_view(state: &State) -> StateView {
+    let areas = state.areas.iter().map(|(id, area)| (id.clone(), area_view(&area.arming))).collect();
+    let incidents = state.incidents.iter().map(|(id, incident)| IncidentView {
+        id: *id,
+        kind: incident.kind,
+        area: incident.area.clone(),
+        since: incident.opened.at(),
+    });
+    StateView { areas, incidents: incidents.collect(), faults: faults(state), service: Some(state.service()) }
+}
+
+fn area_view(arming: &Arming) -> AreaView {
+    let mode = |mode: &ArmMode| match mode {
+        ArmMode::Away => ArmWord::ArmedAway,
+        ArmMode::Home => ArmWord::ArmedHome,
+    };
+    let (arm, until) = match arming {
+        Arming::Unknown => (ArmWord::Unknown, None),
+        Arming::Disarmed => (ArmWord::Disarmed, None),
+        Arming::Exit { until, .. } => (ArmWord::Exit, Some(until)),
+        Arming::Entry { until, .. } => (ArmWord::Entry, Some(until)),
+        Arming::Armed { mode: m } | Arming::Alarm { mode: m } => (mode(m), None),
+    };
+    AreaView { arm, since: None, until: until.map(|until| rfc3339(until.wall_ms())) }
+}
+
+fn faults(state: &State) -> Vec<FaultView> {
+    let of = |what: String, device: Option<&DeviceId>| FaultView { what, device: device.cloned(), since: None };
+    let devices = state.devices.iter().flat_map(|(id, device)| device.faults.iter().map(move |fault| (id, fault)));
+    devices
+        .map(|(id, fault)| of(word(*fault).to_owned(), Some(id)))
+        .chain(state.disk_down.iter().map(|_| of("disk".to_owned(), None)))
+        .chain(state.receivers_down.keys().map(|name| of(format!("receiver:{name}"), None)))
+        .chain(state.paths.iter().filter(|(_, why)| why.is_some()).map(|(path, _)| of(format!("path:{path}"), None)))
+        .collect()
+}
+
+fn word(fault: DeviceFault) -> &'static str {
+    match fault {
+        DeviceFault::Tamper => "tamper",
+        DeviceFault::LowBattery => "low_battery",
+        DeviceFault::Fault => "fault",
+        DeviceFault::Unreadable => "unreadable",
+    }
+}
+
+fn device_view(state: &State, id: &DeviceId, device: &Device, heard: &Heard) -> DeviceView {
+    let last = heard.lock().ok().and_then(|heard| heard.get(id).copied());
+    let coarse = |stamp: Stamp| rfc3339(stamp.wall_ms.div_euclid(LAST_HEARD_MS) * LAST_HEARD_MS);
+    let low = device.faults.contains(&DeviceFault::LowBattery);
+    DeviceView {
+        kind: device.kind,
+        area: device.zone.as_ref().and_then(|zone| state.zones.get(zone)).map(|zone| zone.area.clone()),
+        zone: device.zone.clone(),
+        state: device.state,
+        battery: low.then_some(Battery::Low),
+        signal_dbm: None,
+        last_heard: last.map(|(stamp, _)| coarse(stamp)),
+        faults: device.faults.iter().copied().collect(),
+    }
+}
+
+/// One line a device, for the socket: as the centre sees it, with the last signal and the exact last word.
+pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
+    let line = |(id, device): (&DeviceId, &Device)| {
+        let last = heard.lock().ok().and_then(|heard| heard.get(id).copied());
+        let mut view = device_view(state, id, device, heard);
+        view.signal_dbm = last.and_then(|(_, rssi)| rssi);
+        view.last_heard = last.map(|(stamp, _)| stamp.at());
+        let mut value = serde_json::to_value(&view).expect("a device is words and numbers");
+        value["device"] = id.as_str().into();
+        value["has_key"] = device.secret.is_some().into();
+        value.to_string()
+    };
+    state.devices.iter().map(line).collect()
+}
+
+/// The devices the receivers are to understand, with their keys.
+pub fn known(state: &State, key: impl Fn(&str) -> Option<[u8; 16]>) -> Known {
+    // A key that is listed but lost must not turn into "no key": such a device would be believed in clear.
+    let lost = || std::array::from_fn(|i| super::clock::entropy()[i]);
+    let of = |(id, device): (&DeviceId, &Device)| {
+        (id.clone(), device.secret.as_deref().map(|secret| key(secret).unwrap_or_else(lost)))
+    };
+    Arc::new(state.devices.iter().map(of).collect())
+}

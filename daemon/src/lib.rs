@@ -1,0 +1,99 @@
+//! The daemon of the Vakt alarm hub, as a library that tests enter by one door.
+//!
+//! The map, in the order an event travels. In every folder only `io` touches the world; all its siblings are pure.
+
+pub mod config {
+    //! Install facts, refused early and completely.
+    pub mod fields; //   the one table of keys
+    pub mod load; //     texts → settings, or every fault at once
+    pub mod print; //    the commented default and the JSON Schema, from the same table
+    pub mod settings; // what the configuration says, as plain data
+}
+
+// — senses
+pub mod subghz {
+    //! 868 MHz: from a receiver's bytes to a detector's word.
+    pub mod decode; //       all of it, for the command line
+    pub mod io;
+    pub mod line; //         what serial receivers say, cut into frames
+    pub mod receiver; //     all of it, one receiver at a time
+    pub mod refused; //      every reason a frame is not believed
+    pub mod wmbus_crypto; // security mode 5
+    pub mod wmbus_link; //   EN 13757-4 frames and their checks
+    pub mod wmbus_record; // EN 13757-3 data records
+    pub mod wmbus_report; // what known devices mean by it
+    pub mod wmbus_tpl; //    headers: whose data, how protected
+    pub mod wmbus_value; //  and how its bytes are read
+    pub mod wmbus_vif; //    what a record measures //           serial ports
+}
+
+// — memory
+pub mod journal {
+    //! Every event, in order, before anything else happens.
+    pub mod chain; //     walks the chain, names the first row that does not hold
+    pub mod export;
+    pub mod record; //    event ↔ row; the side snapshot
+    pub mod retention; // what may be pruned //    JSON Lines and CSV
+    pub mod io {
+        //! The file: opened or put aside, written by one thread, read beside it.
+        pub mod reader;
+        pub mod rescue;
+        pub mod store;
+        pub mod writer;
+    }
+}
+pub mod secrets {
+    //! Keys and codes, which never leave the hub.
+    pub mod io;
+}
+
+// — voice
+pub mod upstream {
+    //! MQTT to the receiving centre; only its signature delivers.
+    pub mod alarms; //   deadlines, and alarms that left before the disk answered
+    pub mod backoff; //  when to dial again
+    pub mod cursor; //   where each class stands on this connection
+    pub mod outbox; //   all of it: what to send next
+    pub mod receipt; //  compact JWS by a listed key, or why not
+    pub mod settings; // where the centre is
+    pub mod shown;
+    pub mod topic; //    topics and payloads
+    pub mod verdict; //  whether a path works, and why not
+    pub mod window; //   what the broker has not confirmed //    what is retained at the broker
+    pub mod io {
+        //! Connections: rumqttc over our own dialer.
+        pub mod dialer;
+        pub mod link;
+        pub mod path;
+        pub mod run;
+        pub mod tls;
+    }
+}
+
+// — face
+pub mod control {
+    //! The local socket.
+    pub mod io;
+    pub mod wire; // its language //   its listener, and the command line's end of it
+}
+
+// — meeting
+pub mod hub {
+    //! Where the folders meet: the only one that may name them all.
+    pub mod restart; // when a fallen port may rise again
+    pub mod io {
+        //! The clock, the core's task, the desk, start and stop.
+        pub mod clock;
+        pub mod core;
+        pub mod desk;
+        pub mod notify;
+        pub mod start;
+        pub mod view;
+    }
+}
+
+pub mod cli {
+    //! What a person or a script asks.
+    pub mod arguments; // the words
+    pub mod commands; //  the work
+}
