@@ -1,0 +1,188 @@
+//! The command line as a script sees it: what goes to stdout, what it exits with.
+#![allow(clippy::unwrap_used)] // a test that meets the unexpected should stop there
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::process::Output;
+use std::process::Stdio;
+
+const CLOSED: &str = "2E44333005020100071D7AB54800002F2F02FD1B110002FD971D01000EFD3A2200000000008E40FD3A000000000000";
+/// The OMS specification's example (volume 2, annex N.2) without its block CRCs, and its key.
+const OMS: &str = "2E4493157856341233037A2A0020255923C95AAA26D1B2E7493B013EC4A6F6D3529B520EDFF0EA6DEFC99D6D69EBF3";
+const OMS_KEY: &str = "0102030405060708090A0B0C0D0E0F11";
+
+fn vaktd(arguments: &[&str]) -> Output {
+    fed(arguments, "")
+}
+
+fn fed(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vaktd"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()); // it may not want to read
+    child.wait_with_output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn every_command_has_help_and_misuse_is_64() {
+    for command in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["decode", "wmbus", "--help"],
+        &["journal", "verify", "--help"],
+        &["device", "permit", "--help"],
+        &["arm", "--help"],
+        &["disarm", "--help"],
+        &["schema", "--help"],
+    ] {
+        let ran = vaktd(command);
+        assert!(code(&ran) == 0 && out(&ran).contains("Usage"), "{command:?}: {}", err(&ran));
+    }
+    for wrong in [&["fly"][..], &["decode", "wmbus"], &["schema", "moon"], &["journal", "list", "--class", "fun"], &[]]
+    {
+        assert_eq!(code(&vaktd(wrong)), 64, "{wrong:?}");
+    }
+}
+
+#[test]
+fn without_a_daemon_every_request_is_69_and_says_so() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let socket = nowhere.path().join("control.sock");
+    let socket = socket.to_str().unwrap();
+    for request in [
+        &["arm"][..],
+        &["disarm"],
+        &["status"],
+        &["may-restart"],
+        &["device", "list"],
+        &["device", "permit"],
+        &["device", "add", "wm-las-00010204-03-1a", "--kind", "smoke"],
+        &["device", "assign", "wm-las-00010204-03-1a", "kitchen"],
+        &["user", "set", "anna", "--with-code"],
+        &["siren", "stop"],
+    ] {
+        let mut arguments = request.to_vec();
+        arguments.extend(["--socket", socket]);
+        let ran = vaktd(&arguments);
+        assert_eq!(code(&ran), 69, "{request:?}: {}", err(&ran));
+        assert!(err(&ran).contains("is vaktd running"), "{}", err(&ran));
+    }
+}
+
+#[test]
+fn a_frame_becomes_one_line_and_a_bad_one_its_reason() {
+    let ran = vaktd(&["decode", "wmbus", CLOSED]);
+    assert_eq!(code(&ran), 0);
+    let decoded: Value = serde_json::from_str(&out(&ran)).unwrap();
+    assert_eq!(decoded["link"]["id"], "00010205");
+    assert_eq!((&decoded["report"]["kind"], &decoded["report"]["state"]), (&"contact".into(), &"closed".into()));
+    let sealed = vaktd(&["decode", "wmbus", OMS]);
+    let sealed_line: Value = serde_json::from_str(&out(&sealed)).unwrap();
+    assert_eq!((code(&sealed), &sealed_line["encrypted"], &sealed_line["report"]), (0, &"mode5".into(), &Value::Null));
+    let opened = vaktd(&["decode", "wmbus", "--key", OMS_KEY, OMS]);
+    assert!(code(&opened) == 0 && out(&opened).contains("28504.27"), "{}", out(&opened));
+    let wrong = vaktd(&["decode", "wmbus", "--key", "00000000000000000000000000000000", OMS]);
+    assert!(code(&wrong) == 65 && err(&wrong).contains("wrong_key") && out(&wrong).is_empty());
+    assert_eq!(code(&vaktd(&["decode", "wmbus", "2E44"])), 65);
+    assert_eq!(code(&vaktd(&["decode", "wmbus", "--frame", "a", CLOSED])), 65, "no CRCs are no format A");
+}
+
+#[test]
+fn a_batch_answers_line_by_line_errors_too() {
+    let input = format!("{CLOSED}\nnonsense\n{OMS_KEY} {OMS}\n");
+    let ran = fed(&["decode", "wmbus", "-"], &input);
+    let lines: Vec<Value> = out(&ran).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code(&ran), lines.len()), (65, 3));
+    assert_eq!(lines[0]["report"]["state"], "closed");
+    assert_eq!(lines[1]["error"]["kind"], "bad_hex");
+    assert_eq!(lines[2]["encrypted"], "mode5");
+    assert_eq!(code(&fed(&["decode", "wmbus", "-"], &format!("{CLOSED}\n"))), 0);
+}
+
+fn config(dir: &Path, text: &str) -> String {
+    let path = dir.join("vaktd.toml");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn five_faults_of_a_configuration_are_told_at_once_with_their_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "gateway = \"My Hub\"\nstate_dir = \"relative\"\n[site]\nprofile = \"fr\"\n[journal]\nkeep_days = 1\ncolour = 3\n";
+    let ran = vaktd(&["check", "--config", &config(dir.path(), text)]);
+    assert_eq!(code(&ran), 78);
+    for line in [
+        "toml:1: gateway",
+        "toml:2: state_dir",
+        "toml:4: site.profile",
+        "toml:6: journal.keep_days",
+        "toml:7: journal.colour",
+    ] {
+        assert!(err(&ran).contains(line), "{line} in {}", err(&ran));
+    }
+    assert_eq!(code(&vaktd(&["run", "--config", &config(dir.path(), text)])), 78);
+    let missing = dir.path().join("none.toml");
+    assert_eq!(code(&vaktd(&["check", "--config", missing.to_str().unwrap()])), 66);
+    assert_eq!(code(&vaktd(&["check", "--config", &config(dir.path(), "gateway = \"hub-1\"\n")])), 0);
+}
+
+#[test]
+fn a_patch_beside_the_configuration_is_read_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = config(dir.path(), "gateway = \"hub-1\"\n");
+    std::fs::create_dir(dir.path().join("vaktd.d")).unwrap();
+    std::fs::write(dir.path().join("vaktd.d/20-bad.toml"), "gateway = 7\n").unwrap();
+    let ran = vaktd(&["check", "--config", &base]);
+    assert!(code(&ran) == 78 && err(&ran).contains("20-bad.toml:1: gateway"), "{}", err(&ran));
+}
+
+#[test]
+fn the_journal_is_read_without_a_daemon_and_what_is_none_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("none.db");
+    let none = none.to_str().unwrap();
+    for command in ["list", "export", "follow", "verify"] {
+        assert_eq!(code(&vaktd(&["journal", command, "--db", none])), 66, "{command}");
+    }
+    let rubbish = dir.path().join("rubbish.db");
+    std::fs::write(&rubbish, "this is no journal").unwrap();
+    let rubbish = rubbish.to_str().unwrap();
+    assert_eq!(code(&vaktd(&["journal", "list", "--db", rubbish])), 65);
+    assert_eq!(code(&vaktd(&["journal", "verify", "--db", rubbish])), 1);
+    let opened = vaktd::journal::io::store::open(dir.path(), &[0; 32], 1).unwrap();
+    drop(opened);
+    let journal = dir.path().join("journal.db");
+    let journal = journal.to_str().unwrap();
+    let csv = vaktd(&["journal", "export", "--format", "csv", "--db", journal]);
+    assert!(code(&csv) == 0 && out(&csv).starts_with("epoch,seq,at,"), "{}", err(&csv));
+    assert_eq!(code(&vaktd(&["journal", "verify", "--db", journal])), 0);
+}
+
+#[test]
+fn facts_and_schemas_are_json() {
+    let version: Value = serde_json::from_str(&out(&vaktd(&["version", "--json"]))).unwrap();
+    assert_eq!(version["event_format"], 1);
+    for what in ["event", "state", "config"] {
+        let schema: Value = serde_json::from_str(&out(&vaktd(&["schema", what]))).unwrap();
+        assert!(schema["$schema"].is_string(), "{what}");
+    }
+}
