@@ -1,0 +1,399 @@
+//! The centre's desk: takes what arrives, writes it down, signs for it, echoes beats, and tells who asks.
+//!
+//! Its order never changes: ledger, disk, receipt. When the disk fails it stops, because a centre that cannot keep
+//! an alarm must not sign for one.
+
+use super::handle::ArcHandle;
+use super::handle::Board;
+use super::handle::Control;
+use super::handle::lock;
+use super::jws::JwsError;
+use super::jws::Signer;
+use super::line::Happening;
+use super::line::Line;
+use super::line::Notice;
+use super::link;
+use super::link::LinkNews;
+use super::misbehave::Misbehaviour;
+use super::paths::Paths;
+use super::receipts::COALESCE_MS;
+use super::receipts::Receipts;
+use super::store;
+use super::store::Store;
+use super::store::StoreError;
+use rumqttc::v5::AsyncClient;
+use rumqttc::v5::mqttbytes::QoS;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc as Shared;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::Instant;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use vakt_core::stamp::rfc3339;
+
+/// Messages between the line and the desk; the broker waits beyond it.
+const NEWS_MAX: usize = 1024;
+/// The most arrivals that share one flush to disk.
+const BATCH_MAX: usize = 512;
+/// Lines kept for whoever asks; who follows more slowly than this loses the oldest and is told how many.
+const LINES_KEPT: usize = 50_000;
+/// Last messages kept by topic; topics beyond it are told once and not kept.
+const TOPICS_KEPT: usize = 1024;
+/// Sealed receipts waiting to be sent; the oldest goes, and the hub will ask for it again.
+const OUTBOX_MAX: usize = 1024;
+/// A beat every 20 s on the primary path (contract); what is expected of a path that is not named.
+pub const BEAT_MS: u64 = 20_000;
+
+/// How a centre is set up.
+#[derive(Debug, Clone)]
+pub struct ArcSettings {
+    /// The broker's plain listener: host and port.
+    pub broker: (String, u16),
+    /// The hub it receives.
+    pub gateway: String,
+    /// Its MQTT client id.
+    pub client_id: String,
+    /// The file of its Ed25519 key.
+    pub key: PathBuf,
+    /// The name the hub lists that key under.
+    pub kid: String,
+    /// The ledger file.
+    pub ledger: PathBuf,
+    /// What it does wrong from the start.
+    pub misbehaviour: Misbehaviour,
+    /// Expected milliseconds between the beats of a path, where not `BEAT_MS`.
+    pub beats_ms: BTreeMap<String, u64>,
+}
+
+/// Why a centre did not start.
+#[derive(Debug, Error)]
+pub enum ArcError {
+    /// Its key file cannot be read.
+    #[error("reading the centre's key {path}: {why}")]
+    #[allow(missing_docs)]
+    KeyFile { path: PathBuf, why: std::io::Error },
+    /// Its key is none.
+    #[error(transparent)]
+    Key(#[from] JwsError),
+    /// Its ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] StoreError),
+}
+
+/// The reference receiving centre.
+pub struct Arc;
+
+impl Arc {
+    /// Starts a centre. It is not connected yet when this returns; `wait_up` waits for that.
+    ///
+    /// # Errors
+    /// Its key or its ledger cannot be used.
+    pub fn start(settings: ArcSettings) -> Result<ArcHandle, ArcError> {
+        let key = std::fs::read(&settings.key).map_err(|why| ArcError::KeyFile { path: settings.key.clone(), why })?;
+        let signer = Signer::from_file_bytes(&settings.kid, &key)?;
+        let (store, ledger) = Store::open(&settings.ledger, &settings.gateway)?;
+        let board = Shared::new(Mutex::new(Board {
+            ledger,
+            paths: Paths::new(settings.beats_ms.clone(), BEAT_MS),
+            lines: VecDeque::new(),
+            lines_before: 0,
+            topics: BTreeMap::new(),
+            up: false,
+            receipts: 0,
+            ended: None,
+        }));
+        let (news_in, news) = mpsc::channel(NEWS_MAX);
+        let (control, orders) = mpsc::channel(16);
+        let (version, changed) = watch::channel(0);
+        let (host, port) = settings.broker.clone();
+        let root = format!("vakt/v1/{}/", settings.gateway);
+        let topics = ["event/+", "state", "device/+", "path/+", "path/+/beat", "telemetry", "reply/+"];
+        let filters = topics.iter().map(|topic| format!("{root}{topic}")).collect();
+        let line = tokio::spawn(link::keep(host, port, settings.client_id.clone(), filters, news_in));
+        let desk = Desk {
+            root,
+            wrong: settings.misbehaviour,
+            gateway: settings.gateway,
+            signer,
+            board: Shared::clone(&board),
+            version,
+            store: Some(store),
+            receipts: Receipts::default(),
+            outbox: VecDeque::new(),
+            client: None,
+            started: Instant::now(),
+            arrivals: 0,
+        };
+        Ok(ArcHandle { board, changed, control, desk: tokio::spawn(desk.run(news, orders)), line })
+    }
+}
+
+struct Desk {
+    root: String,
+    gateway: String,
+    signer: Signer,
+    wrong: Misbehaviour,
+    board: Shared<Mutex<Board>>,
+    version: watch::Sender<u64>,
+    store: Option<Store>,
+    receipts: Receipts,
+    outbox: VecDeque<(u64, String)>,
+    client: Option<AsyncClient>,
+    started: Instant,
+    arrivals: u64,
+}
+
+/// What one batch adds.
+#[derive(Default)]
+struct Round {
+    disk: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+impl Round {
+    fn say(&mut self, at_us: u64, what: Happening) {
+        let at = rfc3339(i64::try_from(at_us / 1000).unwrap_or(i64::MAX));
+        self.lines.push(Line { at, at_us, what });
+    }
+
+    fn notice(&mut self, at_us: u64, notice: Notice) {
+        self.say(at_us, Happening::Noticed(notice));
+    }
+}
+
+impl Desk {
+    async fn run(mut self, mut news: mpsc::Receiver<LinkNews>, mut orders: mpsc::Receiver<Control>) {
+        let why = loop {
+            let mut batch = Vec::new();
+            let due = self.due();
+            tokio::select! {
+                taken = news.recv_many(&mut batch, BATCH_MAX) => if taken == 0 { break "the line ended".to_owned() },
+                order = orders.recv() => match order {
+                    Some(Control::Change(wrong)) => self.wrong = wrong,
+                    Some(Control::Stop) | None => break "told to stop".to_owned(),
+                },
+                () = tokio::time::sleep(due) => {}
+            }
+            if let Err(why) = self.round(batch).await {
+                break why;
+            }
+        };
+        let mut round = Round::default();
+        round.notice(link::now_us(), Notice::Ended { why: why.clone() });
+        lock(&self.board).ended = Some(why);
+        // The ledger is let go before anyone is told that the centre has ended.
+        self.store = None;
+        self.show(round);
+    }
+
+    /// One batch: ledger, disk, then what the world may see.
+    async fn round(&mut self, batch: Vec<LinkNews>) -> Result<(), String> {
+        let mut round = Round::default();
+        for news in batch {
+            match news {
+                LinkNews::Up(client) => self.line_up(client, &mut round),
+                LinkNews::Down(why) => self.line_down(why, &mut round),
+                LinkNews::Message { topic, payload, retained, at_us } => {
+                    self.message(&topic, &payload, retained, at_us, &mut round)?;
+                }
+            }
+        }
+        if !round.disk.is_empty() {
+            let mut store = self.store.take().ok_or("the ledger is closed")?;
+            let lines = std::mem::take(&mut round.disk);
+            let write = tokio::task::spawn_blocking(move || (store.append(&lines), store)).await;
+            let (written, store) = write.map_err(|e| format!("writing the ledger: {e}"))?;
+            written.map_err(|e| e.to_string())?;
+            self.store = Some(store);
+        }
+        let now = self.now_ms();
+        for news in lock(&self.board).paths.poll(now) {
+            round.notice(link::now_us(), Notice::Path(news));
+        }
+        self.sign(now, &mut round);
+        self.send(now);
+        self.show(round);
+        Ok(())
+    }
+
+    fn line_up(&mut self, client: AsyncClient, round: &mut Round) {
+        self.client = Some(client);
+        let at_us = link::now_us();
+        let now = self.now_ms();
+        let mut board = lock(&self.board);
+        board.up = true;
+        board.paths.line(true, now);
+        round.disk.extend(store::line_of(&board.ledger.connected(at_us)));
+        round.notice(at_us, Notice::Connected);
+    }
+
+    fn line_down(&mut self, why: String, round: &mut Round) {
+        self.client = None;
+        self.outbox.clear();
+        let now = self.now_ms();
+        let mut board = lock(&self.board);
+        board.up = false;
+        board.paths.line(false, now);
+        round.notice(link::now_us(), Notice::Disconnected { why });
+    }
+
+    fn message(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        retained: bool,
+        at_us: u64,
+        round: &mut Round,
+    ) -> Result<(), String> {
+        let Some(below) = topic.strip_prefix(&self.root) else {
+            round.notice(at_us, Notice::Odd { topic: topic.to_owned(), why: "not this gateway's topic".to_owned() });
+            return Ok(());
+        };
+        let parts: Vec<&str> = below.split('/').collect();
+        if let ["event", class] = parts.as_slice() {
+            return self.event(class, payload, at_us, round);
+        }
+        let payload: Value = match serde_json::from_slice(payload) {
+            Ok(payload) => payload,
+            Err(e) => {
+                round.notice(at_us, Notice::Odd { topic: below.to_owned(), why: format!("not JSON: {e}") });
+                return Ok(());
+            }
+        };
+        match parts.as_slice() {
+            ["path", path, "beat"] => self.beat(path, &payload, at_us, round),
+            ["path", path] => self.birth(path, &payload, retained, at_us, round),
+            _ => {}
+        }
+        let mut board = lock(&self.board);
+        if board.topics.len() < TOPICS_KEPT || board.topics.contains_key(below) {
+            board.topics.insert(below.to_owned(), payload.clone());
+        }
+        if parts.last() != Some(&"beat") {
+            round.notice(at_us, Notice::Message { topic: below.to_owned(), retained, payload });
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, class: &str, payload: &[u8], at_us: u64, round: &mut Round) -> Result<(), String> {
+        if self.wrong.crash {
+            return Err("told to crash before the event was on disk".to_owned());
+        }
+        self.arrivals += 1;
+        let body = String::from_utf8_lossy(payload);
+        let mut board = lock(&self.board);
+        if self.wrong.drop_every.is_some_and(|n| self.arrivals.is_multiple_of(n)) {
+            if let Some(entry) = board.ledger.dropped(at_us, &body) {
+                round.disk.extend(store::line_of(&entry));
+            }
+            round.notice(at_us, Notice::Dropped);
+            return Ok(());
+        }
+        let (entry, findings) = board.ledger.take(at_us, class, &body);
+        round.disk.extend(store::line_of(&entry));
+        self.receipts.note(&findings, board.ledger.newest_epoch());
+        for finding in findings {
+            round.say(at_us, Happening::Found(finding));
+        }
+        Ok(())
+    }
+
+    fn beat(&mut self, path: &str, payload: &Value, at_us: u64, round: &mut Round) {
+        let Some(counter) = payload.get("counter").and_then(Value::as_u64) else {
+            let why = "a beat without a whole number `counter`".to_owned();
+            round.notice(at_us, Notice::Odd { topic: format!("path/{path}/beat"), why });
+            return;
+        };
+        let now = self.now_ms();
+        if let Some(news) = lock(&self.board).paths.beat(path, counter, now) {
+            round.notice(at_us, Notice::Path(news));
+        }
+        let echo = json!({"counter": counter, "at": rfc3339(i64::try_from(at_us / 1000).unwrap_or(i64::MAX))});
+        let topic = format!("{}path/{path}/echo", self.root);
+        // An echo that finds no room or no line is a lost echo; the hub counts on its next beat.
+        let echoed = !self.wrong.silent
+            && self
+                .client
+                .as_ref()
+                .is_some_and(|client| client.try_publish(topic, QoS::AtLeastOnce, false, echo.to_string()).is_ok());
+        round.notice(at_us, Notice::Beat { path: path.to_owned(), counter, echoed });
+    }
+
+    fn birth(&mut self, path: &str, payload: &Value, retained: bool, at_us: u64, round: &mut Round) {
+        let Some(up) = payload.get("up").and_then(Value::as_bool) else {
+            let why = "a path's birth or will without `up`".to_owned();
+            round.notice(at_us, Notice::Odd { topic: format!("path/{path}"), why });
+            return;
+        };
+        let now = self.now_ms();
+        if let Some(news) = lock(&self.board).paths.birth(path, up, retained, now) {
+            round.notice(at_us, Notice::Path(news));
+        }
+    }
+
+    /// Seals the round of receipts that is due.
+    fn sign(&mut self, now: u64, round: &mut Round) {
+        let due = self.receipts.take(now, &self.gateway, &lock(&self.board).ledger);
+        if self.wrong.no_receipts {
+            return;
+        }
+        for receipt in due {
+            let (epoch, upto, seqs, ids) = (receipt.epoch, receipt.upto, receipt.seqs.len(), receipt.ids.len());
+            let honest = self.wrong.forge.is_none();
+            round.notice(link::now_us(), Notice::Receipt { epoch, upto, seqs, ids, honest });
+            for sealed in self.wrong.seal(&receipt, &self.signer) {
+                if self.outbox.len() >= OUTBOX_MAX {
+                    self.outbox.pop_front();
+                }
+                self.outbox.push_back((now + self.wrong.delay_ms, sealed));
+            }
+        }
+    }
+
+    /// Hands over the receipts whose time has come; one that finds no room waits for the next round.
+    fn send(&mut self, now: u64) {
+        let Some(client) = &self.client else { return };
+        while let Some((due, sealed)) = self.outbox.front() {
+            let topic = format!("{}ack", self.root);
+            if *due > now || client.try_publish(topic, QoS::AtLeastOnce, false, sealed.clone()).is_err() {
+                return;
+            }
+            self.outbox.pop_front();
+            lock(&self.board).receipts += 1;
+        }
+    }
+
+    fn show(&mut self, round: Round) {
+        let mut board = lock(&self.board);
+        for line in round.lines {
+            if board.lines.len() >= LINES_KEPT {
+                board.lines.pop_front();
+                board.lines_before += 1;
+            }
+            board.lines.push_back(line);
+        }
+        drop(board);
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Until the next duty: a round of receipts, a receipt held back, a path's verdict.
+    fn due(&self) -> Duration {
+        let now = self.now_ms();
+        // A receipt that found no room is tried again after the usual pause.
+        let outbox = self.outbox.front().map(|(due, _)| if *due > now { *due } else { now + COALESCE_MS });
+        let outbox = outbox.filter(|_| self.client.is_some());
+        let paths = lock(&self.board).paths.due_at_ms();
+        let next = [outbox, self.receipts.due_at_ms(), paths].into_iter().flatten().min();
+        next.map_or(Duration::from_secs(3600), |due| Duration::from_millis(due.saturating_sub(now)))
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,190 @@
+//! What others see of a running centre: its board, and the handle that looks, waits, changes and ends it.
+
+use super::finding::Counts;
+use super::ledger::Ledger;
+use super::ledger::Row;
+use super::line::Line;
+use super::misbehave::Misbehaviour;
+use super::paths::Paths;
+use super::paths::Verdict;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::Arc as Shared;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Something a test waited for did not come.
+#[derive(Debug, Error)]
+#[error("waited {within:?} for {what}; the centre has {counts:?}, last lines: {last}")]
+#[allow(missing_docs)]
+pub struct NotInTime {
+    pub what: String,
+    pub within: Duration,
+    pub counts: Counts,
+    pub last: String,
+}
+
+/// What the desk shows.
+pub struct Board {
+    /// Everything held. It may be ahead of the disk by one flush; receipts never are.
+    pub ledger: Ledger,
+    /// The hub's paths.
+    pub paths: Paths,
+    /// The newest lines.
+    pub lines: VecDeque<Line>,
+    /// How many lines were there before the oldest kept one.
+    pub lines_before: u64,
+    /// The last message of each topic below the gateway's.
+    pub topics: BTreeMap<String, Value>,
+    /// Whether the line is up.
+    pub up: bool,
+    /// Receipts handed to the broker.
+    pub receipts: u64,
+    /// Why the centre ended, once it has.
+    pub ended: Option<String>,
+}
+
+/// A running centre. Dropping it ends it without ceremony.
+pub struct ArcHandle {
+    pub(super) board: Shared<Mutex<Board>>,
+    pub(super) changed: watch::Receiver<u64>,
+    pub(super) control: mpsc::Sender<Control>,
+    pub(super) desk: JoinHandle<()>,
+    pub(super) line: JoinHandle<()>,
+}
+
+/// What a handle asks of its desk.
+pub(super) enum Control {
+    /// Misbehave like this from now on.
+    Change(Misbehaviour),
+    /// End.
+    Stop,
+}
+
+impl Drop for ArcHandle {
+    fn drop(&mut self) {
+        self.line.abort();
+        self.desk.abort();
+    }
+}
+
+impl ArcHandle {
+    /// Looks at the board.
+    pub fn look<T>(&self, at: impl FnOnce(&Board) -> T) -> T {
+        at(&lock(&self.board))
+    }
+
+    /// What the ledger has counted.
+    pub fn counts(&self) -> Counts {
+        self.look(|board| board.ledger.counts())
+    }
+
+    /// Every held event in the hub's order.
+    pub fn events(&self) -> Vec<Row> {
+        self.look(|board| board.ledger.rows().cloned().collect())
+    }
+
+    /// What is thought of a path.
+    pub fn verdict(&self, path: &str) -> Option<Verdict> {
+        self.look(|board| board.paths.verdict(path))
+    }
+
+    /// Lines from number `from` on, and the number to ask for next. When lines were lost in between, the first
+    /// returned one has a higher number than asked for.
+    pub fn lines(&self, from: u64) -> (Vec<Line>, u64) {
+        self.look(|board| {
+            let skip = usize::try_from(from.saturating_sub(board.lines_before)).unwrap_or(usize::MAX);
+            (board.lines.iter().skip(skip).cloned().collect(), board.lines_before + board.lines.len() as u64)
+        })
+    }
+
+    /// Changes what the centre does wrong, by the words of `misbehave::WORDS` counted from honest.
+    ///
+    /// # Errors
+    /// The words mean nothing.
+    pub async fn misbehave(&self, lines: &[&str]) -> Result<(), String> {
+        let mut wrong = Misbehaviour::default();
+        lines.iter().try_for_each(|line| wrong.change(line))?;
+        self.set(wrong).await;
+        Ok(())
+    }
+
+    /// Sets what the centre does wrong; it holds for everything that arrives later.
+    pub async fn set(&self, wrong: Misbehaviour) {
+        // The desk ends only when the centre has, and then there is nothing left to change.
+        let _ = self.control.send(Control::Change(wrong)).await;
+    }
+
+    /// Waits until the line to the broker is up.
+    ///
+    /// # Errors
+    /// Not in time.
+    pub async fn wait_up(&self, within: Duration) -> Result<(), NotInTime> {
+        self.wait_until("the line to the broker", within, |board| board.up).await
+    }
+
+    /// Waits until `n` journaled events are held.
+    ///
+    /// # Errors
+    /// Not in time.
+    pub async fn wait_for(&self, n: u64, within: Duration) -> Result<Counts, NotInTime> {
+        self.wait_until(&format!("{n} events"), within, |board| board.ledger.counts().events >= n).await?;
+        Ok(self.counts())
+    }
+
+    /// Waits until `seen` says yes to the board, looking again at every change.
+    ///
+    /// # Errors
+    /// Not in time, with what the centre has instead.
+    pub async fn wait_until(
+        &self,
+        what: &str,
+        within: Duration,
+        seen: impl Fn(&Board) -> bool,
+    ) -> Result<(), NotInTime> {
+        let mut changed = self.changed.clone();
+        let wait = async {
+            loop {
+                changed.borrow_and_update();
+                if self.look(&seen) {
+                    return true;
+                }
+                if changed.changed().await.is_err() {
+                    return self.look(&seen);
+                }
+            }
+        };
+        if tokio::time::timeout(within, wait).await == Ok(true) {
+            return Ok(());
+        }
+        let last = self.look(|board| {
+            let lines = board.lines.iter().rev().take(5);
+            lines.map(|line| serde_json::to_string(line).unwrap_or_default()).collect::<Vec<_>>().join(" ")
+        });
+        Err(NotInTime { what: what.to_owned(), within, counts: self.counts(), last })
+    }
+
+    /// Waits for the next change of the board, or until the centre has ended.
+    pub async fn changed(&mut self) {
+        // An error means that the desk has ended, which the board says too.
+        let _ = self.changed.changed().await;
+    }
+
+    /// Ends the centre: what arrived is on disk, the ledger is free for the next one.
+    pub async fn stop(mut self) {
+        let _ = self.control.send(Control::Stop).await;
+        let _ = (&mut self.desk).await;
+    }
+}
+
+/// Locks the board; a panic elsewhere does not make what it shows less true.
+pub(super) fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,58 @@
+//! One line of what the centre saw or did, as `vakt-arc run` prints it: one JSON object a line.
+
+use super::finding::Finding;
+use super::paths::PathNews;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Something that happened at the centre, with its time.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    /// UTC, RFC 3339, milliseconds.
+    pub at: String,
+    /// The same in microseconds since 1970: for an arrival, when it left the socket.
+    pub at_us: u64,
+    /// What.
+    #[serde(flatten)]
+    pub what: Happening,
+}
+
+/// Found in an event, or noticed otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Happening {
+    /// The ledger found it.
+    Found(Finding),
+    /// The centre noticed it.
+    Noticed(Notice),
+}
+
+/// Everything but events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Notice {
+    /// The line to the broker is up and every subscription granted.
+    Connected,
+    /// The line to the broker is down.
+    #[allow(missing_docs)]
+    Disconnected { why: String },
+    /// A path's verdict changed.
+    Path(PathNews),
+    /// A beat came; `echoed` unless the centre is silent on purpose.
+    #[allow(missing_docs)]
+    Beat { path: String, counter: u64, echoed: bool },
+    /// A receipt was handed to the broker; `honest` unless a misbehaviour spoiled it.
+    #[allow(missing_docs)]
+    Receipt { epoch: u64, upto: u64, seqs: usize, ids: usize, honest: bool },
+    /// A message on a topic that is not an event: `state`, `device/…`, `path/…`, `telemetry`, `reply/…`.
+    #[allow(missing_docs)]
+    Message { topic: String, retained: bool, payload: Value },
+    /// An arrival ignored on purpose.
+    Dropped,
+    /// A message that makes no sense.
+    #[allow(missing_docs)]
+    Odd { topic: String, why: String },
+    /// The centre is gone: told to crash, or its disk failed.
+    #[allow(missing_docs)]
+    Ended { why: String },
+}

@@ -1,0 +1,232 @@
+//! `vakt-arc`: the reference receiving centre as a program. It never talks TLS itself: point it at the broker's plain
+//! loopback listener.
+
+use clap::Parser;
+use clap::Subcommand;
+use ring::rand::SecureRandom;
+use ring::rand::SystemRandom;
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::mpsc;
+use vakt_integration::arc::Arc;
+use vakt_integration::arc::ArcError;
+use vakt_integration::arc::ArcHandle;
+use vakt_integration::arc::ArcSettings;
+use vakt_integration::arc::jws::SEED_BYTES;
+use vakt_integration::arc::jws::Signer;
+use vakt_integration::arc::jws::key_file_text;
+use vakt_integration::arc::misbehave::Misbehaviour;
+use vakt_integration::arc::misbehave::WORDS;
+use vakt_integration::arc::store;
+use vakt_integration::arc::store::StoreError;
+
+/// The reference receiving centre: keeps a hub's events and signs for them.
+#[derive(Parser)]
+#[command(name = "vakt-arc", disable_version_flag = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make an Ed25519 key and print its public half (base64url) for the hub's configuration.
+    Key {
+        /// The file to write; it must not exist.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Receive. One JSON line on stdout for each thing that happens; misbehaves by lines on stdin.
+    #[command(after_help = format!("Misbehaviour, on stdin or with --misbehave: {WORDS}"))]
+    Run {
+        /// The broker's plain listener, host:port.
+        #[arg(long)]
+        broker: String,
+        /// The hub to receive.
+        #[arg(long)]
+        gateway: String,
+        /// The centre's key file.
+        #[arg(long)]
+        key: PathBuf,
+        /// The name the hub lists that key under.
+        #[arg(long, default_value = "arc-1")]
+        kid: String,
+        /// The ledger file; made if missing.
+        #[arg(long)]
+        ledger: PathBuf,
+        /// The MQTT client id; `arc-` and the gateway if left out.
+        #[arg(long)]
+        client_id: Option<String>,
+        /// Whether to sign for events.
+        #[arg(long, default_value = "on", value_parser = ["on", "off"])]
+        receipts: String,
+        /// Seconds between a path's beats where not 20, as name=seconds.
+        #[arg(long, value_parser = beat)]
+        beat: Vec<(String, u64)>,
+        /// Something to do wrong from the start.
+        #[arg(long)]
+        misbehave: Vec<String>,
+    },
+    /// Count what a ledger holds; exit 1 when anything is missing or wrong.
+    Audit {
+        /// The ledger file.
+        #[arg(long)]
+        ledger: PathBuf,
+    },
+}
+
+/// An end that is not a success: its exit code and its words.
+struct Failure(u8, String);
+
+fn beat(text: &str) -> Result<(String, u64), String> {
+    let wrong = || format!("`{text}` is not name=seconds, for instance lte=180");
+    let (name, seconds) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.to_owned(), seconds.parse::<u64>().map_err(|_| wrong())?.saturating_mul(1000)))
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing is left to tell a caller whose terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let done = match cli.command {
+        Command::Key { out } => key(&out),
+        Command::Audit { ledger } => audit(&ledger),
+        Command::Run { broker, gateway, key, kid, ledger, client_id, receipts, beat, misbehave } => {
+            let beats_ms: BTreeMap<String, u64> = beat.into_iter().collect();
+            let settings = broker_of(&broker).and_then(|broker| {
+                let client_id = client_id.unwrap_or_else(|| format!("arc-{gateway}"));
+                let misbehaviour = misbehaviour(&receipts, &misbehave)?;
+                Ok(ArcSettings { broker, gateway, client_id, key, kid, ledger, misbehaviour, beats_ms })
+            });
+            settings.and_then(run)
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(code, words)) => {
+            let _ = writeln!(io::stderr(), "vakt-arc: {words}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn broker_of(text: &str) -> Result<(String, u16), Failure> {
+    let wrong = || Failure(64, format!("--broker `{text}` is not host:port, for instance 127.0.0.1:1883"));
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    Ok((host.to_owned(), port.parse().map_err(|_| wrong())?))
+}
+
+fn misbehaviour(receipts: &str, lines: &[String]) -> Result<Misbehaviour, Failure> {
+    let mut wrong = Misbehaviour { no_receipts: receipts == "off", ..Misbehaviour::default() };
+    lines.iter().try_for_each(|line| wrong.change(line)).map_err(|words| Failure(64, words))?;
+    Ok(wrong)
+}
+
+fn key(out: &std::path::Path) -> Result<(), Failure> {
+    let mut seed = [0u8; SEED_BYTES];
+    SystemRandom::new().fill(&mut seed).map_err(|_| Failure(70, "the system gave no random bytes".to_owned()))?;
+    let failed = |e: io::Error| Failure(74, format!("writing the key {}: {e}", out.display()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(out).map_err(failed)?;
+    file.write_all(key_file_text(&seed).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    print(&Signer::from_seed("", &seed).public_key_text())
+}
+
+fn audit(ledger: &std::path::Path) -> Result<(), Failure> {
+    let read = store::read(ledger).map_err(|error| Failure(exit_code(&error), error.to_string()))?;
+    let counts = read.ledger.counts();
+    print(&serde_json::to_string(&counts).expect("counts have a JSON form"))?;
+    if counts.clean() {
+        return Ok(());
+    }
+    let gaps: Vec<String> =
+        read.ledger.gaps().iter().map(|(e, from, to)| format!("epoch {e}: {from} to {to}")).collect();
+    Err(Failure(
+        1,
+        format!(
+            "this ledger is not clean; missing: {}",
+            if gaps.is_empty() { "nothing".to_owned() } else { gaps.join(", ") }
+        ),
+    ))
+}
+
+fn exit_code(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => 66,
+        StoreError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
+        StoreError::Io { .. } => 74,
+        StoreError::Taken { .. } => 69,
+        StoreError::Content { .. } => 65,
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(settings: ArcSettings) -> Result<(), Failure> {
+    let mut wrong = settings.misbehaviour;
+    let mut arc = Arc::start(settings).map_err(|error| match &error {
+        ArcError::Ledger(store) => Failure(exit_code(store), error.to_string()),
+        ArcError::KeyFile { .. } => Failure(66, error.to_string()),
+        ArcError::Key(_) => Failure(65, error.to_string()),
+    })?;
+    let no_signal = |e: io::Error| Failure(70, format!("listening for signals: {e}"));
+    let mut term = signal(SignalKind::terminate()).map_err(no_signal)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(no_signal)?;
+    let mut words = stdin_lines();
+    let mut listening = true;
+    let mut printed = 0;
+    loop {
+        printed = print_new(&arc, printed)?;
+        if let Some(why) = arc.look(|board| board.ended.clone()) {
+            return Err(Failure(74, format!("the centre ended: {why}")));
+        }
+        tokio::select! {
+            () = arc.changed() => {}
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            line = words.recv(), if listening => match line.map(|line| wrong.change(&line)) {
+                Some(Ok(())) => arc.set(wrong).await,
+                Some(Err(words)) => drop(writeln!(io::stderr(), "vakt-arc: {words}")),
+                None => listening = false,
+            },
+        }
+    }
+    arc.stop().await;
+    Ok(())
+}
+
+/// Lines typed or piped in. The thread may sit in a read for ever; the process does not wait for it.
+fn stdin_lines() -> mpsc::Receiver<String> {
+    let (lines, read) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in io::stdin().lines() {
+            let Ok(line) = line else { return };
+            if lines.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    read
+}
+
+fn print_new(arc: &ArcHandle, from: u64) -> Result<u64, Failure> {
+    let (lines, next) = arc.lines(from);
+    for line in lines {
+        print(&serde_json::to_string(&line).expect("a line has a JSON form"))?;
+    }
+    Ok(next)
+}
+
+fn print(line: &str) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{line}").map_err(|e| Failure(74, format!("writing to stdout: {e}")))
+}
