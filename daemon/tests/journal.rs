@@ -1,5 +1,5 @@
 //! The journal on a real file system: what was committed stays, what is damaged is never believed and never lost.
-#![allow(clippy::unwrap_used)] // a test that meets the unexpected should stop there
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds are printed; a test that meets the unexpected should stop there
 
 use rusqlite::Connection;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! `kill -9` at any moment, while events flow: what was committed reaches the centre, once, in order, and the hub comes
 //! back as it was. `VAKT_LONG=1`: ten times as much, and more kills.
 #![cfg(feature = "lab")]
-#![allow(clippy::unwrap_used)] // a test that meets the unexpected should stop there
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds are printed; a test that meets the unexpected should stop there
 
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -118,7 +118,7 @@ async fn an_encrypted_detector_is_heard_with_its_key_and_only_with_it() {
     let fire = arrives(&lab, "alarm_raised", |event| event["device"] == json!(device)).await;
     assert_eq!(fire["detail"]["kind"], json!("fire"));
     let text = std::fs::read_to_string(lab.daemon.log()).unwrap();
-    assert!(!text.to_lowercase().contains(&"4c414e53454e"), "no key in the log");
+    assert!(!text.to_lowercase().contains("4c414e53454e"), "no key in the log");
 }
 
 #[tokio::test(flavor = "multi_thread")]
