@@ -4,6 +4,8 @@
 
 use super::store::CACHE_KIB;
 use super::store::JournalError;
+use super::store::SCHEMA_VERSION;
+use super::store::defined_as_ours;
 use super::store::each_row;
 use super::store::read_anchors;
 use super::store::sqlite;
@@ -193,7 +195,14 @@ impl Reader {
             .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
             .map_err(sqlite("check", &self.path))?;
         let path = self.path.display().to_string();
-        if what == "ok" { Ok(()) } else { Err(VerifyError::Structure { path, what }) }
+        if what != "ok" {
+            return Err(VerifyError::Structure { path, what });
+        }
+        let number = self.conn.query_row("PRAGMA user_version", [], |row| row.get(0));
+        let same = number.and_then(|number: i64| Ok(number == SCHEMA_VERSION && defined_as_ours(&self.conn)?));
+        let same = same.map_err(sqlite("check", &self.path))?;
+        let what = "its tables are not defined as this program defines them".to_owned();
+        if same { Ok(()) } else { Err(VerifyError::Structure { path, what }) }
     }
 
     /// Snapshots hold too; gives the hub keys they know.

@@ -31,7 +31,7 @@ use vakt_core::port::Place;
 pub const SCHEMA: &str = include_str!("../schema.sql");
 
 /// The schema's number. Upgrades from each earlier one are steps in `upgrade`; a later one is refused.
-const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 1;
 
 /// How many of the newest rows are walked before the hub starts; `journal verify` walks all. What state and delivery
 /// rest on is always walked: rows after the last snapshot and rows without a receipt.
@@ -180,6 +180,29 @@ pub fn open(dir: &Path, key: &[u8; 32], first_epoch: u64) -> Result<Opened, Jour
     }
 }
 
+/// Whether an error comes from around the file (disk, rights, memory, another program) and says nothing about it. While
+/// opening, all that is left is the file's own fault, whatever SQLite calls it.
+fn outside(error: &JournalError) -> bool {
+    use rusqlite::ErrorCode as Code;
+    match error {
+        JournalError::Sqlite { source, .. } => matches!(
+            source.sqlite_error_code(),
+            Some(
+                Code::SystemIoFailure
+                    | Code::DiskFull
+                    | Code::CannotOpen
+                    | Code::PermissionDenied
+                    | Code::ReadOnly
+                    | Code::DatabaseBusy
+                    | Code::DatabaseLocked
+                    | Code::OutOfMemory
+                    | Code::FileLockingProtocolFailed
+            )
+        ),
+        _ => true,
+    }
+}
+
 struct Damage {
     mendable: bool,
     what: String,
@@ -188,7 +211,7 @@ struct Damage {
 
 impl From<JournalError> for Damage {
     fn from(error: JournalError) -> Self {
-        Damage { mendable: damaged(&error), what: error.to_string(), error }
+        Damage { mendable: !outside(&error), what: error.to_string(), error }
     }
 }
 
@@ -209,14 +232,24 @@ fn connect(path: &Path) -> Result<Connection, JournalError> {
 
 fn upgrade(conn: &Connection, path: &Path) -> Result<(), JournalError> {
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read", path))?;
+    let tables: i64 =
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite("read", path))?;
     match version {
         SCHEMA_VERSION => Ok(()),
-        0 => {
+        0 if tables == 0 => {
             let fresh = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
             conn.execute_batch(&fresh).map_err(sqlite("create the tables of", path))
         }
-        found => Err(JournalError::Newer { path: path.to_owned(), found }),
+        // A later schema is defined otherwise; the same one under another number is a bent number.
+        found if found > SCHEMA_VERSION && !defined_as_ours(conn).unwrap_or(true) => {
+            Err(JournalError::Newer { path: path.to_owned(), found })
+        }
+        _ => Err(sqlite("check the schema's number of", path)(corrupt())),
     }
+}
+
+fn corrupt() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None)
 }
 
 fn allocate_shm(path: &Path) {
@@ -240,12 +273,13 @@ fn inspect(path: &Path) -> Result<Inspected, Damage> {
     // Not quick_check: an event missing from the index would never be sent.
     let sound: String =
         conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite("check", path))?;
-    let broken = |what: String| {
-        let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None);
-        Damage { mendable: true, error: sqlite("check", path)(error), what }
-    };
+    let broken = |what: String| Damage { mendable: true, error: sqlite("check", path)(corrupt()), what };
     if sound != "ok" {
         return Err(broken(format!("{}: {sound}", path.display())));
+    }
+    // What cannot even be read as text is as bent as what reads differently.
+    if !defined_as_ours(&conn).unwrap_or(false) {
+        return Err(broken(format!("{}: its tables are not defined as this program defines them", path.display())));
     }
     let epoch: Option<u64> =
         conn.query_row("SELECT max(epoch) FROM receipt", [], |row| row.get(0)).map_err(sqlite("read", path))?;
@@ -264,6 +298,18 @@ fn inspect(path: &Path) -> Result<Inspected, Damage> {
         ReplayError::Journal(error) => error.into(),
     })?;
     Ok(Some((Store { conn, epoch, head }, state, base)))
+}
+
+/// Whether the file defines its tables as this program does: a bent definition may still read, and then refuse to be
+/// written when an alarm comes.
+pub(super) fn defined_as_ours(conn: &Connection) -> rusqlite::Result<bool> {
+    let definitions = |conn: &Connection| -> rusqlite::Result<Vec<String>> {
+        let mut sql = conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")?;
+        sql.query_map([], |row| row.get(0))?.collect()
+    };
+    let fresh = Connection::open_in_memory()?;
+    fresh.execute_batch(SCHEMA)?;
+    Ok(definitions(&fresh)? == definitions(conn)?)
 }
 
 /// A receipt that says more than was signed is no receipt: its events go out again, and the centre drops them. Single
