@@ -9,8 +9,8 @@ use std::time::Instant;
 
 /// The lab's own code; its sites exist for minutes.
 pub const CODE: &str = "24680";
-/// How long anything in a site may take before it counts as not happening.
-pub const SOON: Duration = Duration::from_secs(20);
+/// How long anything in a site may take before it counts as not happening: longer than the longest back-off, a minute.
+pub const SOON: Duration = Duration::from_secs(75);
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
