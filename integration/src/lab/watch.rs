@@ -47,12 +47,15 @@ impl Watch {
         self.number("SELECT seq FROM event ORDER BY epoch DESC, seq DESC LIMIT 1")
     }
 
-    /// When, in microseconds since 1970, seq `at_least` was committed. `None`: not within the time.
+    /// When, in microseconds since 1970, seq `at_least` was seen committed. `None`: not within the time.
+    ///
+    /// The clock is read after the journal: the time may be too late by a look, and never too early.
     pub fn committed(&self, at_least: u64, within: Duration) -> Option<u64> {
         let end = now_us() + within.as_micros() as u64;
         loop {
+            let head = self.head();
             let now = now_us();
-            if self.head() >= at_least {
+            if head >= at_least {
                 return Some(now);
             }
             if now > end {
