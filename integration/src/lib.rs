@@ -8,6 +8,8 @@
 pub mod arc;
 /// A live site for tests, demo and bench: broker, stick, daemon, all real, all on this machine.
 pub mod lab;
+/// Reads stories: what happens when, and what must follow.
+pub mod story;
 /// Stand-ins for the outside world, each an honest implementor of what it stands in for, faults on request.
 pub mod twins {
     pub mod evil_broker;
