@@ -5,16 +5,16 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
 as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"
-    elif command -v sudo >/dev/null; then sudo "$@"
-    else die "'$*' needs root: run this as root, or install sudo"
-    fi
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 updated=
 install_packages() {
     [ $# -gt 0 ] || return 0
     command -v apt-get >/dev/null || die "not a Debian: please install what these packages hold: $*"
+    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+        die "missing: $*. Installing needs root: run this as root, or install sudo, or: apt-get install $*"
+    fi
     say "installing: $*"
     if [ -z "$updated" ]; then as_root apt-get update -qq >&2; updated=yes; fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
@@ -41,6 +41,8 @@ need_rust() {
     if [ -z "$found" ] || ! newer_or_same "$wanted" "$found"; then
         say "cargo is ${found:-missing}, $wanted is needed"
         install_packages cargo-web rustc-web ca-certificates
+        # The one that was too old may stand before Debian's.
+        PATH="/usr/bin:$PATH"
         hash -r
         found=$(cargo --version | awk '{print $2}')
         newer_or_same "$wanted" "$found" || die "cargo is $found after installing cargo-web; $wanted is needed"
