@@ -278,7 +278,10 @@ async fn pump(
         let passed = if way == Way::Up { &counts.up } else { &counts.down };
         let mut carried = 0u64;
         while let Some((due, chunk)) = arriving.recv().await {
-            tokio::time::sleep_until(due).await;
+            // Even a timer that is due already costs its wheel's next millisecond, which no bench should find.
+            if due > Instant::now() {
+                tokio::time::sleep_until(due).await;
+            }
             let mut rest = chunk.as_slice();
             while !rest.is_empty() {
                 let held = setting.wait_for(|now| !now.mode.holds(way)).await;
