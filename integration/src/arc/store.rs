@@ -99,6 +99,13 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    /// Closing is not enough: a child that another thread has just forked holds the file, and so the lock, until its exec.
+    fn drop(&mut self) {
+        let _ = self.file.unlock(); // a lock that cannot be given back goes with the process
+    }
+}
+
 /// The line that stands for an entry.
 pub fn line_of(entry: &Entry) -> Vec<u8> {
     let mut line = serde_json::to_vec(entry).expect("texts and numbers have a JSON form");
