@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod certs;
 pub mod daemon;
+pub mod near;
 pub mod proxy;
 pub mod site;
 pub mod stick;

@@ -3,7 +3,12 @@
 
 #![allow(clippy::print_stdout)] // it speaks to whoever runs it
 
+mod figures;
+
 use clap::Parser;
+use figures::Beside;
+use figures::Figures;
+use figures::Times;
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::Event;
 use rumqttc::v5::Incoming;
@@ -11,7 +16,6 @@ use rumqttc::v5::MqttOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use serde_json::Value;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -23,16 +27,30 @@ use vakt_integration::arc::ledger::Row;
 use vakt_integration::arc::misbehave::Misbehaviour;
 use vakt_integration::lab::Lab;
 use vakt_integration::lab::LabSettings;
+use vakt_integration::lab::near;
+use vakt_integration::lab::near::Near;
 use vakt_integration::lab::site::SOON;
 use vakt_integration::lab::site::contact;
 use vakt_integration::lab::site::smoke;
 use vakt_integration::lab::watch::Watch;
 use vakt_integration::lab::watch::now_us;
 
-/// Samples a latency is taken from.
-const SAMPLES: usize = 300;
+/// Samples that each latency is taken from.
+const SAMPLES: usize = 200;
 /// Events of the burst.
 const BURST: u64 = 5_000;
+/// Commits the peer's rate is taken from; at one flush each, 5,000 would only take longer.
+const PEER_COMMITS: u32 = 1_000;
+/// Starts that a time to ready is the median of.
+const STARTS: usize = 5;
+/// What the hub and the centre may take of their own, beside one flush and one round trip: the project's aim, seconds.
+const OWN_TIME_S: f64 = 0.000_5;
+/// Bytes of what stands in for an event, about as long as an alarm is.
+const PAYLOAD_BYTES: usize = 700;
+/// From one alarm to the next; everything that an alarm sets off has ended by then.
+const CALM: Duration = Duration::from_millis(25);
+/// The smoke detector of the captured telegram.
+const SMOKE: &str = "00010204";
 /// Messages waiting between the tap and the measurement; the bench reads each at once.
 const TAP: usize = 4_096;
 
@@ -41,42 +59,11 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// Measures the daemon beside what limits it.
 #[derive(Parser)]
 struct Arguments {
-    /// Only figures whose name begins so: alarm, journal, rss, start
+    /// Only figures of this group: alarm (with disk and loopback), journal, rss, start
     name: Option<String>,
     /// Write JSON Lines there too
     #[arg(long)]
     json: Option<PathBuf>,
-}
-
-#[derive(Default)]
-struct Figures(Vec<Value>);
-
-impl Figures {
-    fn put(&mut self, name: &str, value: f64, unit: &str, beside: Option<(&str, f64)>) {
-        let mut figure = json!({"name": name, "value": value, "unit": unit});
-        if let Some((peer, peer_value)) = beside {
-            figure["peer"] = peer.into();
-            figure["peer_value"] = peer_value.into();
-            figure["ratio"] = (value / peer_value).into();
-        }
-        let ratio = figure["ratio"].as_f64().map_or(String::new(), |ratio| format!("  × {ratio:.2}"));
-        let beside = beside.map_or(String::new(), |(peer, value)| format!("  beside {peer} {}", shown(value)));
-        println!("{name:32} {:>12} {unit:9}{beside}{ratio}", shown(value));
-        self.0.push(figure);
-    }
-
-    /// Writes p50 and p99 of a set of times in microseconds; gives the p50 in seconds.
-    fn times(&mut self, name: &str, mut times: Vec<u64>, beside: Option<(&str, f64)>) -> f64 {
-        times.sort_unstable();
-        let at = |share: usize| times[(times.len() - 1) * share / 100] as f64 / 1e6;
-        self.put(&format!("{name}.p50"), at(50), "s", beside);
-        self.put(&format!("{name}.p99"), at(99), "s", None);
-        at(50)
-    }
-}
-
-fn shown(value: f64) -> String {
-    if value.abs() < 0.1 { format!("{value:.6}") } else { format!("{value:.2}") }
 }
 
 fn main() -> ExitCode {
@@ -96,70 +83,89 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     let wanted =
         |name: &str| arguments.name.as_deref().is_none_or(|asked| name.starts_with(asked) || asked.starts_with(name));
     let mut figures = Figures::default();
+    let mut fresh = Times::default();
+    if wanted("start") {
+        for _ in 0..STARTS {
+            let mut lab = Lab::start(LabSettings::default()).await?;
+            fresh.push(micros(lab.daemon.start().await?));
+        }
+        figures.put("start.ready.fresh", fresh.p50(), "s", Beside::Missing);
+    }
     let mut lab = Lab::start(LabSettings::default()).await?;
     lab.start_arc(Misbehaviour::default()).await?;
-    let fresh = lab.daemon.start().await?;
+    lab.daemon.start().await?;
     lab.until("the path", |status| status["paths"]["eth"]["up"] == json!(true)).await?;
-    if wanted("start") {
-        figures.put("start.ready.fresh", fresh.as_secs_f64(), "s", None);
-    }
     if wanted("rss") {
-        figures.put("rss.idle", lab.daemon.rss_kib()? as f64 / 1024.0, "MiB", None);
+        figures.put("rss.idle", lab.daemon.rss_kib()? as f64 / 1024.0, "MiB", Beside::Missing);
     }
     let contacts: Vec<String> = (0..50).map(|number| format!("000300{number:02}")).collect();
-    lab.furnish("00010204", &contacts).await?;
+    lab.furnish(SMOKE, &contacts).await?;
     lab.all_signed().await?;
-    if wanted("alarm") {
+    if wanted("alarm") || wanted("disk") || wanted("loopback") {
         alarm(&lab, &mut figures).await?;
     }
     if wanted("journal") || wanted("rss") || wanted("start") {
-        burst(&lab, &contacts, &mut figures).await?;
-        burst(&lab, &contacts, &mut Figures::default()).await?;
+        bursts(&lab, &contacts, wanted("journal").then_some(&mut figures)).await?;
     }
     if wanted("rss") {
-        figures.put("rss.after_10000", lab.daemon.rss_kib()? as f64 / 1024.0, "MiB", None);
+        figures.put("rss.after_10000", lab.daemon.rss_kib()? as f64 / 1024.0, "MiB", Beside::Missing);
     }
     if wanted("start") {
-        lab.daemon.stop(SOON).await?;
-        let again = lab.daemon.start().await?;
-        figures.put(
-            "start.ready.10000_events",
-            again.as_secs_f64(),
-            "s",
-            Some(("start.ready.fresh", fresh.as_secs_f64())),
-        );
-        lab.daemon.kill().await;
-        let killed = lab.daemon.start().await?;
-        figures.put(
-            "start.ready.after_kill",
-            killed.as_secs_f64(),
-            "s",
-            Some(("start.ready.fresh", fresh.as_secs_f64())),
-        );
+        starts(&mut lab, fresh.p50(), &mut figures).await?;
+    }
+    if figures.is_empty() {
+        return Err("no figure begins so; there are alarm, disk, loopback, journal, rss and start".into());
     }
     if let Some(path) = &arguments.json {
-        let mut file = std::fs::File::create(path)?;
-        for figure in &figures.0 {
-            writeln!(file, "{figure}")?;
-        }
+        figures.write(path).map_err(|error| format!("write {}: {error}", path.display()))?;
     }
     Ok(())
 }
 
-/// The disk's own word: a 4 KiB append and fdatasync, in microseconds each.
-fn fsyncs(dir: &Path) -> Outcome<Vec<u64>> {
-    let path = dir.join("fsync-probe");
-    let mut file = std::fs::File::create(&path)?;
-    let page = [0u8; 4096];
-    let mut times = Vec::new();
-    for _ in 0..SAMPLES {
-        let began = Instant::now();
-        file.write_all(&page)?;
-        file.sync_data()?;
-        times.push(began.elapsed().as_micros() as u64);
+fn micros(time: Duration) -> u64 {
+    time.as_micros() as u64
+}
+
+/// From spawning the daemon to its control socket's first answer, on a journal of 10,000 events and more.
+async fn starts(lab: &mut Lab, fresh: f64, figures: &mut Figures) -> Outcome<()> {
+    let (mut stopped, mut killed) = (Times::default(), Times::default());
+    for _ in 0..STARTS {
+        lab.daemon.stop(SOON).await?;
+        stopped.push(micros(lab.daemon.start().await?));
+        lab.daemon.kill().await;
+        killed.push(micros(lab.daemon.start().await?));
     }
-    std::fs::remove_file(path)?;
-    Ok(times)
+    let beside = Beside::Peer("start.ready.fresh", fresh);
+    figures.put("start.ready.10000_events", stopped.p50(), "s", beside);
+    figures.put("start.ready.after_kill", killed.p50(), "s", beside);
+    Ok(())
+}
+
+/// The disk's own word: what a 4 KiB append and fdatasync take.
+struct Disk {
+    file: std::fs::File,
+    path: PathBuf,
+}
+
+impl Disk {
+    fn probe(dir: &Path) -> Outcome<Self> {
+        let path = dir.join("fsync-probe");
+        Ok(Self { file: std::fs::File::create(&path)?, path })
+    }
+
+    fn fsync(&mut self) -> Outcome<u64> {
+        let began = Instant::now();
+        self.file.write_all(&[0u8; 4096])?;
+        self.file.sync_data()?;
+        Ok(micros(began.elapsed()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // It lies in the lab's folder, which goes too.
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// A plain client on the broker's second listener; what arrives comes with its time in microseconds since 1970.
@@ -184,32 +190,18 @@ fn client(lab: &Lab, id: &str) -> (AsyncClient, mpsc::Receiver<(u64, Vec<u8>)>) 
     (client, tapped)
 }
 
-/// There and back through the same broker: what an event and its receipt cannot do without.
-async fn round_trips(lab: &Lab) -> Outcome<Vec<u64>> {
-    let (near, mut back) = client(lab, "bench-near");
+/// Whoever says something on `near::THERE` hears it on `near::BACK`, as the centre would answer.
+async fn echo(lab: &Lab) -> Outcome<()> {
     let (far, mut there) = client(lab, "bench-far");
-    near.subscribe("bench/back", QoS::AtLeastOnce).await?;
-    far.subscribe("bench/there", QoS::AtLeastOnce).await?;
-    let echo = tokio::spawn(async move {
+    far.subscribe(near::THERE, QoS::AtLeastOnce).await?;
+    tokio::spawn(async move {
         while let Some((_, payload)) = there.recv().await {
-            if far.publish("bench/back", QoS::AtLeastOnce, false, payload).await.is_err() {
+            if far.publish(near::BACK, QoS::AtLeastOnce, false, payload).await.is_err() {
                 return;
             }
         }
     });
-    let payload = vec![b'x'; 700];
-    let mut times = Vec::new();
-    while times.len() < SAMPLES {
-        let began = now_us();
-        near.publish("bench/there", QoS::AtLeastOnce, false, payload.clone()).await?;
-        match tokio::time::timeout(Duration::from_secs(1), back.recv()).await {
-            Ok(Some((at, _))) => times.push(at.saturating_sub(began)),
-            // The subscription was not there yet.
-            _ => continue,
-        }
-    }
-    echo.abort();
-    Ok(times)
+    Ok(())
 }
 
 /// Whether a receipt signs for a seq: by its `upto`, or by name where an earlier one is still on its way.
@@ -226,43 +218,75 @@ fn signs_for(jws: &[u8], seq: u64) -> bool {
     })
 }
 
+/// The smoke detector clears, everything is signed for, and the hub is idle, as at a real site.
+async fn calm(lab: &Lab) -> Outcome<()> {
+    lab.stick.bytes(smoke(SMOKE, false).as_bytes()).await?;
+    tokio::time::sleep(CALM).await;
+    lab.all_signed().await?;
+    Ok(())
+}
+
 async fn alarm(lab: &Lab, figures: &mut Figures) -> Outcome<()> {
-    let fsync = figures.times("disk.fsync", fsyncs(lab.folder())?, None);
-    let round = figures.times("loopback.roundtrip", round_trips(lab).await?, None);
+    let mut disk = Disk::probe(lab.folder())?;
+    echo(lab).await?;
+    let mut near = Near::dial(lab).await?;
     let (tap, mut receipts) = client(lab, "bench-tap");
     tap.subscribe("vakt/v1/lab-hub/ack", QoS::AtLeastOnce).await?;
-    let journal = lab.daemon.journal();
-    let (mut commits, mut arrivals, mut signed) = (Vec::new(), Vec::new(), Vec::new());
+    let payload = vec![b'x'; PAYLOAD_BYTES];
+    near.round_trip(&payload).await?;
+    let [mut fsync, mut round, mut commits, mut arrivals, mut signed] = std::array::from_fn(|_| Times::default());
+    // Limits and figures take turns, so that they meet the same disk and the same load.
     for _ in 0..SAMPLES {
-        lab.stick.bytes(smoke("00010204", false).as_bytes()).await?;
-        tokio::time::sleep(Duration::from_millis(25)).await; // the alarm is to find an idle hub, as at a real site
-        lab.all_signed().await?;
-        while receipts.try_recv().is_ok() {}
-        let watch = Watch::open(&journal)?;
-        let next = watch.head() + 1;
-        let looking = tokio::task::spawn_blocking(move || (watch.committed(next, SOON), watch.head()));
-        let began = now_us();
-        lab.stick.bytes(smoke("00010204", true).as_bytes()).await?;
-        let (committed, head) = looking.await?;
-        commits.push(committed.ok_or("no commit in time")?.saturating_sub(began));
-        loop {
-            let (at, jws) = tokio::time::timeout(SOON, receipts.recv()).await?.ok_or("the tap broke off")?;
-            if signs_for(&jws, head) {
-                signed.push(at.saturating_sub(began));
-                let arrived = |row: &Row| (row.seq == Some(head)).then_some(row.at_us);
-                let arc = lab.arc.as_ref().ok_or("the centre is gone")?;
-                let arrived = arc.look(|board| board.ledger.rows().filter_map(arrived).max());
-                arrivals.push(arrived.ok_or("signed for, but not held")?.saturating_sub(began));
-                break;
-            }
+        fsync.push(disk.fsync()?);
+        round.push(micros(near.round_trip(&payload).await?));
+        calm(lab).await?;
+        commits.push(commit(lab).await?);
+        // Once more without a reader beside the hub, which costs it time.
+        calm(lab).await?;
+        let (arrival, receipt) = arrival_and_receipt(lab, &mut receipts).await?;
+        arrivals.push(arrival);
+        signed.push(receipt);
+    }
+    figures.times("disk.fsync", &fsync, Beside::Nothing);
+    figures.times("loopback.roundtrip", &round, Beside::Nothing);
+    figures.times("alarm.commit", &commits, Beside::Peer("disk.fsync.p50", fsync.p50()));
+    let one_way = fsync.p50() + round.p50() / 2.0;
+    figures.times("alarm.centre", &arrivals, Beside::Peer("disk.fsync.p50 + loopback.roundtrip.p50 / 2", one_way));
+    let least = fsync.p50() + round.p50();
+    let beside = Beside::PeerAndLimit("disk.fsync.p50 + loopback.roundtrip.p50", least, least + OWN_TIME_S);
+    figures.times("alarm.receipt", &signed, beside);
+    figures.put("alarm.receipt.above_peer", signed.p50() - least, "s", Beside::Missing);
+    Ok(())
+}
+
+/// From the line on the stick to the row in the journal, microseconds.
+async fn commit(lab: &Lab) -> Outcome<u64> {
+    let watch = Watch::open(&lab.daemon.journal())?;
+    let next = watch.head() + 1;
+    let looking = tokio::task::spawn_blocking(move || watch.committed(next, SOON));
+    let began = now_us();
+    lab.stick.bytes(smoke(SMOKE, true).as_bytes()).await?;
+    let committed = looking.await?.ok_or("no commit in time")?;
+    Ok(committed.saturating_sub(began))
+}
+
+/// From the line on the stick to the alarm at the centre, and to a receipt that signs for it, microseconds.
+async fn arrival_and_receipt(lab: &Lab, receipts: &mut mpsc::Receiver<(u64, Vec<u8>)>) -> Outcome<(u64, u64)> {
+    let arc = lab.arc.as_ref().ok_or("the centre is gone")?;
+    while receipts.try_recv().is_ok() {}
+    let began = now_us();
+    let alarm = |row: &&Row| row.class == "alarm" && row.at_us >= began && row.seq.is_some();
+    lab.stick.bytes(smoke(SMOKE, true).as_bytes()).await?;
+    arc.wait_until("the alarm", SOON, |board| board.ledger.rows().any(|row| alarm(&row))).await?;
+    let row = arc.look(|board| board.ledger.rows().find(alarm).map(|row| (row.at_us, row.seq)));
+    let (arrived, seq) = row.ok_or("the alarm was there, and is gone")?;
+    let seq = seq.ok_or("the alarm has no seq")?;
+    loop {
+        let (at, jws) = tokio::time::timeout(SOON, receipts.recv()).await?.ok_or("the tap broke off")?;
+        if signs_for(&jws, seq) {
+            return Ok((arrived.saturating_sub(began), at.saturating_sub(began)));
         }
     }
-    figures.times("alarm.commit", commits, Some(("disk.fsync.p50", fsync)));
-    figures.times("alarm.centre", arrivals, Some(("disk.fsync.p50 + half a round trip", fsync + round / 2.0)));
-    // The centre signs for what is on its own disk, which is this one too.
-    let limit = 2.0 * fsync + round;
-    figures.times("alarm.receipt", signed, Some(("2 × disk.fsync.p50 + loopback.roundtrip.p50", limit)));
-    Ok(())
 }
 
 /// One commit an event, as the obvious program does it, on the same disk: events a second.
@@ -272,34 +296,41 @@ fn one_by_one(dir: &Path) -> Outcome<f64> {
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.execute_batch("CREATE TABLE event (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)")?;
-    let body = vec![b'x'; 600];
+    let body = vec![b'x'; PAYLOAD_BYTES];
     let began = Instant::now();
-    for _ in 0..SAMPLES {
+    for _ in 0..PEER_COMMITS {
         conn.execute("INSERT INTO event (body) VALUES (?1)", [&body])?;
     }
-    Ok(SAMPLES as f64 / began.elapsed().as_secs_f64())
+    let rate = f64::from(PEER_COMMITS) / began.elapsed().as_secs_f64();
+    drop(conn);
+    std::fs::remove_file(path)?;
+    Ok(rate)
 }
 
-async fn burst(lab: &Lab, contacts: &[String], figures: &mut Figures) -> Outcome<()> {
+/// Two bursts, so that 10,000 events have passed; the slower one counts.
+async fn bursts(lab: &Lab, contacts: &[String], figures: Option<&mut Figures>) -> Outcome<()> {
+    let (first, second) = (burst(lab, contacts).await?, burst(lab, contacts).await?);
+    let Some(figures) = figures else { return Ok(()) };
+    let peer = Beside::Peer("one SQLite commit an event", one_by_one(lab.folder())?);
+    figures.put("journal.burst", first.0.min(second.0), "events/s", peer);
+    figures.put("journal.burst.signed", first.1.min(second.1), "events/s", Beside::Missing);
+    Ok(())
+}
+
+/// Telegrams as fast as the line takes them: events a second until the last is committed, and until it is signed for.
+async fn burst(lab: &Lab, contacts: &[String]) -> Outcome<(f64, f64)> {
     let watch = Watch::open(&lab.daemon.journal())?;
-    let head = watch.head();
-    let mut open: BTreeMap<&String, bool> = contacts.iter().map(|id| (id, false)).collect();
+    let last = watch.head() + BURST;
     let mut text = String::new();
-    for number in 0..BURST {
-        let id = &contacts[number as usize % contacts.len()];
-        let now = open.get_mut(id).ok_or("an unknown contact")?;
-        *now = !*now;
-        text.push_str(&contact(id, *now));
+    for number in 0..BURST as usize {
+        // Each round turns every contact over, so each telegram is an event.
+        text.push_str(&contact(&contacts[number % contacts.len()], (number / contacts.len()).is_multiple_of(2)));
     }
-    let looking = tokio::task::spawn_blocking(move || watch.committed(head + BURST, SOON));
+    let looking = tokio::task::spawn_blocking(move || watch.committed(last, SOON));
     let began = now_us();
     lab.stick.bytes(text.as_bytes()).await?;
     let committed = looking.await?.ok_or("the burst was not journaled in time")?;
-    let rate = BURST as f64 / (committed.saturating_sub(began) as f64 / 1e6);
-    figures.put("journal.burst", rate, "events/s", Some(("one SQLite commit an event", one_by_one(lab.folder())?)));
+    let rate = |until: u64| BURST as f64 / (until.saturating_sub(began) as f64 / 1e6);
     lab.all_signed().await?;
-    let drained = BURST as f64 / (now_us().saturating_sub(began) as f64 / 1e6);
-    figures.put("journal.burst.signed", drained, "events/s", None);
-    std::fs::remove_file(lab.folder().join("peer.db"))?;
-    Ok(())
+    Ok((rate(committed), rate(now_us())))
 }
