@@ -26,6 +26,20 @@ pub mod subghz {
     pub mod wmbus_value; //  and how its bytes are read
     pub mod wmbus_vif; //    what a record measures //           serial ports
 }
+pub mod zigbee {
+    //! Zigbee: from a message's bytes to a detector's word, and the hub's words to detectors.
+    pub mod bytes; //       bounds, and hexadecimal text
+    pub mod decode; //      ZCL, for the command line
+    pub mod eui64; //       a radio's own address
+    pub mod ias; //         IAS Zone: detectors and their enrolment
+    pub mod ias_meaning; // what a zone's status means
+    pub mod power; //       battery, temperature, link, check-in
+    pub mod refused; //     every reason a message is not believed
+    pub mod zcl; //         the header of every ZCL frame
+    pub mod zcl_global; //  attributes read, written, reported
+    pub mod zcl_value; //   every data type, with its length
+    pub mod zdo; //         who joined, what it is, whom it talks to
+}
 
 // — memory
 pub mod journal {

@@ -134,6 +134,18 @@ pub enum Decode {
         #[arg(allow_hyphen_values = true)]
         hex: String,
     },
+    /// Zigbee Cluster Library: one ZCL frame, header first
+    Zcl {
+        /// The cluster it came on, e.g. 0x0500
+        #[arg(long, value_parser = parse_code)]
+        cluster: u16,
+        /// What an IAS Zone device called itself when it joined, e.g. 0x0015; its status alone does not tell
+        #[arg(long, value_parser = parse_code)]
+        zone_type: Option<u16>,
+        /// The frame; `-` reads one `HEX` a line from stdin
+        #[arg(allow_hyphen_values = true)]
+        hex: String,
+    },
 }
 
 #[allow(missing_docs)] // clap prints the comments below as help
@@ -277,6 +289,13 @@ pub enum Schema {
     Event,
     State,
     Config,
+}
+
+/// A code of the standard as it is always written, `0x` and hex digits: never guessed from bare digits.
+fn parse_code(text: &str) -> Result<u16, String> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    let code = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    code.ok_or_else(|| format!("`{text}` is not 0x and up to four hex digits, e.g. 0x0500"))
 }
 
 fn parse_class(text: &str) -> Result<Class, String> {

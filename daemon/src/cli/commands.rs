@@ -23,9 +23,11 @@ use crate::journal::io::reader::FOLLOW_MS;
 use crate::journal::io::reader::Reader;
 use crate::journal::io::store::JournalError;
 use crate::journal::io::store::sqlite_version;
-use crate::subghz::decode;
+use crate::subghz::decode as wmbus;
 use crate::subghz::wmbus_link::FrameKind;
 use crate::upstream::topic::StatePayload;
+use crate::zigbee::decode as zcl;
+use crate::zigbee::ias::ZoneType;
 use clap::Parser;
 use serde_json::Value;
 use serde_json::json;
@@ -85,6 +87,14 @@ fn perform(command: Command) -> Result<(), Exit> {
         Command::Run(file) => run(read_config(&file.config)?),
         Command::Check(file) => read_config(&file.config).map(|_| say(format!("{}: good", file.config.display()))),
         Command::Decode(Decode::Wmbus { frame, key, hex }) => decode_wmbus(frame, key.as_deref(), &hex),
+        Command::Decode(Decode::Zcl { cluster, zone_type, hex }) => {
+            let zone_type = zone_type.map(ZoneType::new);
+            decoded(
+                &hex,
+                |hex| zcl::decode_line(cluster, zone_type, hex),
+                |line| zcl::decode_line(cluster, zone_type, line),
+            )
+        }
         Command::Journal(command) => journal(command),
         Command::Device { socket, command } => device(&socket.socket, command),
         Command::User { socket, command } => user(&socket.socket, command),
@@ -178,15 +188,29 @@ fn run(config: Config) -> Result<(), Exit> {
 }
 
 fn decode_wmbus(kind: FrameKind, key: Option<&str>, hex: &str) -> Result<(), Exit> {
-    let key = key.map(decode::parse_key).transpose().map_err(|error| {
+    let key = key.map(wmbus::parse_key).transpose().map_err(|error| {
         say(&error);
         Exit::Data
     })?;
+    let single = |hex: &str| match wmbus::decode(kind, key.as_ref(), hex) {
+        Ok(decoded) => (wmbus::json(&decoded), true),
+        Err(error) => (wmbus::json(&wmbus::ErrorLine { error }), false),
+    };
+    decoded(hex, single, |line| wmbus::decode_line(kind, key.as_ref(), line))
+}
+
+/// Prints what a decoder makes of one frame, or of each line on stdin where `hex` is `-`. A decoder answers with one
+/// line of JSON and whether the frame was good; of a single bad frame that line goes to stderr.
+fn decoded(
+    hex: &str,
+    single: impl FnOnce(&str) -> (String, bool),
+    of_batch: impl Fn(&str) -> (String, bool),
+) -> Result<(), Exit> {
     if hex != "-" {
-        return match decode::decode(kind, key.as_ref(), hex.trim()) {
-            Ok(decoded) => print(&decode::json(&decoded)),
-            Err(error) => {
-                say(decode::json(&decode::ErrorLine { error }));
+        return match single(hex.trim()) {
+            (answer, true) => print(&answer),
+            (error, false) => {
+                say(error);
                 Err(Exit::Data)
             }
         };
@@ -203,7 +227,7 @@ fn decode_wmbus(kind: FrameKind, key: Option<&str>, hex: &str) -> Result<(), Exi
             // Too long to be a frame: refused as one line, the rest of it passed over.
             let _ = input.skip_until(b'\n');
         }
-        let (answer, good) = decode::decode_line(kind, key.as_ref(), &String::from_utf8_lossy(&line));
+        let (answer, good) = of_batch(&String::from_utf8_lossy(&line));
         all_good &= good;
         print(&answer)?;
     }

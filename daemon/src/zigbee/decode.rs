@@ -1,0 +1,349 @@
+//! One ZCL frame as text in, one JSON line out: what `vaktd decode zcl` prints (contract, `vaktd`). Pure. Payloads
+//! that carry door and keypad codes, and attributes that are keys, are not repeated.
+
+use crate::zigbee::bytes::Reader;
+use crate::zigbee::bytes::from_hex;
+use crate::zigbee::ias;
+use crate::zigbee::ias::FromZone;
+use crate::zigbee::ias::ZoneAttributes;
+use crate::zigbee::ias::ZoneStatus;
+use crate::zigbee::ias::ZoneType;
+use crate::zigbee::ias_meaning::Statement;
+use crate::zigbee::power;
+use crate::zigbee::power::Reading;
+use crate::zigbee::refused::Reason;
+use crate::zigbee::refused::Refused;
+use crate::zigbee::zcl::Direction;
+use crate::zigbee::zcl::Header;
+use crate::zigbee::zcl::Scope;
+use crate::zigbee::zcl::Status;
+use crate::zigbee::zcl::global;
+use crate::zigbee::zcl_global::Global;
+use crate::zigbee::zcl_global::Reporting;
+use crate::zigbee::zcl_value::Content;
+use crate::zigbee::zcl_value::DataType;
+use crate::zigbee::zcl_value::Value;
+use serde::Serialize;
+use serde_json::Value as Json;
+use serde_json::json;
+use vakt_core::device::DeviceKind;
+use vakt_core::device::DeviceState;
+
+/// Door Lock and IAS ACE: their commands carry codes.
+const WITH_CODES: [u16; 2] = [0x0101, 0x0501];
+
+/// A decoded frame, as the contract writes it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decoded {
+    header: HeaderView,
+    cluster: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<Vec<Json>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<ZoneView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reading: Option<ReadingView>,
+    /// What this decoder does not read, as it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+    report: Option<ReportView>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct HeaderView {
+    scope: &'static str,
+    direction: &'static str,
+    manufacturer: Option<String>,
+    tsn: u8,
+    command: u8,
+    name: Option<&'static str>,
+    /// Whether the sender waits for a Default Response.
+    default_response: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+struct ZoneView {
+    r#type: Option<String>,
+    status: Option<String>,
+    bits: Option<Vec<String>>,
+    id: Option<u8>,
+    delay_quarter_s: Option<u16>,
+    enrolled: Option<bool>,
+    cie: Option<String>,
+    manufacturer: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct ReadingView {
+    battery_mv: Option<u16>,
+    battery_percent: Option<u8>,
+    mains_mv: Option<u32>,
+    temperature_centi_c: Option<i16>,
+    lqi: Option<u8>,
+    rssi_dbm: Option<i8>,
+}
+
+/// A report as the contract writes it. A frame does not say who sent it, and a status not of what type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ReportView {
+    kind: Option<DeviceKind>,
+    state: Option<DeviceState>,
+    tamper: Option<bool>,
+    low_battery: Option<bool>,
+    fault: Option<bool>,
+    mains_lost: Option<bool>,
+    test: Option<bool>,
+}
+
+/// Decodes one frame of a cluster from hexadecimal text. `zone_type` is what an IAS Zone device said of itself when it
+/// joined: its status alone does not say whether an alarm is a door or a fire.
+///
+/// # Errors
+/// Why the frame was refused.
+pub fn decode(cluster: u16, zone_type: Option<ZoneType>, hex: &str) -> Result<Decoded, Refused> {
+    let bytes = from_hex(hex)?;
+    let reader = &mut Reader::new(&bytes)?;
+    let header = Header::parse(reader)?;
+    let mut decoded = Decoded {
+        header: header_view(cluster, &header),
+        cluster: code(cluster),
+        attributes: None,
+        answered: None,
+        zone: None,
+        reading: None,
+        payload: None,
+        report: None,
+    };
+    match header.scope {
+        Scope::Global => match Global::parse(header.command, &mut reader.clone()) {
+            Ok(command) => decoded.global(cluster, zone_type, &header, &command)?,
+            Err(refused) if refused.kind == Reason::NotSupported => decoded.payload = Some(plain(reader.rest())),
+            Err(refused) => return Err(refused),
+        },
+        Scope::Cluster if cluster == ias::CLUSTER => match FromZone::parse(&header, &mut reader.clone()) {
+            Ok(from_zone) => decoded.from_zone(zone_type, from_zone),
+            Err(refused) if refused.kind == Reason::NotSupported => decoded.payload = Some(plain(reader.rest())),
+            Err(refused) => return Err(refused),
+        },
+        Scope::Cluster if WITH_CODES.contains(&cluster) => {}
+        Scope::Cluster => decoded.payload = (reader.left() > 0).then(|| plain(reader.rest())),
+    }
+    Ok(decoded)
+}
+
+/// Decodes one line and says whether the frame was good. Always one line, without its end.
+pub fn decode_line(cluster: u16, zone_type: Option<ZoneType>, line: &str) -> (String, bool) {
+    let (text, good) = match decode(cluster, zone_type, line.trim()) {
+        Ok(decoded) => (serde_json::to_string(&decoded), true),
+        Err(error) => (serde_json::to_string(&json!({"error": error})), false),
+    };
+    (text.expect("only texts, numbers and null, with text keys"), good)
+}
+
+impl Decoded {
+    fn global(
+        &mut self,
+        cluster: u16,
+        zone_type: Option<ZoneType>,
+        header: &Header,
+        command: &Global,
+    ) -> Result<(), Refused> {
+        match command {
+            Global::DefaultResponse { command, status } => {
+                self.answered = Some(json!({"command": command, "status": status.name()}));
+            }
+            lists => self.attributes = Some(attributes(lists)),
+        }
+        // A maker's own attributes have the numbers of the standard's and mean other things.
+        if header.manufacturer.is_some() {
+            return Ok(());
+        }
+        if cluster == ias::CLUSTER {
+            let told = ZoneAttributes::of(command)?;
+            if told != ZoneAttributes::default() {
+                self.zone(told.zone_type.or(zone_type), told.status);
+                let zone = self.zone.get_or_insert_default();
+                zone.id = told.zone_id;
+                zone.enrolled = told.enrolled;
+                zone.cie = told.cie.map(|cie| cie.to_string());
+            }
+            return Ok(());
+        }
+        let told = Reading::of(cluster, command)?;
+        if told != Reading::default() {
+            let Reading { battery_mv, battery_percent, mains_mv, temperature_centi_c, lqi, rssi_dbm, .. } = told;
+            self.reading =
+                Some(ReadingView { battery_mv, battery_percent, mains_mv, temperature_centi_c, lqi, rssi_dbm });
+        }
+        if told.low_battery.is_some() {
+            let nothing = None::<bool>;
+            self.report = Some(ReportView {
+                kind: None,
+                state: None,
+                tamper: nothing,
+                low_battery: told.low_battery,
+                fault: nothing,
+                mains_lost: nothing,
+                test: nothing,
+            });
+        }
+        Ok(())
+    }
+
+    fn from_zone(&mut self, zone_type: Option<ZoneType>, from_zone: FromZone) {
+        match from_zone {
+            FromZone::StatusChange(change) => {
+                self.zone(zone_type, Some(change.status));
+                let zone = self.zone.get_or_insert_default();
+                zone.id = change.zone_id;
+                zone.delay_quarter_s = change.delay_quarter_s;
+            }
+            FromZone::EnrollRequest { zone_type, manufacturer } => {
+                self.zone(Some(zone_type), None);
+                self.zone.get_or_insert_default().manufacturer = Some(code(manufacturer));
+            }
+        }
+    }
+
+    fn zone(&mut self, zone_type: Option<ZoneType>, status: Option<ZoneStatus>) {
+        self.zone = Some(ZoneView {
+            r#type: zone_type.map(|zone_type| zone_type.name().map_or_else(|| code(zone_type.code()), Into::into)),
+            status: status.map(|status| code(status.0)),
+            bits: status.map(ZoneStatus::names),
+            ..ZoneView::default()
+        });
+        self.report = status.map(|status| report(zone_type, status));
+    }
+}
+
+/// Where the type was not told, a set alarm bit is an alarm of something; a clear one is no word that all is well.
+fn report(zone_type: Option<ZoneType>, status: ZoneStatus) -> ReportView {
+    let told = Statement::of(zone_type.unwrap_or(ZoneType::Other(0xFFFF)), None, status);
+    let of_something = zone_type.is_none() && status.alarm();
+    ReportView {
+        kind: told.kind,
+        state: told.state.or(of_something.then_some(DeviceState::Alarm)),
+        tamper: Some(told.tamper),
+        low_battery: Some(told.low_battery),
+        fault: Some(told.fault),
+        mains_lost: Some(told.mains_lost),
+        test: Some(told.test),
+    }
+}
+
+fn header_view(cluster: u16, header: &Header) -> HeaderView {
+    HeaderView {
+        scope: match header.scope {
+            Scope::Global => "global",
+            Scope::Cluster => "cluster",
+        },
+        direction: match header.direction {
+            Direction::ToServer => "to_server",
+            Direction::ToClient => "to_client",
+        },
+        manufacturer: header.manufacturer.map(code),
+        tsn: header.tsn,
+        command: header.command,
+        name: name(cluster, header),
+        default_response: header.wants_default_response(),
+    }
+}
+
+fn name(cluster: u16, header: &Header) -> Option<&'static str> {
+    Some(match (header.scope, header.direction, header.command) {
+        (Scope::Global, _, global::READ) => "read",
+        (Scope::Global, _, global::READ_RESPONSE) => "read_response",
+        (Scope::Global, _, global::WRITE) => "write",
+        (Scope::Global, _, global::WRITE_RESPONSE) => "write_response",
+        (Scope::Global, _, global::CONFIGURE_REPORTING) => "configure_reporting",
+        (Scope::Global, _, global::CONFIGURE_REPORTING_RESPONSE) => "configure_reporting_response",
+        (Scope::Global, _, global::REPORT) => "report",
+        (Scope::Global, _, global::DEFAULT_RESPONSE) => "default_response",
+        (Scope::Cluster, ..) if power::is_check_in(cluster, header) => "check_in",
+        (Scope::Cluster, Direction::ToClient, 0) if zone_command(cluster, header) => "status_change_notification",
+        (Scope::Cluster, Direction::ToClient, 1) if zone_command(cluster, header) => "enroll_request",
+        (Scope::Cluster, Direction::ToServer, 0) if zone_command(cluster, header) => "enroll_response",
+        _ => return None,
+    })
+}
+
+fn zone_command(cluster: u16, header: &Header) -> bool {
+    cluster == ias::CLUSTER && header.manufacturer.is_none()
+}
+
+/// The list of a global command, one object for each attribute.
+fn attributes(command: &Global) -> Vec<Json> {
+    let failed = |failed: &[(u16, Status)]| failed.iter().map(|(id, status)| refused(*id, *status)).collect();
+    match command {
+        Global::Read(ids) => ids.iter().map(|id| json!({"id": code(*id)})).collect(),
+        Global::ReadResponse(records) => {
+            let record = |(id, result): &(u16, Result<Value, Status>)| match result {
+                Ok(value) => told(*id, value),
+                Err(status) => refused(*id, *status),
+            };
+            records.iter().map(record).collect()
+        }
+        Global::Write(attributes) | Global::Report(attributes) => {
+            attributes.iter().map(|attribute| told(attribute.id, &attribute.value)).collect()
+        }
+        Global::WriteResponse(all) | Global::ConfigureReportingResponse(all) => failed(all),
+        Global::ConfigureReporting(all) => all.iter().map(reporting).collect(),
+        Global::DefaultResponse { .. } => Vec::new(),
+    }
+}
+
+fn told(id: u16, value: &Value) -> Json {
+    json!({"id": code(id), "type": value.data_type().name(), "value": shown(value)})
+}
+
+fn refused(id: u16, status: Status) -> Json {
+    json!({"id": code(id), "status": status.name()})
+}
+
+fn reporting(reporting: &Reporting) -> Json {
+    match reporting {
+        Reporting::Send { id, data_type, min_s, max_s, change } => json!({
+            "id": code(*id), "type": data_type.name(), "min_s": min_s, "max_s": max_s,
+            "change": change.as_ref().map(shown),
+        }),
+        Reporting::Expect { id, timeout_s } => json!({"id": code(*id), "timeout_s": timeout_s}),
+    }
+}
+
+/// A value as JSON: numbers as numbers, "no value" as `null`, bytes that are no text as hex.
+fn shown(value: &Value) -> Json {
+    let number = value.data_type().code();
+    match (value.content(), number) {
+        (_, 0x20..=0x27) => value.unsigned().into(),
+        (_, 0x28..=0x2F) => value.signed().into(),
+        (_, 0x38..=0x3A) => value.float().into(),
+        (Content::Bits(bits), _) if value.data_type() == DataType::BOOL => match bits {
+            0 => false.into(),
+            1 => true.into(),
+            _ => Json::Null,
+        },
+        (Content::Bits(_), 0x00 | 0xFF) => Json::Null,
+        (Content::Bits(bits), _) if value.data_type() == DataType::EUI64 => format!("{bits:016x}").into(),
+        (Content::Bits(bits), _) => (*bits).into(),
+        (Content::Bytes(_), 0xF1) => "withheld".into(),
+        (Content::Bytes(None), _) => Json::Null,
+        (Content::Bytes(Some(bytes)), 0x42 | 0x44) => match std::str::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => plain(bytes).into(),
+        },
+        (Content::Bytes(Some(bytes)), _) => plain(bytes).into(),
+        (Content::Many(_, values) | Content::Fields(values), _) => {
+            values.as_ref().map(|values| values.iter().map(shown).collect::<Vec<_>>()).into()
+        }
+    }
+}
+
+fn code(number: u16) -> String {
+    format!("0x{number:04x}")
+}
+
+fn plain(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
