@@ -37,8 +37,10 @@ pub mod zigbee {
     pub mod refused; //     every reason a message is not believed
     pub mod zcl; //         the header of every ZCL frame
     pub mod zcl_global; //  attributes read, written, reported
+    pub mod zcl_json; //    attributes for people
     pub mod zcl_value; //   every data type, with its length
     pub mod zdo; //         who joined, what it is, whom it talks to
+    pub mod zdo_request; // what the hub asks and orders of them
 }
 
 // — memory

@@ -48,6 +48,7 @@ fn every_command_has_help_and_misuse_is_64() {
         &["run", "--help"],
         &["check", "--help"],
         &["decode", "wmbus", "--help"],
+        &["decode", "zcl", "--help"],
         &["journal", "verify", "--help"],
         &["device", "permit", "--help"],
         &["arm", "--help"],
@@ -116,6 +117,44 @@ fn a_batch_answers_line_by_line_errors_too() {
     assert_eq!(lines[1]["error"]["kind"], "bad_hex");
     assert_eq!(lines[2]["encrypted"], "mode5");
     assert_eq!(code(&fed(&["decode", "wmbus", "-"], &format!("{CLOSED}\n"))), 0);
+}
+
+/// A Tuya contact that opened (zha-device-handlers 665).
+const OPENED: &str = "097C00210000000000";
+
+#[test]
+fn a_zigbee_detector_is_decoded_by_its_cluster_and_type() {
+    let ran = vaktd(&["decode", "zcl", "--cluster", "0x0500", "--zone-type", "0x0015", OPENED]);
+    let decoded: Value = serde_json::from_str(&out(&ran)).unwrap();
+    assert_eq!((code(&ran), &decoded["header"]["tsn"]), (0, &0x7C.into()));
+    assert_eq!((&decoded["report"]["kind"], &decoded["report"]["state"]), (&"contact".into(), &"open".into()));
+    let untold = vaktd(&["decode", "zcl", "--cluster", "0x0500", OPENED]);
+    let decoded: Value = serde_json::from_str(&out(&untold)).unwrap();
+    assert_eq!((&decoded["report"]["kind"], &decoded["report"]["state"]), (&Value::Null, &"alarm".into()));
+    let cut = vaktd(&["decode", "zcl", "--cluster", "0x0500", &OPENED[..14]]);
+    let error: Value = serde_json::from_str(&err(&cut)).unwrap();
+    assert_eq!((code(&cut), out(&cut).as_str(), &error["error"]["kind"]), (65, "", &"too_short".into()));
+    assert_eq!(error["error"]["at"], 7);
+    for wrong in [&["decode", "zcl", OPENED][..], &["decode", "zcl", "--cluster", "0500", OPENED]] {
+        assert_eq!(code(&vaktd(wrong)), 64, "the cluster is never guessed: {wrong:?}");
+    }
+    for wrong in ["0x", "0x10500", "0x+500", "500x0"] {
+        assert_eq!(code(&vaktd(&["decode", "zcl", "--cluster", wrong, OPENED])), 64, "{wrong}");
+    }
+}
+
+#[test]
+fn a_batch_of_zigbee_frames_answers_line_by_line_errors_too() {
+    let batch = ["decode", "zcl", "--cluster", "0x0500", "--zone-type", "0x000d", "-"];
+    let long = "0".repeat(70_000);
+    let ran = fed(&batch, &format!("091300010000000000\nnonsense\n\n{long}\r\n193E00200000170000"));
+    let lines: Vec<Value> = out(&ran).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code(&ran), lines.len()), (65, 5));
+    assert_eq!((&lines[0]["report"]["kind"], &lines[0]["report"]["state"]), (&"motion".into(), &"alarm".into()));
+    let kinds: Vec<&Value> = lines[1..4].iter().map(|line| &line["error"]["kind"]).collect();
+    assert_eq!(kinds, ["bad_hex", "too_short", "too_long"]);
+    assert_eq!(lines[4]["report"]["state"], "clear");
+    assert_eq!(code(&fed(&batch, "091300010000000000\n")), 0);
 }
 
 fn config(dir: &Path, text: &str) -> String {

@@ -16,13 +16,11 @@ use crate::zigbee::refused::Refused;
 use crate::zigbee::zcl::Direction;
 use crate::zigbee::zcl::Header;
 use crate::zigbee::zcl::Scope;
-use crate::zigbee::zcl::Status;
 use crate::zigbee::zcl::global;
 use crate::zigbee::zcl_global::Global;
-use crate::zigbee::zcl_global::Reporting;
-use crate::zigbee::zcl_value::Content;
-use crate::zigbee::zcl_value::DataType;
-use crate::zigbee::zcl_value::Value;
+use crate::zigbee::zcl_json::attributes;
+use crate::zigbee::zcl_json::code;
+use crate::zigbee::zcl_json::plain;
 use serde::Serialize;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -86,7 +84,7 @@ struct ReadingView {
 }
 
 /// A report as the contract writes it. A frame does not say who sent it, and a status not of what type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 struct ReportView {
     kind: Option<DeviceKind>,
     state: Option<DeviceState>,
@@ -119,11 +117,15 @@ pub fn decode(cluster: u16, zone_type: Option<ZoneType>, hex: &str) -> Result<De
     match header.scope {
         Scope::Global => match Global::parse(header.command, &mut reader.clone()) {
             Ok(command) => decoded.global(cluster, zone_type, &header, &command)?,
-            Err(refused) if refused.kind == Reason::NotSupported => decoded.payload = Some(plain(reader.rest())),
+            // A maker's own message need not keep to the standard: the string in Aqara's heartbeat claims 34 bytes
+            // and has 33 (deconz-rest-plugin 7059).
+            Err(refused) if refused.kind == Reason::NotSupported || header.manufacturer.is_some() => {
+                decoded.payload = Some(plain(reader.rest()));
+            }
             Err(refused) => return Err(refused),
         },
         Scope::Cluster if cluster == ias::CLUSTER => match FromZone::parse(&header, &mut reader.clone()) {
-            Ok(from_zone) => decoded.from_zone(zone_type, from_zone),
+            Ok(from_zone) => decoded.zone_said(zone_type, from_zone),
             Err(refused) if refused.kind == Reason::NotSupported => decoded.payload = Some(plain(reader.rest())),
             Err(refused) => return Err(refused),
         },
@@ -178,21 +180,12 @@ impl Decoded {
                 Some(ReadingView { battery_mv, battery_percent, mains_mv, temperature_centi_c, lqi, rssi_dbm });
         }
         if told.low_battery.is_some() {
-            let nothing = None::<bool>;
-            self.report = Some(ReportView {
-                kind: None,
-                state: None,
-                tamper: nothing,
-                low_battery: told.low_battery,
-                fault: nothing,
-                mains_lost: nothing,
-                test: nothing,
-            });
+            self.report = Some(ReportView { low_battery: told.low_battery, ..ReportView::default() });
         }
         Ok(())
     }
 
-    fn from_zone(&mut self, zone_type: Option<ZoneType>, from_zone: FromZone) {
+    fn zone_said(&mut self, zone_type: Option<ZoneType>, from_zone: FromZone) {
         match from_zone {
             FromZone::StatusChange(change) => {
                 self.zone(zone_type, Some(change.status));
@@ -271,79 +264,4 @@ fn name(cluster: u16, header: &Header) -> Option<&'static str> {
 
 fn zone_command(cluster: u16, header: &Header) -> bool {
     cluster == ias::CLUSTER && header.manufacturer.is_none()
-}
-
-/// The list of a global command, one object for each attribute.
-fn attributes(command: &Global) -> Vec<Json> {
-    let failed = |failed: &[(u16, Status)]| failed.iter().map(|(id, status)| refused(*id, *status)).collect();
-    match command {
-        Global::Read(ids) => ids.iter().map(|id| json!({"id": code(*id)})).collect(),
-        Global::ReadResponse(records) => {
-            let record = |(id, result): &(u16, Result<Value, Status>)| match result {
-                Ok(value) => told(*id, value),
-                Err(status) => refused(*id, *status),
-            };
-            records.iter().map(record).collect()
-        }
-        Global::Write(attributes) | Global::Report(attributes) => {
-            attributes.iter().map(|attribute| told(attribute.id, &attribute.value)).collect()
-        }
-        Global::WriteResponse(all) | Global::ConfigureReportingResponse(all) => failed(all),
-        Global::ConfigureReporting(all) => all.iter().map(reporting).collect(),
-        Global::DefaultResponse { .. } => Vec::new(),
-    }
-}
-
-fn told(id: u16, value: &Value) -> Json {
-    json!({"id": code(id), "type": value.data_type().name(), "value": shown(value)})
-}
-
-fn refused(id: u16, status: Status) -> Json {
-    json!({"id": code(id), "status": status.name()})
-}
-
-fn reporting(reporting: &Reporting) -> Json {
-    match reporting {
-        Reporting::Send { id, data_type, min_s, max_s, change } => json!({
-            "id": code(*id), "type": data_type.name(), "min_s": min_s, "max_s": max_s,
-            "change": change.as_ref().map(shown),
-        }),
-        Reporting::Expect { id, timeout_s } => json!({"id": code(*id), "timeout_s": timeout_s}),
-    }
-}
-
-/// A value as JSON: numbers as numbers, "no value" as `null`, bytes that are no text as hex.
-fn shown(value: &Value) -> Json {
-    let number = value.data_type().code();
-    match (value.content(), number) {
-        (_, 0x20..=0x27) => value.unsigned().into(),
-        (_, 0x28..=0x2F) => value.signed().into(),
-        (_, 0x38..=0x3A) => value.float().into(),
-        (Content::Bits(bits), _) if value.data_type() == DataType::BOOL => match bits {
-            0 => false.into(),
-            1 => true.into(),
-            _ => Json::Null,
-        },
-        (Content::Bits(_), 0x00 | 0xFF) => Json::Null,
-        (Content::Bits(bits), _) if value.data_type() == DataType::EUI64 => format!("{bits:016x}").into(),
-        (Content::Bits(bits), _) => (*bits).into(),
-        (Content::Bytes(_), 0xF1) => "withheld".into(),
-        (Content::Bytes(None), _) => Json::Null,
-        (Content::Bytes(Some(bytes)), 0x42 | 0x44) => match std::str::from_utf8(bytes) {
-            Ok(text) => text.into(),
-            Err(_) => plain(bytes).into(),
-        },
-        (Content::Bytes(Some(bytes)), _) => plain(bytes).into(),
-        (Content::Many(_, values) | Content::Fields(values), _) => {
-            values.as_ref().map(|values| values.iter().map(shown).collect::<Vec<_>>()).into()
-        }
-    }
-}
-
-fn code(number: u16) -> String {
-    format!("0x{number:04x}")
-}
-
-fn plain(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }

@@ -1,6 +1,6 @@
-//! Zigbee Device Objects (05-3474, chapter 2.4): who joined, what it is, whom it talks to. The questions an alarm
-//! coordinator asks, the answers to them, and the two things devices tell it unasked. Fields that newer devices append
-//! are passed over, as the standard asks. It decides nothing about trust: an announcement is a claim.
+//! Zigbee Device Objects (05-3474, chapter 2.4): who joined, what it is, whom it talks to. The answers to the hub's
+//! questions (`zdo_request`) and the two things devices tell it unasked. Fields that newer devices append are passed
+//! over, as the standard asks. It decides nothing about trust: an announcement is a claim.
 
 use crate::zigbee::bytes::Reader;
 use crate::zigbee::eui64::Eui64;
@@ -26,6 +26,9 @@ pub mod cluster {
 
 /// Set in the cluster id of every answer.
 pub const RESPONSE: u16 = 0x8000;
+
+/// Short addresses from here on are to several devices.
+const FIRST_BROADCAST: u16 = 0xFFF8;
 
 /// The profile that stands for every profile.
 const ANY_PROFILE: u16 = 0xFFFF;
@@ -69,109 +72,6 @@ impl Status {
             0xD1 => "network_route_error",
             _ => "unknown",
         }
-    }
-}
-
-/// A question or an order to a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
-    /// Which short address has this device?
-    NwkAddress(Eui64),
-    /// Which device has this short address?
-    IeeeAddress(u16),
-    /// What kind of node is it?
-    NodeDescriptor(u16),
-    /// Which endpoints has it?
-    ActiveEndpoints(u16),
-    /// What does this endpoint do?
-    SimpleDescriptor(u16, u8),
-    /// Send this cluster's reports to that endpoint.
-    Bind(Binding),
-    /// No longer.
-    Unbind(Binding),
-    /// Which neighbours has it, from this one in its table on?
-    Lqi(u8),
-    /// Leave the network.
-    Leave {
-        /// Who shall leave.
-        device: Eui64,
-        /// And come back at once.
-        rejoin: bool,
-    },
-    /// Let others join through it for so many seconds; 0 closes, 255 would be for ever and is never sent.
-    PermitJoining(u8),
-}
-
-/// Whose reports go where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Binding {
-    /// Who reports.
-    pub source: Eui64,
-    /// From which endpoint.
-    pub source_endpoint: u8,
-    /// Of which cluster.
-    pub cluster: u16,
-    /// To whom.
-    pub target: Eui64,
-    /// To which endpoint.
-    pub target_endpoint: u8,
-}
-
-impl Request {
-    /// The cluster it is sent on; the answer comes on this with [`RESPONSE`] set.
-    pub fn cluster(&self) -> u16 {
-        match self {
-            Self::NwkAddress(_) => cluster::NWK_ADDRESS,
-            Self::IeeeAddress(_) => cluster::IEEE_ADDRESS,
-            Self::NodeDescriptor(_) => cluster::NODE_DESCRIPTOR,
-            Self::ActiveEndpoints(_) => cluster::ACTIVE_ENDPOINTS,
-            Self::SimpleDescriptor(..) => cluster::SIMPLE_DESCRIPTOR,
-            Self::Bind(_) => cluster::BIND,
-            Self::Unbind(_) => cluster::UNBIND,
-            Self::Lqi(_) => cluster::LQI,
-            Self::Leave { .. } => cluster::LEAVE,
-            Self::PermitJoining(_) => cluster::PERMIT_JOINING,
-        }
-    }
-
-    /// The message of this transaction.
-    pub fn message(&self, tsn: u8) -> Vec<u8> {
-        /// One device, not the list of those below it.
-        const SINGLE: u8 = 0;
-        let mut out = vec![tsn];
-        match *self {
-            Self::NwkAddress(device) => {
-                out.extend(device.bytes());
-                out.extend([SINGLE, 0]);
-            }
-            Self::IeeeAddress(nwk) => {
-                out.extend(nwk.to_le_bytes());
-                out.extend([SINGLE, 0]);
-            }
-            Self::NodeDescriptor(nwk) | Self::ActiveEndpoints(nwk) => out.extend(nwk.to_le_bytes()),
-            Self::SimpleDescriptor(nwk, endpoint) => {
-                out.extend(nwk.to_le_bytes());
-                out.push(endpoint);
-            }
-            Self::Bind(binding) | Self::Unbind(binding) => {
-                /// The target is a device and an endpoint, not a group.
-                const TO_ENDPOINT: u8 = 3;
-                out.extend(binding.source.bytes());
-                out.push(binding.source_endpoint);
-                out.extend(binding.cluster.to_le_bytes());
-                out.push(TO_ENDPOINT);
-                out.extend(binding.target.bytes());
-                out.push(binding.target_endpoint);
-            }
-            Self::Lqi(start) => out.push(start),
-            Self::Leave { device, rejoin } => {
-                out.extend(device.bytes());
-                out.push(if rejoin { 0x80 } else { 0 });
-            }
-            // The last byte asks for the trust centre's significance, which the standard fixes at 1.
-            Self::PermitJoining(seconds) => out.extend([seconds, 1]),
-        }
-        out
     }
 }
 
@@ -410,8 +310,12 @@ impl MatchRequest {
     }
 
     /// The answer that names those of our endpoints which match (05-3474, 2.4.4.2.7), or none: nobody answers a
-    /// question to everybody that does not concern him. `hub` is our short address, 0000 for a coordinator.
+    /// question to everybody that does not concern him, nor one about another. `hub` is our short address, 0000 for a
+    /// coordinator.
     pub fn answer(&self, tsn: u8, hub: u16, ours: &[SimpleDescriptor]) -> Option<Vec<u8>> {
+        if self.nwk != hub && self.nwk < FIRST_BROADCAST {
+            return None;
+        }
         let shares = |asked: &[u16], have: &[u16]| asked.iter().any(|cluster| have.contains(cluster));
         let matches = |own: &&SimpleDescriptor| {
             (self.profile == own.profile || self.profile == ANY_PROFILE)
