@@ -420,6 +420,9 @@ fn a_detector_is_enrolled_with_the_bytes_peers_send() {
     assert!(told.enrolled_with(hub) && !told.enrolled_with(Eui64(1)));
     let none = ZoneAttributes::of(&global("18 09 01 0000 00 30 00 0100 86 0200 00 19 2000 1000 86 1100 86")).unwrap();
     assert!(!none.enrolled_with(hub) && none.zone_type.is_none() && none.enrolled == Some(false));
+    let told = "18 09 01 0000 00 30 00 1000 00 F0 588A7CFEFF7EE0E8";
+    let known = ZoneAttributes::of(&global(told)).unwrap();
+    assert!(known.cie == Some(hub) && !known.enrolled_with(hub), "it knows the hub, and is not enrolled yet");
     let odd = ZoneAttributes::of(&global("18 09 01 0000 00 30 02")).unwrap();
     assert_eq!(odd.enrolled, Some(false), "only 1 is enrolled");
 }
