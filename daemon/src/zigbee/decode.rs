@@ -95,6 +95,12 @@ struct ReportView {
     test: Option<bool>,
 }
 
+/// `{"error":{"kind","at","text"}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ErrorLine {
+    error: Refused,
+}
+
 /// Decodes one frame of a cluster from hexadecimal text. `zone_type` is what an IAS Zone device said of itself when it
 /// joined: its status alone does not say whether an alarm is a door or a fire.
 ///
@@ -139,7 +145,7 @@ pub fn decode(cluster: u16, zone_type: Option<ZoneType>, hex: &str) -> Result<De
 pub fn decode_line(cluster: u16, zone_type: Option<ZoneType>, line: &str) -> (String, bool) {
     let (text, good) = match decode(cluster, zone_type, line.trim()) {
         Ok(decoded) => (serde_json::to_string(&decoded), true),
-        Err(error) => (serde_json::to_string(&json!({"error": error})), false),
+        Err(error) => (serde_json::to_string(&ErrorLine { error }), false),
     };
     (text.expect("only texts, numbers and null, with text keys"), good)
 }
