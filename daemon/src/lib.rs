@@ -27,20 +27,33 @@ pub mod subghz {
     pub mod wmbus_vif; //    what a record measures //           serial ports
 }
 pub mod zigbee {
-    //! Zigbee: from a message's bytes to a detector's word, and the hub's words to detectors.
-    pub mod bytes; //       bounds, and hexadecimal text
-    pub mod decode; //      ZCL, for the command line
-    pub mod eui64; //       a radio's own address
-    pub mod ias; //         IAS Zone: detectors and their enrolment
-    pub mod ias_meaning; // what a zone's status means
-    pub mod power; //       battery, temperature, link, check-in
-    pub mod refused; //     every reason a message is not believed
-    pub mod zcl; //         the header of every ZCL frame
-    pub mod zcl_global; //  attributes read, written, reported
-    pub mod zcl_json; //    attributes for people
-    pub mod zcl_value; //   every data type, with its length
-    pub mod zdo; //         who joined, what it is, whom it talks to
-    pub mod zdo_request; // what the hub asks and orders of them
+    //! Zigbee: our own host for a coordinator stick, from its bytes to a detector's word.
+    pub mod ash; //          the link to the stick: every frame once, in order
+    pub mod ash_frame; //    one frame of it
+    pub mod bytes; //        bounds, and hexadecimal text
+    pub mod decode; //       ZCL, for the command line
+    pub mod eui64; //        a radio's own address
+    pub mod ezsp; //         what a stick is asked
+    pub mod ezsp_answer; //  what it says
+    pub mod ezsp_link; //    one command at a time, each with its answer
+    pub mod ezsp_status; //  in two number spaces
+    pub mod hear; //         what a node says, understood
+    pub mod host; //         all of it
+    pub mod ias; //          IAS Zone: detectors and their enrolment
+    pub mod ias_meaning; //  what a zone's status means
+    pub mod install_code; // the key printed on a device
+    pub mod interview; //    who joined, and what it is
+    pub mod io; //           the stick's port, opened again and again
+    pub mod memory; //       what is kept from start to start
+    pub mod power; //        battery, temperature, link, check-in
+    pub mod refused; //      every reason a message is not believed
+    pub mod start; //        a stick becomes the hub's coordinator
+    pub mod zcl; //          the header of every ZCL frame
+    pub mod zcl_global; //   attributes read, written, reported
+    pub mod zcl_json; //     attributes for people
+    pub mod zcl_value; //    every data type, with its length
+    pub mod zdo; //          who joined, what it is, whom it talks to
+    pub mod zdo_request; //  what the hub asks and orders of them
 }
 
 // — memory
@@ -102,6 +115,7 @@ pub mod hub {
         pub mod clock;
         pub mod core;
         pub mod desk;
+        pub mod mesh;
         pub mod notify;
         pub mod start;
         pub mod view;

@@ -28,6 +28,7 @@ impl Fact {
             | Fact::PathUp { .. }
             | Fact::PathDown { .. }
             | Fact::NotDeliveredInTime { .. }
+            | Fact::JoinRefused { .. }
             | Fact::ReceiptRefused { .. } => Class::Fault,
             Fact::AreaArmed { .. }
             | Fact::AreaDisarmed { .. }
@@ -107,6 +108,8 @@ fn fault_code(fault: DeviceFault, q: u8) -> (Option<&'static str>, Option<Cid>) 
         DeviceFault::LowBattery => (384, "XT", "XR"),
         DeviceFault::Fault => (389, "UT", "UJ"),
         DeviceFault::Unreadable => (381, "UY", "UJ"),
+        DeviceFault::Masked => (380, "BT", "BJ"),
+        DeviceFault::MainsLost => (301, "AT", "AR"),
     };
     code(q, number, if q == NEW { new } else { restore })
 }

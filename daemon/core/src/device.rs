@@ -161,6 +161,10 @@ pub enum DeviceFault {
     Fault,
     /// It is heard, but its telegrams cannot be read (wrong key, unknown form): it guards nothing.
     Unreadable,
+    /// Its view is blocked or covered.
+    Masked,
+    /// It lost its mains supply.
+    MainsLost,
 }
 
 /// One detector's word, as a port understood it. Made only from a frame whose every check passed.
@@ -180,8 +184,44 @@ pub struct Report {
     pub fault: Option<bool>,
     /// How far this word can be trusted.
     pub authenticated: Authenticated,
+    /// It says that its view is blocked or covered, if it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<bool>,
+    /// It lost its mains supply, if it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mains_lost: Option<bool>,
+    /// It is being tested, if it says. A test never hides an alarm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<bool>,
+    /// Battery, per cent, if it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub battery_percent: Option<u8>,
     /// Received signal strength in dBm, where the receiver tells.
     pub rssi_dbm: Option<i16>,
+    /// Link quality of the last hop, 0 to 255, where the receiver tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lqi: Option<u8>,
+}
+
+impl Report {
+    /// A report that says nothing yet.
+    pub fn silent(device: DeviceId, kind: DeviceKind, authenticated: Authenticated) -> Self {
+        Self {
+            device,
+            kind,
+            state: None,
+            tamper: None,
+            low_battery: None,
+            fault: None,
+            authenticated,
+            masked: None,
+            mains_lost: None,
+            test: None,
+            battery_percent: None,
+            rssi_dbm: None,
+            lqi: None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -240,6 +240,10 @@ pub enum CauseKind {
     Fault,
     /// The detector is heard but cannot be read.
     Unreadable,
+    /// The detector's view is blocked or covered.
+    Masked,
+    /// The detector lost its mains supply.
+    MainsLost,
     /// The detector has not been heard since it was added.
     NeverHeard,
     /// A radio receiver of the hub is not working.
@@ -256,6 +260,16 @@ pub enum CauseKind {
 pub enum Act {
     /// One short sound of the sirens, to hear that they are there.
     SirenChirp,
+}
+
+/// How a newcomer to the Zigbee network proves itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Joining {
+    /// By the code printed on it.
+    InstallCode,
+    /// Not at all: the network's key crosses the air under a key that everybody knows.
+    Legacy,
 }
 
 /// A delay that begins with its event.
@@ -319,8 +333,12 @@ pub enum Fact {
     UserSet { role: UserRole },
     /// A person was taken off.
     UserRemoved {},
-    /// Devices not known yet are listed for a while.
-    PermitOpened { seconds: u32 },
+    /// Devices not known yet are listed for a while; `joining`: and let into the Zigbee network, in that way.
+    PermitOpened {
+        seconds: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        joining: Option<Joining>,
+    },
     /// No longer.
     PermitClosed {},
     /// A device was added; its key, if it has one, is in the secrets under an opaque id.
@@ -329,6 +347,9 @@ pub enum Fact {
     DeviceAssigned {},
     /// A device was taken off.
     DeviceRemoved {},
+    /// A device nobody let in asked to join the Zigbee network and was sent away; `count` such requests since
+    /// the last one that was told, of any device.
+    JoinRefused { count: u64 },
     /// A detector says something new.
     DeviceChanged { kind: DeviceKind, state: DeviceState },
     /// A detector cannot do its work.

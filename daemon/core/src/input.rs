@@ -1,7 +1,7 @@
 //! One closed list in, one out: what can reach the panel, and what the panel can ask of the world.
 
 use crate::device::{AreaId, DeviceId, DeviceKind, Report, UserId, ZoneId};
-use crate::event::{Act, ArmMode, EventId, Method, RestartReason, UserRole, ZoneRole};
+use crate::event::{Act, ArmMode, EventId, Joining, Method, RestartReason, UserRole, ZoneRole};
 use crate::port::Unjournaled;
 use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,7 @@ pub enum Command {
     },
     DevicePermit {
         seconds: u32,
+        joining: Option<Joining>,
     },
     DeviceAdd {
         device: DeviceId,
@@ -112,6 +113,8 @@ pub enum Input {
     Report(Report),
     /// A known detector was heard but could not be read.
     Unreadable { device: DeviceId },
+    /// A device nobody let in asked to join.
+    JoinRefused { device: DeviceId, count: u64 },
     /// A radio receiver failed (with the reason) or works again (`None`).
     Receiver { receiver: String, error: Option<String> },
     /// A person asks for something.

@@ -13,8 +13,8 @@ use std::fmt::Write;
 use vakt_core::canonical::{self, Sealed, Unsound};
 use vakt_core::device::{AreaId, Authenticated, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
 use vakt_core::event::{
-    Act, AlarmKind, ArmMode, Cause, CauseKind, Delay, Event, EventId, Fact, Method, Personal, RestartReason, Service,
-    UserRole, ZoneRole,
+    Act, AlarmKind, ArmMode, Cause, CauseKind, Delay, Event, EventId, Fact, Joining, Method, Personal, RestartReason,
+    Service, UserRole, ZoneRole,
 };
 use vakt_core::port::Place;
 use vakt_core::stamp::Stamp;
@@ -61,7 +61,7 @@ fn facts() -> Vec<Fact> {
         Fact::ZoneSet { role: ZoneRole::EntryDoor },
         Fact::UserSet { role: UserRole::Owner },
         Fact::UserRemoved {},
-        Fact::PermitOpened { seconds: 60 },
+        Fact::PermitOpened { seconds: 60, joining: None },
         Fact::PermitClosed {},
         Fact::DeviceAdded { kind: DeviceKind::Smoke, secret: Some(text("key-7")) },
         Fact::DeviceAssigned {},
@@ -87,6 +87,8 @@ fn facts() -> Vec<Fact> {
         Fact::PathDown { path: text("lte"), reason: text("connection refused") },
         Fact::NotDeliveredInTime { event: id(7), after_ms: 900 },
         Fact::ReceiptRefused { reason: text("signed by nobody we list"), count: 3 },
+        Fact::PermitOpened { seconds: 60, joining: Some(Joining::InstallCode) },
+        Fact::JoinRefused { count: 2 },
     ]
 }
 
@@ -141,6 +143,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::PathDown { .. } => "path_down",
         Fact::NotDeliveredInTime { .. } => "not_delivered_in_time",
         Fact::ReceiptRefused { .. } => "receipt_refused",
+        Fact::JoinRefused { .. } => "join_refused",
     }
 }
 

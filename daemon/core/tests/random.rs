@@ -95,7 +95,7 @@ fn report() -> impl Strategy<Value = Input> {
     let flags = (any::<Option<bool>>(), any::<Option<bool>>(), any::<Option<bool>>());
     let word = (device(), kind(), proptest::option::weighted(0.85, state()), flags, trust);
     word.prop_map(|(device, kind, state, (tamper, low_battery, fault), authenticated)| {
-        Input::Report(Report { device, kind, state, tamper, low_battery, fault, authenticated, rssi_dbm: None })
+        Input::Report(Report { state, tamper, low_battery, fault, ..Report::silent(device, kind, authenticated) })
     })
 }
 
@@ -123,7 +123,7 @@ fn technician() -> impl Strategy<Value = Command> {
         (zone(), area(), name(), role).prop_map(|(zone, area, name, role)| Command::ZoneSet { zone, area, name, role }),
         (user(), name()).prop_map(|(user, name)| Command::UserSet { user, name, role: UserRole::Member }),
         user().prop_map(|user| Command::UserRemove { user }),
-        (0..200u32).prop_map(|seconds| Command::DevicePermit { seconds }),
+        (0..200u32).prop_map(|seconds| Command::DevicePermit { seconds, joining: None }),
         (device(), kind(), name()).prop_map(|(device, kind, name)| Command::DeviceAdd {
             device,
             kind,

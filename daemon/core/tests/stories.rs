@@ -252,7 +252,7 @@ impl Story {
             }
             ["remove", "device", device] => Command::DeviceRemove { device: device_id(device)? },
             ["remove", "user", user] => Command::UserRemove { user: id(user, UserId::new)? },
-            ["permit", seconds] => Command::DevicePermit { seconds: number(seconds)? },
+            ["permit", seconds] => Command::DevicePermit { seconds: number(seconds)?, joining: None },
             ["chirp"] => Command::SirenChirp {},
             _ => return Err("the technician can set, remove, permit and chirp".to_owned()),
         };
@@ -292,16 +292,8 @@ impl Story {
             [says @ .., "as", kind] => (says, Some(word(kind)?)),
             says => (says, self.kinds.get(&device).copied()),
         };
-        let mut report = Report {
-            device,
-            kind: kind.unwrap_or(DeviceKind::Contact),
-            state: None,
-            tamper: None,
-            low_battery: None,
-            fault: None,
-            authenticated: Authenticated::Crc,
-            rssi_dbm: Some(-71),
-        };
+        let kind = kind.unwrap_or(DeviceKind::Contact);
+        let mut report = Report { rssi_dbm: Some(-71), ..Report::silent(device, kind, Authenticated::Crc) };
         for phrase in says.join(" ").split(" and ") {
             match phrase {
                 "opens" => report.state = Some(DeviceState::Open),
@@ -310,6 +302,10 @@ impl Story {
                 "clears" => report.state = Some(DeviceState::Clear),
                 "is tampered" => report.tamper = Some(true),
                 "is whole" => report.tamper = Some(false),
+                "is masked" => report.masked = Some(true),
+                "sees again" => report.masked = Some(false),
+                "loses mains" => report.mains_lost = Some(true),
+                "has mains" => report.mains_lost = Some(false),
                 "has a low battery" => report.low_battery = Some(true),
                 "has a new battery" => report.low_battery = Some(false),
                 "is broken" => report.fault = Some(true),

@@ -6,6 +6,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 use std::path::PathBuf;
+use vakt_core::device::DeviceId;
 use vakt_core::event::Class;
 use vakt_core::stamp::parse_rfc3339;
 
@@ -193,11 +194,17 @@ pub enum JournalCommand {
 pub enum Device {
     /// One JSON line each
     List,
-    /// List detectors nobody knows yet, as they are heard
+    /// List detectors nobody knows yet, as they are heard, and let a Zigbee detector join
     Permit {
         /// For so long (180 at most; 0 ends it)
         #[arg(long, default_value_t = 120)]
         seconds: u32,
+        /// Let this Zigbee device join by the install code printed on it, read from stdin: zb- and its 16 hex digits
+        #[arg(long, value_name = "DEVICE", conflicts_with = "legacy")]
+        install_code: Option<DeviceId>,
+        /// Let any Zigbee device join, on a key that everybody knows: only for devices without an install code
+        #[arg(long)]
+        legacy: bool,
     },
     /// Make a detector known
     Add {

@@ -403,9 +403,17 @@ fn device(socket: &Path, command: Device) -> Result<(), Exit> {
     let client = connect(socket)?;
     match command {
         Device::List => stream(client, &json!({"command": "device_list"}), 0),
-        Device::Permit { seconds } => {
+        Device::Permit { seconds, install_code, legacy } => {
+            let mut request = json!({"command": "device_permit", "seconds": seconds});
+            if let Some(device) = install_code {
+                request["joining"] = "install_code".into();
+                request["install_code"] = hidden("install code")?.into();
+                request["device"] = device.as_str().into();
+            } else if legacy {
+                request["joining"] = "legacy".into();
+            }
             say(format!("listening for {seconds} s; each detector that is not known yet is a line"));
-            stream(client, &json!({"command": "device_permit", "seconds": seconds}), 1)
+            stream(client, &request, 1)
         }
         Device::Add { device, kind, name, with_key } => {
             let key = if with_key { Some(hidden("key")?) } else { None };

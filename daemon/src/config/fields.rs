@@ -223,7 +223,8 @@ const fn unique(key: &'static str, kind: Kind, example: Literal, doc: &'static s
 }
 
 /// Every section, parents before children, in the order of the default file.
-pub const SECTIONS: &[Section] = &[ROOT, SITE, CLOCK, JOURNAL, CENTRE, CENTRE_KEY, UPSTREAM, PATH, TLS, SUBGHZ, PORT];
+pub const SECTIONS: &[Section] =
+    &[ROOT, SITE, CLOCK, JOURNAL, CENTRE, CENTRE_KEY, UPSTREAM, PATH, TLS, SUBGHZ, PORT, ZIGBEE];
 
 const ROOT: Section = Section {
     path: "",
@@ -435,6 +436,32 @@ const PORT: Section = Section {
             Kind::Int(1200, 921_600, "bits per second"),
             Absent::Optional(Literal::Int(57_600)),
             "Without it 115200 for rtl_wmbus, 38400 for cul, 57600 for im871a.",
+        ),
+    ],
+};
+
+const ZIGBEE: Section = Section {
+    path: "zigbee",
+    form: Form::Optional,
+    doc: "Zigbee: a coordinator stick with EmberZNet 7.4 or later (EZSP 13 to 19).",
+    fields: &[
+        field(
+            "path",
+            Kind::Text(&FILE),
+            Absent::Required(Literal::Text("/dev/serial/by-id/usb-Nabu_Casa_Home_Assistant_Connect_ZBT-1-if00-port0")),
+            "Its device; the names under /dev/serial/by-id stay when sockets are swapped.",
+        ),
+        field(
+            "baud",
+            Kind::Int(57_600, 921_600, "bits per second"),
+            Absent::Default(Literal::Int(115_200)),
+            "As its firmware was built: 115200 for most, 460800 for a ZBT-2.",
+        ),
+        field(
+            "flow_control",
+            Kind::Choice(&["none", "hardware", "software"]),
+            Absent::Default(Literal::Text("none")),
+            "As its firmware was built: hardware (RTS/CTS) for a ZBT-1, SLZB-07 and Aeotec, software for a ZBDongle-E.",
         ),
     ],
 };

@@ -35,6 +35,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// 868 MHz.
     pub subghz: SubGhz,
+    /// A Zigbee coordinator, if there is one.
+    pub zigbee: Option<Zigbee>,
 }
 
 /// Where the hub is.
@@ -227,6 +229,30 @@ pub struct SubGhz {
     /// Receivers on serial ports.
     #[serde(rename = "port")]
     pub ports: Vec<SerialPort>,
+}
+
+/// A Zigbee coordinator stick.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zigbee {
+    /// The device file.
+    pub path: PathBuf,
+    /// Bits per second.
+    pub baud: u32,
+    /// Who holds whom back.
+    pub flow_control: FlowControl,
+}
+
+/// How the two ends of a serial line hold each other back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlowControl {
+    /// Not at all.
+    None,
+    /// By RTS and CTS.
+    Hardware,
+    /// By XON and XOFF.
+    Software,
 }
 
 /// A receiver on a serial port.

@@ -12,6 +12,7 @@ use vakt_core::device::DeviceKind;
 use vakt_core::device::UserId;
 use vakt_core::device::ZoneId;
 use vakt_core::event::ArmMode;
+use vakt_core::event::Joining;
 use vakt_core::event::UserRole;
 use vakt_core::event::ZoneRole;
 
@@ -76,9 +77,13 @@ pub enum Request {
         user: UserId,
     },
     DeviceList {},
-    /// Lists devices not known yet, a line each, until the time is over or the asker goes.
+    /// Lists devices not known yet, a line each, until the time is over or the asker goes. With `joining` the Zigbee
+    /// network is open for as long: to the one device that `device` and `install_code` name, or to any (`legacy`).
     DevicePermit {
         seconds: u32,
+        joining: Option<Joining>,
+        device: Option<DeviceId>,
+        install_code: Option<Hidden>,
     },
     /// `key`: 32 hex digits, for devices that speak encrypted.
     DeviceAdd {

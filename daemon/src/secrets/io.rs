@@ -23,6 +23,9 @@ pub const CODE_DIGITS_MIN: usize = 5;
 /// The most.
 pub const CODE_DIGITS_MAX: usize = 10;
 
+/// The id of the Zigbee network's key and nodes.
+const ZIGBEE: &str = "zigbee";
+
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS secret (
     -- Opaque; events refer to it.
@@ -114,6 +117,22 @@ impl Secrets {
     pub fn put(&self, id: &str, value: &[u8]) -> Result<(), SecretsError> {
         let sql = "INSERT OR REPLACE INTO secret (id, value) VALUES (?1, ?2)";
         self.conn.execute(sql, params![id, value]).map(drop).map_err(self.sqlite("write"))
+    }
+
+    /// What the Zigbee host remembers, as it wrote it.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn zigbee(&self) -> Result<Option<Vec<u8>>, SecretsError> {
+        self.get(ZIGBEE)
+    }
+
+    /// Keeps what the Zigbee host remembers.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_zigbee(&self, memory: &[u8]) -> Result<(), SecretsError> {
+        self.put(ZIGBEE, memory)
     }
 
     fn own_key(&self, id: &str) -> Result<[u8; 32], SecretsError> {

@@ -134,14 +134,12 @@ pub fn report(
     };
     let device = telegram.address.device();
     Ok(word.map(|Word { kind, state, tamper, low_battery, fault }| Report {
-        device,
-        kind,
         state,
         tamper,
         low_battery,
         fault,
-        authenticated,
         rssi_dbm,
+        ..Report::silent(device, kind, authenticated)
     }))
 }
 

@@ -7,7 +7,7 @@ use vakt_core::device::DeviceId;
 
 /// An IEEE address (EUI-64). On the air its bytes come least significant first; people write the most significant
 /// first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Eui64(pub u64);
 
 impl Eui64 {
@@ -22,6 +22,13 @@ impl Eui64 {
     /// As it goes on the air.
     pub fn bytes(self) -> [u8; 8] {
         self.0.to_le_bytes()
+    }
+
+    /// The address in a device's id, whichever function of it is meant.
+    pub fn of(device: &DeviceId) -> Option<Self> {
+        let digits = device.as_str().strip_prefix("zb-")?.split('.').next()?;
+        let ours = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        ours.then(|| u64::from_str_radix(digits, 16).ok().map(Self))?
     }
 
     /// The device's id, `zb-<eui64>`, with `.<endpoint>` where it has several functions (contract, "Ids and time").

@@ -62,16 +62,15 @@ impl Statement {
     }
 
     /// The detector's word for the core; `None` while nobody knows what it watches for.
-    pub fn report(&self, device: DeviceId, authenticated: Authenticated, rssi_dbm: Option<i16>) -> Option<Report> {
+    pub fn report(&self, device: DeviceId, authenticated: Authenticated) -> Option<Report> {
         Some(Report {
-            device,
-            kind: self.kind?,
             state: self.state,
             tamper: Some(self.tamper),
             low_battery: Some(self.low_battery),
             fault: Some(self.fault),
-            authenticated,
-            rssi_dbm,
+            mains_lost: Some(self.mains_lost),
+            test: Some(self.test),
+            ..Report::silent(device, self.kind?, authenticated)
         })
     }
 }

@@ -150,6 +150,8 @@ impl Status {
     pub const UNSUPPORTED_GENERAL_COMMAND: Self = Self(0x82);
     /// The command could not be read.
     pub const MALFORMED_COMMAND: Self = Self(0x80);
+    /// No such cluster on this endpoint.
+    pub const UNSUPPORTED_CLUSTER: Self = Self(0xC3);
     /// No such attribute.
     pub const UNSUPPORTED_ATTRIBUTE: Self = Self(0x86);
 

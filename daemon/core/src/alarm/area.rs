@@ -188,6 +188,8 @@ fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool) -> Vec<Ca
                 DeviceFault::LowBattery => CauseKind::LowBattery,
                 DeviceFault::Fault => CauseKind::Fault,
                 DeviceFault::Unreadable => CauseKind::Unreadable,
+                DeviceFault::Masked => CauseKind::Masked,
+                DeviceFault::MainsLost => CauseKind::MainsLost,
             });
         }
     }
@@ -214,6 +216,8 @@ fn in_words(causes: &[Cause]) -> String {
             CauseKind::LowBattery => "has an empty battery",
             CauseKind::Fault => "is out of order",
             CauseKind::Unreadable => "cannot be read (is its key right?)",
+            CauseKind::Masked => "is covered, or its view is blocked",
+            CauseKind::MainsLost => "lost its mains supply",
             CauseKind::NeverHeard => "has not been heard yet",
             CauseKind::Receiver => "has a radio receiver that does not work",
             CauseKind::PathsDown => "does not reach the centre",

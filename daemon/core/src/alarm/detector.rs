@@ -116,6 +116,8 @@ fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
         (DeviceFault::Tamper, report.tamper),
         (DeviceFault::LowBattery, report.low_battery),
         (DeviceFault::Fault, report.fault),
+        (DeviceFault::Masked, report.masked),
+        (DeviceFault::MainsLost, report.mains_lost),
         (DeviceFault::Unreadable, Some(false)),
     ];
     for (fault, said) in said {

@@ -49,6 +49,10 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
             }
         }
         Input::RefusedReceipt { reason, count } => say(draft, Fact::ReceiptRefused { reason: cut(reason), count }),
+        Input::JoinRefused { device, count } => {
+            let about = About { device: Some(device), ..About::default() };
+            draft.emit(Fact::JoinRefused { count }, about);
+        }
         Input::DiskFailed { error } => say(draft, Fact::DiskFailed { error: cut(error) }),
         Input::DiskRecovered { pending, refused } => say(draft, Fact::DiskRecovered { pending, refused }),
         Input::Acted { command, act, error } => {

@@ -7,7 +7,7 @@ use crate::alarm::draft::Draft;
 use crate::alarm::state::Arming;
 use crate::canonical::PERSONAL_TEXT_MAX;
 use crate::device::AreaId;
-use crate::event::{EventId, Fact, Method};
+use crate::event::{EventId, Fact, Joining, Method};
 use crate::input::{Command, Disk, RequestId};
 
 /// The longest entry delay, in seconds (requirements, "entry delay").
@@ -77,15 +77,21 @@ fn change(draft: &mut Draft, method: Method, command: Command) -> Result<(Option
 
 fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(Option<EventId>, String), Refusal> {
     match command {
-        Command::DevicePermit { seconds } => {
+        Command::DevicePermit { seconds, joining } => {
             if seconds == 0 {
                 let open = draft.state.permit.is_some();
                 let event = open.then(|| draft.emit(Fact::PermitClosed {}, about)).flatten();
                 return Ok((event, "devices that are not known are no longer listed".to_owned()));
             }
             bounded("time to listen", seconds, PERMIT_S_MAX)?;
-            let text = format!("devices that are not known are listed for {seconds} s");
-            Ok((draft.emit(Fact::PermitOpened { seconds }, about), text))
+            let text = match joining {
+                None => format!("devices that are not known are listed for {seconds} s"),
+                Some(Joining::InstallCode) => format!("the device with this install code may join for {seconds} s"),
+                Some(Joining::Legacy) => {
+                    format!("any Zigbee device may join for {seconds} s, on a key that everybody knows")
+                }
+            };
+            Ok((draft.emit(Fact::PermitOpened { seconds, joining }, about), text))
         }
         Command::DeviceAdd { device, kind, name, secret } => {
             room(draft.state.devices.len(), SITE_MAX, draft.state.devices.contains_key(&device), "devices")?;

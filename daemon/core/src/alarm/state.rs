@@ -385,7 +385,7 @@ impl State {
                 let Some(user) = &event.user else { return };
                 self.users.remove(user);
             }
-            Fact::PermitOpened { seconds } => {
+            Fact::PermitOpened { seconds, .. } => {
                 self.permit = Some(Deadline::after(event.stamp, u64::from(*seconds) * 1000));
             }
             Fact::PermitClosed {} => self.permit = None,

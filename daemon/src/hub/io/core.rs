@@ -73,6 +73,8 @@ pub struct Seeing {
 pub struct Inlets {
     /// Reports, faults, paths, the ticks of others.
     pub inputs: mpsc::Receiver<Input>,
+    /// Words of detectors that wait to know when theirs is recorded.
+    pub words: mpsc::Receiver<(Input, Option<u64>)>,
     /// Commands with a place for the reply; a channel of their own, so that a full radio cannot delay a disarm.
     pub commands: mpsc::Receiver<(Input, oneshot::Sender<Reply>)>,
     /// Turns true when the daemon is to go.
@@ -85,6 +87,8 @@ pub struct Outlets {
     pub seen: watch::Sender<Seen>,
     /// When each device last spoke.
     pub heard: Heard,
+    /// Which detector's word is recorded. The newest is dropped when nobody takes it: its detector speaks again.
+    pub recorded: mpsc::Sender<u64>,
     /// Alarms that go out before the disk answers. The newest is lost when upstream does not take them.
     pub unjournaled: mpsc::Sender<Unjournaled>,
 }
@@ -175,12 +179,17 @@ impl Core {
                 house = Instant::now() + KEEP_HOUSE;
             }
             let mut inputs = std::mem::take(&mut self.again);
+            let mut answers = Vec::new();
             if inputs.is_empty() {
                 let due = self.due();
                 tokio::select! {
                     biased;
                     Some((input, reply)) = inlets.commands.recv() => inputs.push(self.asked(input, reply)),
                     answer = Self::answer(&mut self.disk) => { self.answered(answer).await; continue }
+                    Some((input, answer)) = inlets.words.recv() => {
+                        inputs.push(input);
+                        answers.extend(answer);
+                    }
                     Some(input) = inlets.inputs.recv() => inputs.push(input),
                     () = tokio::time::sleep(due) => inputs.push(Input::Tick),
                     () = tokio::time::sleep_until(house) => continue,
@@ -193,11 +202,21 @@ impl Core {
                 inputs.push(self.asked(input, reply));
             }
             while inputs.len() < TURN_MAX
+                && let Ok((input, answer)) = inlets.words.try_recv()
+            {
+                inputs.push(input);
+                answers.extend(answer);
+            }
+            while inputs.len() < TURN_MAX
                 && let Ok(input) = inlets.inputs.try_recv()
             {
                 inputs.push(input);
             }
             self.turn(inputs).await;
+            // Recorded, or kept in memory while the disk fails: a detector that is not answered tells nothing more.
+            for answer in answers {
+                let _ = self.outlets.recorded.try_send(answer);
+            }
         }
         if self.broken {
             // What is pending has gone out as far as it is an alarm; the next start stands on the journal.

@@ -11,6 +11,12 @@ use crate::secrets::io::Secrets;
 use crate::secrets::io::random;
 use crate::subghz::io::Known;
 use crate::subghz::io::Stranger;
+use crate::zigbee::eui64::Eui64;
+use crate::zigbee::host::Admission;
+use crate::zigbee::host::Progress;
+use crate::zigbee::install_code;
+use crate::zigbee::interview::Stage;
+use crate::zigbee::io::Order;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +27,9 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use vakt_core::canonical::hex;
+use vakt_core::device::DeviceId;
 use vakt_core::device::UserId;
+use vakt_core::event::Joining;
 use vakt_core::event::Method;
 use vakt_core::input::CodeChecked;
 use vakt_core::input::Command;
@@ -30,6 +38,10 @@ use vakt_core::input::Reply;
 
 /// The secrets file may hang with its disk; a request waits so long for it.
 const SECRETS: Duration = Duration::from_secs(3);
+/// A stick that does not work now does not answer; an order waits so long for it.
+const ORDER: Duration = Duration::from_secs(3);
+/// A device that began to join in time is told of for so much longer.
+const JOINING: Duration = Duration::from_secs(120);
 /// How long a reply waits for the receivers to know a new device.
 const KNOWN: Duration = Duration::from_secs(2);
 /// Strangers listed in one window, so that a street full of meters does not flood a phone.
@@ -50,6 +62,8 @@ pub struct Desk {
     pub known: watch::Receiver<Known>,
     /// Devices nobody knows.
     pub strangers: broadcast::Sender<Stranger>,
+    /// The Zigbee stick, if there is one.
+    pub mesh: Option<super::mesh::Mesh>,
     /// What waits for the centre.
     pub waiting: watch::Receiver<vakt_core::port::Waiting>,
 }
@@ -77,7 +91,10 @@ impl Desk {
                 }
                 return;
             }
-            Request::DevicePermit { seconds } => return self.permit(seconds, answers).await,
+            Request::DevicePermit { seconds, joining, device, install_code } => {
+                let admission = self.admission(joining, device.as_ref(), install_code.as_ref());
+                return self.permit(seconds, admission, answers).await;
+            }
             command => self.command(command).await,
         };
         let _ = answers.send(line).await;
@@ -114,7 +131,21 @@ impl Desk {
             Command::UserRemove { user } => Some(user.clone()),
             _ => None,
         };
+        let gone = match &command {
+            Command::DeviceRemove { device } => Some(device.clone()),
+            _ => None,
+        };
         let reply = self.tell(command).await;
+        if let (Some(device), Reply::Done { .. }) = (gone.as_ref().and_then(Eui64::of), &reply) {
+            // A device of several functions stays while one of them is known.
+            let prefix = device.device(None);
+            let others = |seen: &super::core::Seen| {
+                seen.state.devices.keys().any(|other| other.as_str().starts_with(prefix.as_str()))
+            };
+            if !others(&self.seen.borrow().clone()) {
+                self.order(Order::Remove(device)).await;
+            }
+        }
         if let (Some(user), Reply::Done { .. }) = (removed, &reply) {
             // After the event: a code without a person opens nothing.
             let _ = self.with_secrets(move |secrets| secrets.drop_code(&user).map_err(|e| e.to_string())).await;
@@ -203,32 +234,129 @@ impl Desk {
         .await
     }
 
-    async fn permit(&self, seconds: u32, answers: mpsc::Sender<String>) {
-        let mut strangers = self.strangers.subscribe();
-        let reply = self.tell(Command::DevicePermit { seconds }).await;
-        let open = seconds > 0 && matches!(reply, Reply::Done { .. });
-        if answers.send(line(&reply)).await.is_err() || !open {
-            return;
+    /// Opens the doors that were asked for, and tells who stands there until they shut.
+    async fn permit(&self, seconds: u32, admission: Result<Option<Admission>, String>, answers: mpsc::Sender<String>) {
+        let mut watch = Watch { strangers: self.strangers.subscribe(), progress: None, told: BTreeSet::new() };
+        watch.progress = self.mesh.as_ref().map(|mesh| mesh.progress.subscribe());
+        let admission = match admission {
+            Ok(admission) => admission,
+            Err(refusal) => return drop(answers.send(refusal).await),
+        };
+        let joining = admission.map(|admission| match admission {
+            Admission::InstallCode { .. } => Joining::InstallCode,
+            Admission::Legacy => Joining::Legacy,
+        });
+        let reply = self.tell(Command::DevicePermit { seconds, joining }).await;
+        let done = matches!(reply, Reply::Done { .. });
+        if done && let Err(refusal) = self.door(seconds, admission).await {
+            let _ = self.tell(Command::DevicePermit { seconds: 0, joining: None }).await;
+            return drop(answers.send(refusal).await);
         }
-        let mut told = BTreeSet::new();
-        let end = tokio::time::sleep(Duration::from_secs(u64::from(seconds)));
-        tokio::pin!(end);
+        if answers.send(line(&reply)).await.is_ok() && done && seconds > 0 {
+            watch.tell(Duration::from_secs(u64::from(seconds)), &answers).await;
+        }
+    }
+
+    /// Opens or shuts the Zigbee network. It was journaled before.
+    async fn door(&self, seconds: u32, admission: Option<Admission>) -> Result<(), String> {
+        let order = match (u8::try_from(seconds), admission) {
+            (Ok(0), _) => Order::Shut,
+            (Ok(seconds), Some(admission)) => Order::Open { seconds, admission },
+            _ => return Ok(()),
+        };
+        match (self.order(order).await, order) {
+            (true, _) | (_, Order::Shut) => Ok(()),
+            _ => Err(refusal("no_stick", "the Zigbee stick does not work now; `vaktd status` tells why")),
+        }
+    }
+
+    async fn order(&self, order: Order) -> bool {
+        let Some(mesh) = &self.mesh else { return false };
+        let (done, answer) = oneshot::channel();
+        let ordered = async { mesh.orders.send((order, done)).await.is_ok() && answer.await.unwrap_or(false) };
+        tokio::time::timeout(ORDER, ordered).await.unwrap_or(false)
+    }
+
+    /// How newcomers are to prove themselves, if they are to be let in at all.
+    fn admission(
+        &self,
+        joining: Option<Joining>,
+        device: Option<&DeviceId>,
+        code: Option<&Hidden>,
+    ) -> Result<Option<Admission>, String> {
+        let bad = |text: &str| Err(refusal("bad_request", text));
+        match (joining, device, code) {
+            (None, None, None) => Ok(None),
+            (Some(_), ..) if self.mesh.is_none() => {
+                Err(refusal("no_stick", "no Zigbee stick is configured: [zigbee] in the configuration names it"))
+            }
+            (Some(Joining::Legacy), None, None) => Ok(Some(Admission::Legacy)),
+            (Some(Joining::InstallCode), Some(device), Some(code)) => {
+                let Some(device) = Eui64::of(device) else {
+                    return bad("an install code needs its Zigbee device: zb- and the 16 hex digits beside the code");
+                };
+                let key = install_code::link_key(&code.0).map_err(|bad| refusal("bad_key", &bad.to_string()))?;
+                Ok(Some(Admission::InstallCode { device, key }))
+            }
+            _ => bad("joining by install_code needs device and install_code, legacy needs neither"),
+        }
+    }
+}
+
+/// Who stands at the doors.
+struct Watch {
+    strangers: broadcast::Receiver<Stranger>,
+    progress: Option<broadcast::Receiver<Progress>>,
+    told: BTreeSet<DeviceId>,
+}
+
+impl Watch {
+    /// Tells it until the time is over, and a while longer of who is in the middle of joining.
+    async fn tell(&mut self, open: Duration, answers: &mpsc::Sender<String>) {
+        let mut joining = BTreeSet::new();
+        let (shut, end) = (tokio::time::sleep(open), tokio::time::sleep(open + JOINING));
+        tokio::pin!(shut, end);
         loop {
-            let stranger = tokio::select! {
+            let line = tokio::select! {
+                () = &mut shut, if joining.is_empty() => return,
                 () = &mut end => return,
                 () = answers.closed() => return,
-                stranger = strangers.recv() => stranger,
-            };
-            match stranger {
-                Ok(stranger) if told.len() < STRANGERS_MAX && told.insert(stranger.device.clone()) => {
-                    let line = json!({"heard": stranger.device, "encrypted": stranger.encrypted, "rssi_dbm": stranger.rssi_dbm});
-                    if answers.send(line.to_string()).await.is_err() {
-                        return;
+                stranger = self.strangers.recv() => self.stranger(stranger),
+                step = next(&mut self.progress) => {
+                    match step.stage {
+                        Stage::Ready | Stage::Failed => drop(joining.remove(&step.device)),
+                        Stage::Reporting => {}
+                        _ => drop(joining.insert(step.device.clone())),
                     }
+                    serde_json::to_string(&step).ok()
                 }
-                Err(broadcast::error::RecvError::Closed) => return,
-                _ => {}
+            };
+            if let Some(line) = line
+                && answers.send(line).await.is_err()
+            {
+                return;
             }
+        }
+    }
+
+    fn stranger(&mut self, stranger: Result<Stranger, broadcast::error::RecvError>) -> Option<String> {
+        let stranger = stranger.ok()?;
+        let news = self.told.len() < STRANGERS_MAX && self.told.insert(stranger.device.clone());
+        let Stranger { device, encrypted, rssi_dbm } = stranger;
+        news.then(|| json!({"heard": device, "encrypted": encrypted, "rssi_dbm": rssi_dbm}).to_string())
+    }
+}
+
+/// The next step of a newcomer; never, without a stick.
+async fn next(progress: &mut Option<broadcast::Receiver<Progress>>) -> Progress {
+    loop {
+        match progress {
+            Some(receiver) => match receiver.recv().await {
+                Ok(step) => return step,
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => *progress = None,
+            },
+            None => std::future::pending().await,
         }
     }
 }

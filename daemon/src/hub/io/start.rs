@@ -9,6 +9,7 @@ use super::core::Inlets;
 use super::core::Outlets;
 use super::core::Seen;
 use super::desk::Desk;
+use super::mesh;
 use super::notify;
 use super::view;
 use crate::config::settings::Config;
@@ -141,20 +142,31 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let (upstream_stop_in, upstream_stop) = watch::channel(false);
     let heard = view::Heard::default();
 
-    let outlets = Outlets { seen: seen_in, heard: heard.clone(), unjournaled: unjournaled_in };
+    let (words_in, words) = mpsc::channel(INPUTS_MAX);
+    let (recorded_in, recorded) = mpsc::channel(INPUTS_MAX);
+    let outlets = Outlets { seen: seen_in, heard: heard.clone(), recorded: recorded_in, unjournaled: unjournaled_in };
     let limit = Duration::from_millis(config.journal.commit_limit_ms);
     let mut core = Core::new(opened.state, journal.clone(), limit, outlets);
     core.start(opened.begun, env!("CARGO_PKG_VERSION").to_owned(), installed_keys(&config, hub_public)).await;
-    let core = tokio::spawn(core.run(Inlets { inputs, commands, stop }));
+    let core = tokio::spawn(core.run(Inlets { inputs, words, commands, stop }));
 
     let secrets = Arc::new(Mutex::new(secrets));
     let (strangers_in, _) = broadcast::channel(STRANGERS_MAX);
     let known = follow_known(seen.clone(), secrets.clone());
-    let radios = radios(&config, &inputs_in, &strangers_in, &known);
+    let mut radios = radios(&config, &inputs_in, &strangers_in, &known);
+    let mesh = config.zigbee.as_ref().map(|stick| {
+        let (secrets, seen, commands) = (secrets.clone(), seen.clone(), commands_in.clone());
+        let settings = zigbee_settings(stick);
+        mesh::start(mesh::Needs { settings, secrets, seen, words: words_in, recorded, commands })
+    });
+    let mesh = mesh.map(|(port, mesh)| {
+        radios.push(port);
+        mesh
+    });
     let voice =
         voice(&config, (seen.clone(), heard.clone()), journal.clone(), next, unjournaled, &inputs_in, upstream_stop);
     let waiting = journal.waiting();
-    let desk = Desk { commands: commands_in, secrets, seen, heard, known, strangers: strangers_in, waiting };
+    let desk = Desk { commands: commands_in, secrets, seen, heard, known, strangers: strangers_in, mesh, waiting };
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
     tokio::spawn(control::io::run(listener, asked_in));
     tokio::spawn(desk.run(asked));
@@ -308,8 +320,19 @@ async fn radio(settings: subghz::io::Settings, outlets: subghz::io::Outlets) {
     }
 }
 
+fn zigbee_settings(stick: &crate::config::settings::Zigbee) -> crate::zigbee::io::Settings {
+    use crate::config::settings::FlowControl;
+    use crate::zigbee::io::Flow;
+    let flow_control = match stick.flow_control {
+        FlowControl::None => Flow::None,
+        FlowControl::Hardware => Flow::Hardware,
+        FlowControl::Software => Flow::Software,
+    };
+    crate::zigbee::io::Settings { path: stick.path.clone(), baud: stick.baud, flow_control }
+}
+
 /// Ends a task with the one that waits for it.
-struct AbortOnDrop(tokio::task::AbortHandle);
+pub(super) struct AbortOnDrop(pub(super) tokio::task::AbortHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

@@ -76,6 +76,8 @@ fn word(fault: DeviceFault) -> &'static str {
         DeviceFault::LowBattery => "low_battery",
         DeviceFault::Fault => "fault",
         DeviceFault::Unreadable => "unreadable",
+        DeviceFault::Masked => "masked",
+        DeviceFault::MainsLost => "mains_lost",
     }
 }
 

@@ -1,0 +1,214 @@
+//! What stands between the Zigbee host and the rest: its memory in the secrets, the devices that joined on their way to
+//! the panel, the port opened again when it falls.
+
+use super::core::Seen;
+use super::start::AbortOnDrop;
+use crate::hub::restart::BackOff;
+use crate::secrets::io::Secrets;
+use crate::secrets::io::random;
+use crate::zigbee::host::Progress;
+use crate::zigbee::interview::Stage;
+use crate::zigbee::io::Kept;
+use crate::zigbee::io::NAME;
+use crate::zigbee::io::News;
+use crate::zigbee::io::Ordered;
+use crate::zigbee::io::Settings;
+use crate::zigbee::io::Ways;
+use crate::zigbee::io::Word;
+use crate::zigbee::io::listen;
+use crate::zigbee::memory::Memory;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use vakt_core::device::DeviceId;
+use vakt_core::device::DeviceKind;
+use vakt_core::event::Method;
+use vakt_core::input::Command;
+use vakt_core::input::Input;
+use vakt_core::input::Reply;
+
+/// Orders waiting for the stick. Who orders waits.
+const ORDERS_MAX: usize = 8;
+/// Steps of newcomers that nobody has read yet. The oldest is lost to a slow reader; the last one tells the outcome.
+const NEWS_MAX: usize = 256;
+/// Things to be kept. The stick waits.
+const KEPT_MAX: usize = 4;
+
+/// What others use of it.
+#[derive(Clone)]
+pub struct Mesh {
+    /// To the stick.
+    pub orders: mpsc::Sender<Ordered>,
+    /// How far newcomers are.
+    pub progress: broadcast::Sender<Progress>,
+}
+
+/// What it needs.
+pub struct Needs {
+    /// Where the stick is.
+    pub settings: Settings,
+    /// Its memory.
+    pub secrets: Arc<std::sync::Mutex<Secrets>>,
+    /// What the panel knows.
+    pub seen: watch::Receiver<Seen>,
+    /// To the core.
+    pub words: mpsc::Sender<Word>,
+    /// From the core.
+    pub recorded: mpsc::Receiver<u64>,
+    /// To the core, with a reply.
+    pub commands: mpsc::Sender<(Input, oneshot::Sender<Reply>)>,
+}
+
+/// Starts it.
+pub fn start(needs: Needs) -> (JoinHandle<()>, Mesh) {
+    let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
+    let (news_in, news) = mpsc::channel(NEWS_MAX);
+    let (keep_in, keep) = mpsc::channel(KEPT_MAX);
+    let (progress, _) = broadcast::channel(NEWS_MAX);
+    let known = follow(needs.seen.clone());
+    tokio::spawn(remember(keep, Arc::clone(&needs.secrets)));
+    tokio::spawn(add(news, progress.clone(), needs.seen, needs.commands));
+    let ways = Ways {
+        words: needs.words,
+        news: news_in,
+        keep: keep_in,
+        known,
+        orders: orders.into(),
+        recorded: needs.recorded.into(),
+    };
+    let port = tokio::spawn(port(needs.settings, needs.secrets, Arc::new(ways)));
+    (port, Mesh { orders: orders_in, progress })
+}
+
+/// What Zigbee devices were added as.
+fn follow(mut seen: watch::Receiver<Seen>) -> watch::Receiver<Arc<BTreeMap<DeviceId, DeviceKind>>> {
+    let (known_in, known) = watch::channel(Arc::default());
+    tokio::spawn(async move {
+        loop {
+            let now = seen.borrow_and_update().clone();
+            let ours = now.state.devices.iter().filter(|(id, _)| id.as_str().starts_with("zb-"));
+            let ours: BTreeMap<_, _> = ours.map(|(id, device)| (id.clone(), device.kind)).collect();
+            known_in.send_if_modified(|known| {
+                let changed = **known != ours;
+                *known = Arc::new(ours);
+                changed
+            });
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    known
+}
+
+/// Keeps what the host remembers, one whole after the other.
+async fn remember(mut keep: mpsc::Receiver<Kept>, secrets: Arc<std::sync::Mutex<Secrets>>) {
+    while let Some((memory, done)) = keep.recv().await {
+        let secrets = Arc::clone(&secrets);
+        let kept = tokio::task::spawn_blocking(move || {
+            let bytes = serde_json::to_vec(&memory).map_err(|error| error.to_string())?;
+            let secrets = secrets.lock().map_err(|_| "the secrets are not available".to_owned())?;
+            secrets.keep_zigbee(&bytes).map_err(|error| error.to_string())
+        });
+        let kept = kept.await.unwrap_or_else(|error| Err(error.to_string()));
+        if let Err(error) = &kept {
+            tracing::error!(%error, "what the hub must remember of its Zigbee network could not be kept");
+        }
+        let _ = done.send(kept.is_ok());
+    }
+}
+
+/// Adds what joined, as what it says it is; a device that is there already is only back.
+async fn add(
+    mut news: mpsc::Receiver<News>,
+    progress: broadcast::Sender<Progress>,
+    seen: watch::Receiver<Seen>,
+    commands: mpsc::Sender<(Input, oneshot::Sender<Reply>)>,
+) {
+    while let Some(news) = news.recv().await {
+        let joined = match news {
+            // An error means that nobody watches.
+            News::Progress(step) => {
+                let _ = progress.send(step);
+                continue;
+            }
+            News::Joined(joined) => joined,
+        };
+        for (device, kind) in joined {
+            if seen.borrow().state.devices.contains_key(&device) {
+                continue;
+            }
+            let text = match kind {
+                None => format!("nobody knows its zone type: `vaktd device add {device} --kind KIND` tells the hub"),
+                Some(kind) => {
+                    let command = Command::DeviceAdd { device: device.clone(), kind, name: None, secret: None };
+                    match tell(&commands, command).await {
+                        Reply::Done { text, .. } => text,
+                        Reply::Refused { text, .. } => format!("it joined, but was not added: {text}"),
+                    }
+                }
+            };
+            let _ = progress.send(Progress { device, stage: Stage::Reporting, text });
+        }
+    }
+}
+
+async fn tell(commands: &mpsc::Sender<(Input, oneshot::Sender<Reply>)>, command: Command) -> Reply {
+    let (reply, answer) = oneshot::channel();
+    let input = Input::Command { request: 0, method: Method::Local, command };
+    let going = || Reply::refused("stopping", "the daemon is going down");
+    if commands.send((input, reply)).await.is_err() {
+        return going();
+    }
+    answer.await.unwrap_or_else(|_| going())
+}
+
+/// Serves the port; it is opened again, later and later, whenever it falls.
+async fn port(settings: Settings, secrets: Arc<std::sync::Mutex<Secrets>>, ways: Arc<Ways>) {
+    let mut back_off = BackOff::default();
+    loop {
+        let began = Instant::now();
+        let error = serve(&settings, &secrets, &ways).await;
+        let pause = back_off.fell(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        tracing::warn!(receiver = NAME, %error, pause_ms = pause, "the Zigbee stick fell; it will be opened again");
+        let failed = Input::Receiver { receiver: NAME.to_owned(), error: Some(error) };
+        if ways.words.send((failed, None)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+async fn serve(settings: &Settings, secrets: &Arc<std::sync::Mutex<Secrets>>, ways: &Arc<Ways>) -> String {
+    let of = Arc::clone(secrets);
+    let read = tokio::task::spawn_blocking(move || {
+        let secrets = of.lock().map_err(|_| "the secrets are not available".to_owned())?;
+        secrets.zigbee().map_err(|error| error.to_string())
+    });
+    let memory: Memory = match read.await.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(None) => Memory::default(),
+        // What cannot be read is not "nothing": a new network would lose every device.
+        Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
+            Ok(memory) => memory,
+            Err(error) => return format!("what secrets.db remembers of the Zigbee network cannot be read: {error}"),
+        },
+        Err(error) => return error,
+    };
+    let (Ok(first), Ok(second)) = (random(), random()) else {
+        return "the system gives no random bytes".to_owned();
+    };
+    let mut entropy = [0; 64];
+    entropy[..32].copy_from_slice(&first);
+    entropy[32..].copy_from_slice(&second);
+    let (settings, ways) = (settings.clone(), Arc::clone(ways));
+    // A task of its own: should a decoder ever panic, the stick falls and nothing else.
+    let listening = tokio::spawn(async move { listen(&settings, memory, entropy, &ways).await });
+    let _abort = AbortOnDrop(listening.abort_handle());
+    listening.await.unwrap_or_else(|error| error.to_string())
+}

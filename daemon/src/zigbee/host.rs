@@ -1,0 +1,619 @@
+//! The Zigbee host, whole: the stick started and kept, newcomers let in and interviewed, detectors' words understood.
+//!
+//! Pure: bytes, orders and the time go in; bytes, reports, progress and what must be remembered come out, in the order
+//! in which they must be done. It never passes one word of a detector on twice, never answers one before the hub says
+//! that it is recorded, and never lets anybody in unless a person has opened the door.
+//!
+//! ```text
+//!   Down ──connect──▶ Linking ──Ready──▶ Starting ──Done──▶ Up
+//!    ▲                   │                   │               │
+//!    └───────────────────┴───────────────────┴───────────────┘   the link is down · the stick is refused
+//! ```
+
+use crate::zigbee::eui64::Eui64;
+use crate::zigbee::ezsp::Command;
+use crate::zigbee::ezsp::Key;
+use crate::zigbee::ezsp_answer::Answer;
+use crate::zigbee::ezsp_answer::Callback;
+use crate::zigbee::ezsp_answer::Incoming;
+use crate::zigbee::ezsp_answer::Joined;
+use crate::zigbee::ezsp_answer::Update;
+use crate::zigbee::ezsp_link;
+use crate::zigbee::ezsp_link::EzspLink;
+use crate::zigbee::ezsp_link::Failed;
+use crate::zigbee::ezsp_link::Said;
+use crate::zigbee::ezsp_link::Ticket;
+use crate::zigbee::interview::Interview;
+use crate::zigbee::interview::Message;
+use crate::zigbee::interview::Stage;
+use crate::zigbee::interview::Wants;
+use crate::zigbee::memory::Memory;
+use crate::zigbee::memory::Network;
+use crate::zigbee::start;
+use crate::zigbee::start::Next;
+use crate::zigbee::start::Start;
+use crate::zigbee::zdo;
+use crate::zigbee::zdo_request::Request;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use vakt_core::device::DeviceId;
+use vakt_core::device::DeviceKind;
+use vakt_core::device::Report;
+
+/// Newcomers interviewed at once; the next one is heard when it announces itself again.
+const INTERVIEWS_MAX: usize = 16;
+/// Words of detectors that wait to be recorded before they are answered; beyond it the oldest goes unanswered, and its
+/// detector says it again.
+const ANSWERS_MAX: usize = 256;
+/// Messages of nodes whose address is being looked up; beyond it the oldest is lost, counted, and said again by a
+/// detector that waits for an answer.
+const UNPLACED_MAX: usize = 32;
+/// Words remembered to know a repeated one.
+const RECENT_MAX: usize = 512;
+/// A word with the same number, from the same place, is the same word for so long, ms.
+const RECENT_MS: u64 = 10_000;
+
+/// Between two words on devices that were sent away, ms.
+const REFUSED_MS: u64 = 60_000;
+
+/// What the host wants done, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Out {
+    /// These bytes to the stick.
+    Bytes(Vec<u8>),
+    /// This kept, before anything that follows is done.
+    Save(Box<Memory>),
+    /// A detector's word. When it is recorded, `recorded` with this number lets the detector know.
+    Report(Report, Option<AnswerId>),
+    /// The person who opened the door told how far a newcomer is.
+    Progress(Progress),
+    /// What joined, ready to be added.
+    Joined(Vec<(DeviceId, Option<DeviceKind>)>),
+    /// Devices asked to join while the door was shut, or on the wrong key.
+    Refused {
+        /// The last one.
+        device: Eui64,
+        /// How many times since the last word of this kind.
+        count: u64,
+    },
+    /// The network is up.
+    Up,
+    /// The stick cannot be used, and why; it is connected to again after a while.
+    Down(String),
+}
+
+/// A word of a detector that waits for its answer.
+pub type AnswerId = u64;
+
+/// How far a newcomer is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Progress {
+    /// Who.
+    pub device: DeviceId,
+    /// Where.
+    pub stage: Stage,
+    /// In words; what to do, or what went wrong.
+    pub text: String,
+}
+
+/// How newcomers prove themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// This device, by the key made of its install code.
+    InstallCode {
+        /// Which.
+        device: Eui64,
+        /// The key.
+        key: Key,
+    },
+    /// Any device, on the key that everybody knows: for devices without an install code.
+    Legacy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Start,
+    Nobody,
+    /// Opening the door, with what is said when it fails.
+    Permit,
+    /// Whose short address is this?
+    Lookup(u16),
+}
+
+#[derive(Debug)]
+enum State {
+    Down,
+    Linking,
+    Starting(Start),
+    Up,
+}
+
+/// What was met besides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Words that came twice.
+    pub repeated: u64,
+    /// Messages that could not be read.
+    pub unreadable: u64,
+    /// Messages of nodes this hub does not know.
+    pub strangers: u64,
+    /// Messages that were not acknowledged by their receiver.
+    pub undelivered: u64,
+    /// Times the stick had no room for what it heard.
+    pub overflows: u64,
+}
+
+/// A word that was heard: who, from which endpoint, on which cluster, its number, its bytes, when.
+pub(crate) struct Recent {
+    pub(crate) from: (Eui64, u8, u16),
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) at_ms: u64,
+    pub(crate) answer: Option<AnswerId>,
+}
+
+/// The host.
+pub struct Host {
+    link: EzspLink,
+    state: State,
+    pub(crate) hub: Eui64,
+    pub(crate) memory: Memory,
+    random: [u8; 64],
+    tickets: BTreeMap<Ticket, For>,
+    next_ticket: Ticket,
+    next_tsn: u8,
+    door: Option<(u64, Admission)>,
+    /// Refusals not told yet, and when one last was.
+    refused: (u64, Option<u64>),
+    pub(crate) interviews: BTreeMap<Eui64, Interview>,
+    unplaced: VecDeque<Incoming>,
+    pub(crate) recent: VecDeque<Recent>,
+    answers: BTreeMap<AnswerId, (u16, Message)>,
+    next_answer: AnswerId,
+    pub(crate) known: BTreeMap<DeviceId, DeviceKind>,
+    /// Devices whose battery is low by their own per cent.
+    pub(crate) weak: BTreeSet<Eui64>,
+    pub(crate) counters: Counters,
+    pub(crate) out: VecDeque<Out>,
+}
+
+impl Host {
+    /// With what it remembers, and randomness for a network should it have none yet.
+    pub fn new(memory: Memory, random: [u8; 64]) -> Self {
+        Self {
+            link: EzspLink::default(),
+            state: State::Down,
+            hub: Eui64(0),
+            memory,
+            random,
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+            next_tsn: 0,
+            door: None,
+            refused: (0, None),
+            interviews: BTreeMap::new(),
+            unplaced: VecDeque::new(),
+            recent: VecDeque::new(),
+            answers: BTreeMap::new(),
+            // Numbers of an earlier host must not fit: its messages are gone.
+            next_answer: u64::from_le_bytes(random[56..].try_into().expect("eight of sixty-four")),
+            known: BTreeMap::new(),
+            weak: BTreeSet::new(),
+            counters: Counters::default(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// The port is open: resets the stick. `Up` or `Down` follows.
+    pub fn connect(&mut self, now_ms: u64) {
+        self.state = State::Linking;
+        self.tickets.clear();
+        self.link.connect(now_ms);
+        self.flush();
+    }
+
+    /// The port is gone.
+    pub fn unplugged(&mut self, why: String) {
+        self.down(why);
+    }
+
+    /// What the devices of this hub were added as; it outweighs what they call themselves.
+    pub fn know(&mut self, known: BTreeMap<DeviceId, DeviceKind>) {
+        self.known = known;
+    }
+
+    /// Takes bytes of the stick.
+    pub fn feed(&mut self, bytes: &[u8], now_ms: u64) {
+        self.link.feed(bytes, now_ms);
+        self.work(now_ms);
+    }
+
+    /// Does what has fallen due.
+    pub fn tick(&mut self, now_ms: u64) {
+        self.link.tick(now_ms);
+        if let State::Starting(start) = &self.state
+            && let Err(refused) = start.tick(now_ms)
+        {
+            self.down(refused.to_string());
+        }
+        if self.door.is_some_and(|(until_ms, _)| until_ms <= now_ms) {
+            self.shut(now_ms);
+        }
+        self.work(now_ms);
+    }
+
+    /// When `tick` has something to do, ms.
+    pub fn due_ms(&self) -> Option<u64> {
+        let start = match &self.state {
+            State::Starting(start) => start.due_ms(),
+            _ => None,
+        };
+        let interviews = self.interviews.values().map(Interview::due_ms).min().filter(|_| self.is_up());
+        let door = self.door.map(|(until_ms, _)| until_ms);
+        [self.link.due_ms(), start, interviews, door].into_iter().flatten().min()
+    }
+
+    /// What is to be done next.
+    pub fn take(&mut self) -> Option<Out> {
+        self.out.pop_front()
+    }
+
+    /// Whether the network is up.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up)
+    }
+
+    /// What was met.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Lets newcomers in for a while. False: the network is not up.
+    #[must_use]
+    pub fn open(&mut self, seconds: u8, admission: Admission, now_ms: u64) -> bool {
+        if !self.is_up() {
+            return false;
+        }
+        self.door = Some((now_ms + u64::from(seconds) * 1_000, admission));
+        let (device, key, decision) = match admission {
+            Admission::InstallCode { device, key } => (device, key, start::OPEN_INSTALL_CODE),
+            Admission::Legacy => (Eui64(u64::MAX), start::WELL_KNOWN, start::OPEN_LEGACY),
+        };
+        self.ask(For::Permit, Command::ImportTransientKey { device, key }, now_ms);
+        self.ask(For::Permit, Command::SetPolicy { id: TRUST_CENTRE, decision }, now_ms);
+        self.ask(For::Permit, Command::PermitJoining { seconds }, now_ms);
+        self.tell_routers(seconds, now_ms);
+        self.flush();
+        true
+    }
+
+    /// Lets nobody in any more.
+    pub fn shut(&mut self, now_ms: u64) {
+        if self.door.take().is_none() {
+            return;
+        }
+        self.ask(For::Nobody, Command::PermitJoining { seconds: 0 }, now_ms);
+        self.ask(For::Nobody, Command::SetPolicy { id: TRUST_CENTRE, decision: start::CLOSED }, now_ms);
+        self.ask(For::Nobody, Command::ClearTransientKeys, now_ms);
+        self.tell_routers(0, now_ms);
+        self.flush();
+    }
+
+    /// Routers let newcomers in for themselves.
+    fn tell_routers(&mut self, seconds: u8, now_ms: u64) {
+        /// All routers and the coordinator.
+        const ROUTERS: u16 = 0xFFFC;
+        let tsn = self.tsn();
+        let request = Request::PermitJoining(seconds);
+        let message = request.message(tsn);
+        let mut aps = crate::zigbee::interview::to_cluster(request.cluster(), 0, Vec::new()).aps;
+        (aps.profile, aps.source, aps.options) = (0, 0, 0);
+        self.ask(For::Nobody, Command::Broadcast { to: ROUTERS, aps, radius: 0, message }, now_ms);
+    }
+
+    /// Sends a device away and forgets it.
+    pub fn remove(&mut self, device: Eui64, now_ms: u64) {
+        self.interviews.remove(&device);
+        if let Some(node) = self.memory.nodes.remove(&device) {
+            self.out.push_back(Out::Save(Box::new(self.memory.clone())));
+            self.ask(For::Nobody, Command::RemoveDevice { nwk: node.nwk, device }, now_ms);
+        }
+        self.flush();
+    }
+
+    /// A detector's word is recorded: the detector may know.
+    pub fn recorded(&mut self, answer: AnswerId, now_ms: u64) {
+        if let Some((nwk, message)) = self.answers.remove(&answer) {
+            self.send(nwk, message, now_ms);
+            self.flush();
+        }
+    }
+
+    fn down(&mut self, why: String) {
+        if !matches!(self.state, State::Down) {
+            self.state = State::Down;
+            self.tickets.clear();
+            self.door = None;
+            self.unplaced.clear();
+            self.answers.clear();
+            self.out.push_back(Out::Down(why));
+        }
+    }
+
+    pub(crate) fn tsn(&mut self) -> u8 {
+        self.next_tsn = self.next_tsn.wrapping_add(1);
+        self.next_tsn
+    }
+
+    fn ask(&mut self, purpose: For, command: Command, now_ms: u64) {
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        let ticket = self.next_ticket;
+        if self.link.ask(ticket, command, now_ms) {
+            self.tickets.insert(ticket, purpose);
+        }
+        // What is not taken is lost like a message in the air: questions are asked again, doors shut by themselves.
+    }
+
+    pub(crate) fn send(&mut self, nwk: u16, message: Message, now_ms: u64) {
+        let Message { aps, bytes } = message;
+        self.ask(For::Nobody, Command::Unicast { nwk, aps, tag: 0, message: bytes }, now_ms);
+    }
+
+    /// Keeps an answer until its word is recorded.
+    pub(crate) fn hold(&mut self, nwk: u16, message: Message) -> AnswerId {
+        if self.answers.len() == ANSWERS_MAX {
+            self.answers.pop_first();
+        }
+        self.next_answer = self.next_answer.wrapping_add(1);
+        self.answers.insert(self.next_answer, (nwk, message));
+        self.next_answer
+    }
+
+    /// Whether an answer still waits for its word to be recorded.
+    pub(crate) fn holds(&self, answer: AnswerId) -> bool {
+        self.answers.contains_key(&answer)
+    }
+
+    /// Whether this word was heard a moment ago; remembers it if not.
+    pub(crate) fn again(&mut self, from: (Eui64, u8, u16), bytes: &[u8], now_ms: u64) -> Option<Option<AnswerId>> {
+        while self.recent.front().is_some_and(|old| old.at_ms + RECENT_MS <= now_ms) || self.recent.len() >= RECENT_MAX
+        {
+            self.recent.pop_front();
+        }
+        if let Some(found) = self.recent.iter().find(|recent| recent.from == from && recent.bytes == bytes) {
+            return Some(found.answer);
+        }
+        self.recent.push_back(Recent { from, bytes: bytes.to_vec(), at_ms: now_ms, answer: None });
+        None
+    }
+
+    fn flush(&mut self) {
+        let bytes = self.link.take_output();
+        if !bytes.is_empty() {
+            self.out.push_back(Out::Bytes(bytes));
+        }
+    }
+
+    fn work(&mut self, now_ms: u64) {
+        while let Some(said) = self.link.take_said() {
+            match said {
+                Said::Ready { .. } => self.begin(now_ms),
+                Said::Answer(ticket, answer) => self.answered(ticket, answer, now_ms),
+                Said::Callback(callback) => self.called(callback, now_ms),
+                Said::Overflow => self.counters.overflows += 1,
+                Said::Unreadable(_) => self.counters.unreadable += 1,
+                Said::Down(why) => self.down(why.to_string()),
+            }
+        }
+        if self.is_up() {
+            self.interview(now_ms);
+        }
+        self.flush();
+    }
+
+    /// The stick is there: make it the hub's coordinator.
+    fn begin(&mut self, now_ms: u64) {
+        let network = self.memory.network.clone().unwrap_or_else(|| {
+            // Kept before the stick hears of it: a network nobody remembers would orphan its devices.
+            let network = Network::draw(&self.random);
+            self.memory.network = Some(network.clone());
+            self.out.push_back(Out::Save(Box::new(self.memory.clone())));
+            network
+        });
+        self.state = State::Starting(Start::new(network));
+        self.step(now_ms);
+    }
+
+    fn step(&mut self, now_ms: u64) {
+        let State::Starting(start) = &mut self.state else { return };
+        match start.next() {
+            Next::Ask(command) => self.ask(For::Start, command, now_ms),
+            Next::WaitUp => {}
+            Next::Again => self.connect(now_ms),
+            Next::Done { hub } => {
+                self.hub = hub;
+                if let Some(network) = &mut self.memory.network
+                    && !std::mem::replace(&mut network.formed, true)
+                {
+                    self.out.push_back(Out::Save(Box::new(self.memory.clone())));
+                }
+                self.state = State::Up;
+                self.out.push_back(Out::Up);
+            }
+        }
+    }
+
+    fn answered(&mut self, ticket: Ticket, answer: Result<Answer, Failed>, now_ms: u64) {
+        match self.tickets.remove(&ticket) {
+            Some(For::Start) => {
+                let State::Starting(start) = &mut self.state else { return };
+                match start.answered(answer, now_ms) {
+                    Ok(()) => self.step(now_ms),
+                    Err(refused) => self.down(refused.to_string()),
+                }
+            }
+            Some(For::Permit) => {
+                if !matches!(answer, Ok(Answer::Status(crate::zigbee::ezsp_status::Status::Ok))) {
+                    self.shut(now_ms);
+                }
+            }
+            Some(For::Lookup(nwk)) => {
+                let device = match answer {
+                    Ok(Answer::Eui64(device)) => Some(device),
+                    _ => None,
+                };
+                self.placed(nwk, device, now_ms);
+            }
+            Some(For::Nobody) | None => {}
+        }
+    }
+
+    fn called(&mut self, callback: Callback, now_ms: u64) {
+        match callback {
+            Callback::Network(status) => match &mut self.state {
+                State::Starting(start) => {
+                    start.network(status);
+                    if start.waits() {
+                        self.step(now_ms);
+                    }
+                }
+                State::Up if status == crate::zigbee::ezsp_status::Status::NetworkDown => {
+                    self.down("the stick's network went down".to_owned());
+                }
+                _ => {}
+            },
+            Callback::Incoming(incoming) => self.came(incoming, now_ms),
+            Callback::Sent { status, .. } => {
+                self.counters.undelivered += u64::from(status != crate::zigbee::ezsp_status::Status::Ok);
+            }
+            Callback::Joined(joined) => self.joined(&joined, now_ms),
+            Callback::Other(_) => {}
+        }
+    }
+
+    /// A message: its sender's lasting address is found first, then it is heard.
+    fn came(&mut self, incoming: Incoming, now_ms: u64) {
+        let known = self.memory.by_nwk(incoming.nwk).or_else(|| {
+            self.interviews.iter().find(|(_, interview)| interview.nwk() == incoming.nwk).map(|(device, _)| *device)
+        });
+        let announced = match zdo::Heard::parse(incoming.aps.cluster, &incoming.message) {
+            Ok((_, zdo::Heard::Announce { device, .. })) if incoming.aps.profile == 0 => Some(device),
+            _ => None,
+        };
+        if let Some(device) = announced.or(incoming.device).or(known) {
+            return self.hear(device, &incoming, now_ms);
+        }
+        if self.unplaced.len() == UNPLACED_MAX {
+            self.unplaced.pop_front();
+            self.counters.strangers += 1;
+        }
+        let nwk = incoming.nwk;
+        let asked = self.unplaced.iter().any(|waiting| waiting.nwk == nwk);
+        self.unplaced.push_back(incoming);
+        if !asked {
+            self.ask(For::Lookup(nwk), Command::LookupEui64(nwk), now_ms);
+        }
+    }
+
+    fn placed(&mut self, nwk: u16, device: Option<Eui64>, now_ms: u64) {
+        let of_it = |waiting: &Incoming| waiting.nwk == nwk;
+        let (placed, rest): (VecDeque<_>, VecDeque<_>) = self.unplaced.drain(..).partition(of_it);
+        self.unplaced = rest;
+        for incoming in placed {
+            match device {
+                Some(device) => self.hear(device, &incoming, now_ms),
+                None => self.counters.strangers += 1,
+            }
+        }
+    }
+
+    /// A device at the door, or back, or gone.
+    fn joined(&mut self, joined: &Joined, now_ms: u64) {
+        let Joined { nwk, device, update, denied, .. } = *joined;
+        match update {
+            Update::Join if denied || self.door.is_none() => self.refuse(device, now_ms),
+            Update::Join => self.meet(device, nwk, now_ms),
+            Update::SecuredRejoin | Update::UnsecuredRejoin if denied => self.refuse(device, now_ms),
+            Update::SecuredRejoin | Update::UnsecuredRejoin => self.moved(device, nwk),
+            Update::Left | Update::Other(_) => {}
+        }
+    }
+
+    /// Told at once, then counted: a stranger at the door must not fill the journal.
+    fn refuse(&mut self, device: Eui64, now_ms: u64) {
+        self.refused.0 += 1;
+        if self.refused.1.is_none_or(|told_ms| told_ms + REFUSED_MS <= now_ms) {
+            let count = std::mem::take(&mut self.refused.0);
+            self.refused.1 = Some(now_ms);
+            self.out.push_back(Out::Refused { device, count });
+        }
+    }
+
+    pub(crate) fn moved(&mut self, device: Eui64, nwk: u16) {
+        if self.memory.moved(device, nwk) {
+            self.out.push_back(Out::Save(Box::new(self.memory.clone())));
+        }
+    }
+
+    /// A newcomer, or an old one whose battery was out, joins.
+    fn meet(&mut self, device: Eui64, nwk: u16, now_ms: u64) {
+        if self.interviews.len() >= INTERVIEWS_MAX {
+            return self.tell(device, Stage::Failed, "too many devices join at once; join this one again");
+        }
+        let zone_id = self.memory.nodes.get(&device).and_then(|node| node.zones.first()).map(|zone| zone.zone_id);
+        let taken = |id: u8| self.interviews.values().any(|other| other.first_zone_id() == id);
+        let free = zone_id.or_else(|| self.memory.free_zone_id(taken));
+        let Some(zone_id) = free else {
+            return self.tell(device, Stage::Failed, "this hub has no zone id left: remove devices first");
+        };
+        let interview = Interview::new(device, nwk, self.hub, zone_id, now_ms);
+        self.interviews.insert(device, interview);
+        self.tell(device, Stage::Found, "");
+        self.ask(For::Nobody, Command::SetExtendedTimeout { device }, now_ms);
+    }
+
+    pub(crate) fn tell(&mut self, device: Eui64, stage: Stage, text: &str) {
+        let device = device.device(None);
+        self.out.push_back(Out::Progress(Progress { device, stage, text: text.to_owned() }));
+    }
+
+    /// Lets every interview go on.
+    fn interview(&mut self, now_ms: u64) {
+        let devices: Vec<Eui64> = self.interviews.keys().copied().collect();
+        for device in devices {
+            loop {
+                let tsn = self.tsn();
+                let Some(interview) = self.interviews.get_mut(&device) else { break };
+                let nwk = interview.nwk();
+                match interview.wants(tsn, now_ms) {
+                    Wants::Wait => break,
+                    Wants::Send(message) => self.send(nwk, message, now_ms),
+                    Wants::Tell(stage, text) => self.tell(device, stage, &text),
+                    Wants::Done(node) => {
+                        self.interviews.remove(&device);
+                        let kinds = Interview::kinds(&node);
+                        let several = kinds.len() > 1;
+                        let id = |endpoint: u8| device.device(several.then_some(endpoint));
+                        let joined = kinds.iter().map(|(endpoint, kind)| (id(*endpoint), *kind)).collect();
+                        self.memory.nodes.insert(device, node);
+                        self.out.push_back(Out::Save(Box::new(self.memory.clone())));
+                        self.out.push_back(Out::Joined(joined));
+                        self.tell(device, Stage::Ready, "");
+                    }
+                    Wants::Failed(why) => {
+                        self.interviews.remove(&device);
+                        self.tell(device, Stage::Failed, &why);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The link's own counters: the frame layer's and the command layer's.
+    pub fn link_counters(&self) -> (crate::zigbee::ash::Counters, ezsp_link::Counters) {
+        self.link.counters()
+    }
+}
+
+/// The trust centre's policy (UG100, EzspPolicyId).
+const TRUST_CENTRE: u8 = 0x00;

@@ -1,0 +1,519 @@
+//! Who joined, and what it is: from the first word at the door to a detector that alarms this hub.
+//!
+//! Three ways of enrolment are tried, because makers built all three: the hub writes its address and says "enrolled"
+//! unasked; it answers a detector that asks; it asks the person to trip a detector that only then speaks. What the
+//! detector itself says of its enrolment is the truth; a detector that never says so is not ready.
+//!
+//! Pure: messages out, answers in, each with a time-out and a few tries; a sleeping device answers when it wakes.
+
+use crate::zigbee::eui64::Eui64;
+use crate::zigbee::ezsp::APS_RELIABLE;
+use crate::zigbee::ezsp::Aps;
+use crate::zigbee::ias;
+use crate::zigbee::ias::EnrollCode;
+use crate::zigbee::ias::ZoneAttributes;
+use crate::zigbee::ias_meaning::kind_of;
+use crate::zigbee::memory::Node;
+use crate::zigbee::memory::Zone;
+use crate::zigbee::power;
+use crate::zigbee::start::OURS;
+use crate::zigbee::start::PROFILE_HA;
+use crate::zigbee::zcl_global::Attribute;
+use crate::zigbee::zcl_global::Global;
+use crate::zigbee::zcl_global::Reporting;
+use crate::zigbee::zcl_value::Content;
+use crate::zigbee::zcl_value::DataType;
+use crate::zigbee::zcl_value::Value;
+use crate::zigbee::zdo;
+use crate::zigbee::zdo_request::Binding;
+use crate::zigbee::zdo_request::Request;
+use std::collections::VecDeque;
+use vakt_core::device::DeviceKind;
+
+/// Wait for a newcomer's announcement, ms: the key exchange of a slow sleeper takes some 10 s.
+const ANNOUNCE_MS: u64 = 60_000;
+/// Wait for an answer, ms: a message is kept 7.68 s for a sleeper, who answers at its next poll.
+const ANSWER_MS: u64 = 10_000;
+/// Times a question is asked.
+const TRIES: u32 = 3;
+/// Between the write of the hub's address and "you are enrolled", ms (herdsman and ZHA wait as long).
+const PAUSE_MS: u64 = 500;
+/// Times a detector is asked whether it is enrolled, before a person is asked to trip it.
+const READS: u32 = 8;
+/// And after that; with `PAUSE_MS` between two, this is a minute.
+const READS_TRIPPED: u32 = 120;
+/// Endpoints looked at; a device with more is no detector.
+const ENDPOINTS_MAX: usize = 16;
+/// A detector that watches for people repeats its status at least so often, s (R18: within 9 minutes).
+const STATUS_MAX_S: u16 = 300;
+/// And checks in so often, quarters of a second: 9 min.
+const CHECK_IN_QUARTER_S: u32 = 9 * 60 * 4;
+/// Its battery at least so often, s, and at most: a message costs it what it reports.
+const BATTERY_S: (u16, u16) = (3_600, 21_600);
+
+/// How far a newcomer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It is at the door.
+    Found,
+    /// It has the network's key.
+    Keys,
+    /// It is asked what it is.
+    Interview,
+    /// It waits to be tripped by a person.
+    Trip,
+    /// It alarms this hub.
+    Enrolled,
+    /// It reports by itself.
+    Reporting,
+    /// It guards.
+    Ready,
+    /// It does not.
+    Failed,
+}
+
+/// A message for the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What stands around it.
+    pub aps: Aps,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// An answer, taken apart.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// From its device objects.
+    Zdo(zdo::Heard),
+    /// From a cluster.
+    Global {
+        /// The cluster.
+        cluster: u16,
+        /// The endpoint.
+        endpoint: u8,
+        /// The command.
+        global: Global,
+    },
+}
+
+/// What an interview wants now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wants {
+    /// Nothing before its time is due.
+    Wait,
+    /// This sent.
+    Send(Message),
+    /// This told to the person who waits.
+    Tell(Stage, String),
+    /// It is over, and this is what joined.
+    Done(Node),
+    /// It is over, and this is why nothing did.
+    Failed(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    NodeDescriptor,
+    Endpoints,
+    Simple(u8),
+    Basic(u8),
+    BindZone(u8),
+    WriteCie(u8),
+    Pause,
+    Enroll(u8),
+    ReadZone(u8),
+    Tell(Stage),
+    ReportZone(u8),
+    Bind(u8, u16),
+    ReportBattery(u8),
+    CheckIn(u8),
+}
+
+impl Task {
+    /// Whether a detector is none without it.
+    fn essential(self) -> bool {
+        matches!(self, Self::NodeDescriptor | Self::Endpoints | Self::Simple(_) | Self::WriteCie(_) | Self::ReadZone(_))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::NodeDescriptor => "what kind of node it is",
+            Self::Endpoints => "which endpoints it has",
+            Self::Simple(_) => "what its endpoint does",
+            Self::Basic(_) => "who made it",
+            Self::BindZone(_) | Self::Bind(..) => "to report to the hub",
+            Self::WriteCie(_) => "to take the hub's address",
+            Self::ReadZone(_) => "whether it is enrolled",
+            Self::ReportZone(_) | Self::ReportBattery(_) | Self::CheckIn(_) => "to report by itself",
+            Self::Pause | Self::Enroll(_) | Self::Tell(_) => "nothing",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The key is on its way.
+    Joining,
+    /// Ready for the next task.
+    Idle,
+    /// Asked, with this transaction number.
+    Asked {
+        tsn: u8,
+    },
+    /// A pause.
+    Paused,
+    /// A zone was read in vain, too often.
+    NotEnrolled,
+    Over,
+}
+
+/// One newcomer.
+#[derive(Debug)]
+pub struct Interview {
+    device: Eui64,
+    hub: Eui64,
+    node: Node,
+    zone_id: u8,
+    state: State,
+    tasks: VecDeque<Task>,
+    tries: u32,
+    reads: u32,
+    due_ms: u64,
+    power: Option<u8>,
+    poll: Option<u8>,
+}
+
+impl Interview {
+    /// Of a device at the door, whose zones will get ids from `zone_id` on.
+    pub fn new(device: Eui64, nwk: u16, hub: Eui64, zone_id: u8, now_ms: u64) -> Self {
+        let node = Node { nwk, sleepy: true, maker: String::new(), model: String::new(), zones: Vec::new() };
+        let tasks = VecDeque::from([Task::Tell(Stage::Interview), Task::NodeDescriptor, Task::Endpoints]);
+        let (state, due_ms) = (State::Joining, now_ms + ANNOUNCE_MS);
+        Self { device, hub, node, zone_id, state, tasks, tries: 0, reads: 0, due_ms, power: None, poll: None }
+    }
+
+    /// Where it is.
+    pub fn nwk(&self) -> u16 {
+        self.node.nwk
+    }
+
+    /// The id its first zone gets.
+    pub fn first_zone_id(&self) -> u8 {
+        self.zone_id
+    }
+
+    /// The zone an enrol request of this endpoint asks for, once its descriptor was read.
+    pub fn zone_id(&self, endpoint: u8) -> Option<u8> {
+        self.node.zones.iter().find(|zone| zone.endpoint == endpoint).map(|zone| zone.zone_id)
+    }
+
+    /// It has the key and is there (again).
+    pub fn announced(&mut self, nwk: u16, sleepy: bool, now_ms: u64) {
+        self.node.nwk = nwk;
+        self.node.sleepy = sleepy;
+        if self.state == State::Joining {
+            self.state = State::Idle;
+        }
+        self.due_ms = now_ms;
+    }
+
+    /// A detector that asks to be enrolled is awake and willing: look at once whether it now is.
+    pub fn enroll_requested(&mut self, endpoint: u8, zone_type: u16, now_ms: u64) {
+        if let Some(zone) = self.node.zones.iter_mut().find(|zone| zone.endpoint == endpoint) {
+            zone.zone_type = zone_type;
+        }
+        if self.state == State::Paused {
+            self.due_ms = now_ms;
+        }
+    }
+
+    /// When it wants to be asked again, ms.
+    pub fn due_ms(&self) -> u64 {
+        self.due_ms
+    }
+
+    /// What it wants; to be called until it waits.
+    pub fn wants(&mut self, tsn: u8, now_ms: u64) -> Wants {
+        match self.state {
+            State::Over => return Wants::Wait,
+            State::Idle => {}
+            _ if self.due_ms > now_ms => return Wants::Wait,
+            State::Joining => return self.fail("it asked to join, and was not heard again with the network's key"),
+            State::NotEnrolled => {
+                return self.fail("it never said that it is enrolled; take its battery out and join it again");
+            }
+            State::Paused => self.state = State::Idle,
+            State::Asked { .. } => {
+                self.tries += 1;
+                self.state = State::Idle;
+                if self.tries >= TRIES {
+                    let task = self.tasks.pop_front().expect("a question was asked");
+                    self.tries = 0;
+                    if task.essential() {
+                        let text = format!("it was asked {} {TRIES} times and did not answer", task.name());
+                        return self.fail(&text);
+                    }
+                }
+            }
+        }
+        let Some(task) = self.tasks.front().copied() else {
+            if self.node.zones.is_empty() {
+                return self.fail("it has no alarm zone: this hub has no use for it");
+            }
+            self.state = State::Over;
+            return Wants::Done(self.node.clone());
+        };
+        match task {
+            Task::Pause => {
+                self.tasks.pop_front();
+                self.state = State::Paused;
+                self.due_ms = now_ms + PAUSE_MS;
+                Wants::Wait
+            }
+            Task::Tell(stage) => {
+                self.tasks.pop_front();
+                Wants::Tell(stage, self.text(stage))
+            }
+            Task::Enroll(_) => {
+                self.tasks.pop_front();
+                Wants::Send(self.message(task, tsn))
+            }
+            asked => {
+                self.state = State::Asked { tsn };
+                self.due_ms = now_ms + ANSWER_MS;
+                Wants::Send(self.message(asked, tsn))
+            }
+        }
+    }
+
+    fn fail(&mut self, why: &str) -> Wants {
+        self.state = State::Over;
+        Wants::Failed(why.to_owned())
+    }
+
+    fn text(&self, stage: Stage) -> String {
+        match stage {
+            Stage::Trip => "trip it once, so that it speaks: open it, press its button, wave at it".to_owned(),
+            Stage::Enrolled => format!("{} {}, alarms this hub", self.node.maker, self.node.model),
+            Stage::Interview => "it is asked what it is; a sleeping device takes up to a minute".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    fn message(&self, task: Task, tsn: u8) -> Message {
+        let nwk = self.node.nwk;
+        let bind = |endpoint, cluster| {
+            let target = (self.hub, OURS.number);
+            let binding = Binding {
+                source: self.device,
+                source_endpoint: endpoint,
+                cluster,
+                target: target.0,
+                target_endpoint: target.1,
+            };
+            device_objects(Request::Bind(binding), tsn)
+        };
+        match task {
+            Task::NodeDescriptor => device_objects(Request::NodeDescriptor(nwk), tsn),
+            Task::Endpoints => device_objects(Request::ActiveEndpoints(nwk), tsn),
+            Task::Simple(endpoint) => device_objects(Request::SimpleDescriptor(nwk, endpoint), tsn),
+            Task::Basic(endpoint) => to_cluster(BASIC, endpoint, Global::Read(vec![MAKER, MODEL]).request(tsn)),
+            Task::BindZone(endpoint) => bind(endpoint, ias::CLUSTER),
+            Task::Bind(endpoint, cluster) => bind(endpoint, cluster),
+            Task::WriteCie(endpoint) => to_cluster(ias::CLUSTER, endpoint, ias::write_cie_address(tsn, self.hub)),
+            Task::Enroll(endpoint) => {
+                let id = self.zone_id(endpoint).unwrap_or(self.zone_id);
+                to_cluster(ias::CLUSTER, endpoint, ias::enroll_response(tsn, EnrollCode::Success, id))
+            }
+            Task::ReadZone(endpoint) => to_cluster(ias::CLUSTER, endpoint, ias::read_zone(tsn)),
+            Task::ReportZone(endpoint) => {
+                let id = ias::attribute::ZONE_STATUS;
+                let (data_type, min_s, max_s) = (DataType::BITMAP16, 0, STATUS_MAX_S);
+                reporting(ias::CLUSTER, endpoint, Reporting::Send { id, data_type, min_s, max_s, change: None }, tsn)
+            }
+            Task::ReportBattery(endpoint) => {
+                let (min_s, max_s) = BATTERY_S;
+                let (id, data_type) = (power::attribute::BATTERY_PERCENT, DataType::UINT8);
+                let change = Value::fixed(data_type, 2);
+                let report = Reporting::Send { id, data_type, min_s, max_s, change };
+                reporting(power::cluster::POWER_CONFIGURATION, endpoint, report, tsn)
+            }
+            Task::CheckIn(endpoint) => {
+                let value = Value::fixed(DataType::UINT32, u64::from(CHECK_IN_QUARTER_S));
+                let attributes = value.map(|value| Attribute { id: CHECK_IN_INTERVAL, value }).into_iter().collect();
+                to_cluster(power::cluster::POLL_CONTROL, endpoint, Global::Write(attributes).request(tsn))
+            }
+            Task::Pause | Task::Tell(_) => unreachable!("these send nothing"),
+        }
+    }
+
+    /// An answer with this transaction number. False: it is not the one that is waited for.
+    pub fn answered(&mut self, tsn: u8, answer: &Answer, now_ms: u64) -> bool {
+        if self.state != (State::Asked { tsn }) {
+            return false;
+        }
+        let Some(task) = self.tasks.front().copied() else { return false };
+        let Some(done) = self.take(task, answer, now_ms) else { return false };
+        if !done {
+            return true;
+        }
+        self.tries = 0;
+        self.tasks.pop_front();
+        if self.state == (State::Asked { tsn }) {
+            self.state = State::Idle;
+            self.due_ms = now_ms;
+        }
+        true
+    }
+
+    /// Takes the answer to a task: `None` when it is none, false when the task goes on.
+    fn take(&mut self, task: Task, answer: &Answer, now_ms: u64) -> Option<bool> {
+        match (task, answer) {
+            (Task::NodeDescriptor, Answer::Zdo(zdo::Heard::NodeDescriptor(told))) => {
+                if let Ok(descriptor) = told {
+                    self.node.sleepy = descriptor.capability.sleepy();
+                }
+            }
+            (Task::Endpoints, Answer::Zdo(zdo::Heard::ActiveEndpoints(told))) => {
+                let endpoints = told.clone().unwrap_or_default();
+                let usable = endpoints.into_iter().filter(|endpoint| (1..=240).contains(endpoint));
+                self.tasks.extend(usable.take(ENDPOINTS_MAX).map(Task::Simple));
+            }
+            (Task::Simple(endpoint), Answer::Zdo(zdo::Heard::SimpleDescriptor(told))) => {
+                self.described(endpoint, told.as_ref().ok());
+            }
+            (Task::Basic(_), Answer::Global { cluster: BASIC, global, .. }) => {
+                for (id, value) in global.told() {
+                    let text = || match value.content() {
+                        Content::Bytes(Some(bytes)) => plain(bytes),
+                        _ => String::new(),
+                    };
+                    match id {
+                        MAKER => self.node.maker = text(),
+                        MODEL => self.node.model = text(),
+                        _ => {}
+                    }
+                }
+            }
+            (Task::BindZone(_) | Task::Bind(..), Answer::Zdo(zdo::Heard::Done(..))) => {}
+            (Task::ReadZone(asked), Answer::Global { cluster: ias::CLUSTER, endpoint, global })
+                if asked == *endpoint =>
+            {
+                return Some(self.zone_read(asked, global, now_ms));
+            }
+            (
+                Task::WriteCie(_) | Task::ReportZone(_) | Task::ReportBattery(_) | Task::CheckIn(_),
+                Answer::Global { .. },
+            ) => {}
+            _ => return None,
+        }
+        Some(true)
+    }
+
+    /// An endpoint was described; after the last one it is known what there is to do.
+    fn described(&mut self, endpoint: u8, descriptor: Option<&zdo::SimpleDescriptor>) {
+        if let Some(descriptor) = descriptor {
+            let has = |cluster| descriptor.inputs.contains(&cluster);
+            if has(ias::CLUSTER) {
+                let id = self.zone_id.saturating_add(self.node.zones.len() as u8);
+                self.node.zones.push(Zone { endpoint, zone_type: ZONE_TYPE_UNKNOWN, zone_id: id });
+            }
+            self.power = self.power.or(has(power::cluster::POWER_CONFIGURATION).then_some(endpoint));
+            self.poll = self.poll.or(has(power::cluster::POLL_CONTROL).then_some(endpoint));
+        }
+        if self.tasks.iter().skip(1).any(|task| matches!(task, Task::Simple(_))) {
+            return;
+        }
+        self.tasks.push_back(Task::Basic(endpoint));
+        for Zone { endpoint, .. } in self.node.zones.clone() {
+            self.tasks.extend([Task::BindZone(endpoint), Task::WriteCie(endpoint), Task::Pause]);
+            self.tasks.extend([Task::Enroll(endpoint), Task::ReadZone(endpoint)]);
+        }
+        if self.node.zones.is_empty() {
+            return;
+        }
+        self.tasks.push_back(Task::Tell(Stage::Enrolled));
+        self.tasks.extend(self.node.zones.iter().map(|zone| Task::ReportZone(zone.endpoint)));
+        if let Some(endpoint) = self.power {
+            let cluster = power::cluster::POWER_CONFIGURATION;
+            self.tasks.extend([Task::Bind(endpoint, cluster), Task::ReportBattery(endpoint)]);
+        }
+        if let Some(endpoint) = self.poll {
+            self.tasks.extend([Task::Bind(endpoint, power::cluster::POLL_CONTROL), Task::CheckIn(endpoint)]);
+        }
+        self.tasks.push_back(Task::Tell(Stage::Reporting));
+    }
+
+    /// What a zone says of itself: true once it is enrolled with this hub.
+    fn zone_read(&mut self, endpoint: u8, global: &Global, now_ms: u64) -> bool {
+        let Ok(told) = ZoneAttributes::of(global) else { return false };
+        if let (Some(zone_type), Some(zone)) =
+            (told.zone_type, self.node.zones.iter_mut().find(|zone| zone.endpoint == endpoint))
+        {
+            zone.zone_type = zone_type.code();
+        }
+        if told.enrolled_with(self.hub) {
+            self.reads = 0;
+            return true;
+        }
+        self.reads += 1;
+        self.tries = 0;
+        if self.reads >= READS_TRIPPED {
+            self.state = State::NotEnrolled;
+            self.due_ms = now_ms;
+            return false;
+        }
+        self.state = State::Idle;
+        if self.reads == READS {
+            self.tasks.push_front(Task::Tell(Stage::Trip));
+        }
+        let again = if told.cie == Some(self.hub) { Task::Enroll(endpoint) } else { Task::WriteCie(endpoint) };
+        if self.reads.is_multiple_of(READS) {
+            self.tasks.push_front(again);
+        }
+        self.tasks.push_front(Task::Pause);
+        self.due_ms = now_ms;
+        false
+    }
+
+    /// What joined watches for, by endpoint; `None` for a zone type nobody knows.
+    pub fn kinds(node: &Node) -> Vec<(u8, Option<DeviceKind>)> {
+        node.zones.iter().map(|zone| (zone.endpoint, kind_of(zone.zone_type()))).collect()
+    }
+}
+
+/// The cluster and the attributes that say who made it.
+const BASIC: u16 = 0x0000;
+const MAKER: u16 = 0x0004;
+const MODEL: u16 = 0x0005;
+/// Poll Control's first attribute.
+const CHECK_IN_INTERVAL: u16 = 0x0000;
+/// "Invalid zone type" (07-5123, table 8-5).
+const ZONE_TYPE_UNKNOWN: u16 = 0xFFFF;
+/// The longest name of a maker or model that is kept.
+const NAME_MAX: usize = 32;
+
+/// A device's own words, fit to be shown.
+fn plain(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect::<String>().trim().to_owned()
+}
+
+fn device_objects(request: Request, tsn: u8) -> Message {
+    let (profile, cluster) = (0, request.cluster());
+    let aps = Aps { profile, cluster, source: 0, destination: 0, options: APS_RELIABLE, group: 0, sequence: 0 };
+    Message { aps, bytes: request.message(tsn) }
+}
+
+/// A message to a cluster of an endpoint.
+pub fn to_cluster(cluster: u16, endpoint: u8, bytes: Vec<u8>) -> Message {
+    let (source, destination) = (OURS.number, endpoint);
+    let aps = Aps { profile: PROFILE_HA, cluster, source, destination, options: APS_RELIABLE, group: 0, sequence: 0 };
+    Message { aps, bytes }
+}
+
+fn reporting(cluster: u16, endpoint: u8, one: Reporting, tsn: u8) -> Message {
+    to_cluster(cluster, endpoint, Global::ConfigureReporting(vec![one]).request(tsn))
+}

@@ -1,0 +1,234 @@
+//! The stick's serial port: opened off the loop with a deadline, locked, read for ever, given up when it fails; and the
+//! clock, the store and the channels the host lacks.
+//!
+//! It decides nothing: what the host wants is done in the host's order, and what must be kept is kept before anything
+//! that follows from it leaves.
+
+use crate::zigbee::eui64::Eui64;
+use crate::zigbee::host::Admission;
+use crate::zigbee::host::AnswerId;
+use crate::zigbee::host::Host;
+use crate::zigbee::host::Out;
+use crate::zigbee::host::Progress;
+use crate::zigbee::memory::Memory;
+use rustix::fs::OFlags;
+use serial2_tokio::FlowControl;
+use serial2_tokio::SerialPort;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use vakt_core::device::DeviceId;
+use vakt_core::device::DeviceKind;
+use vakt_core::input::Input;
+
+/// Opening a port may hang in a driver, ten minutes on some with the wrong flow control; after this it has failed.
+const OPEN: Duration = Duration::from_secs(5);
+/// A stick that takes no bytes for so long is gone.
+const WRITE: Duration = Duration::from_secs(5);
+/// Bytes taken from the port in one go.
+const CHUNK: usize = 4096;
+/// The longest sleep, when nothing is due.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The stick's name in events.
+pub const NAME: &str = "zigbee";
+
+/// The stick's place.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The device file, by id where there is one.
+    pub path: PathBuf,
+    /// Bits per second.
+    pub baud: u32,
+    /// Who holds whom back.
+    pub flow_control: Flow,
+}
+
+/// How the two ends hold each other back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Not at all.
+    None,
+    /// By RTS and CTS.
+    Hardware,
+    /// By XON and XOFF.
+    Software,
+}
+
+/// What a person orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Let newcomers in.
+    Open {
+        /// For so long.
+        seconds: u8,
+        /// How they prove themselves.
+        admission: Admission,
+    },
+    /// No longer.
+    Shut,
+    /// Send this device away.
+    Remove(Eui64),
+}
+
+/// What the hub is told beside reports.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// How far a newcomer is.
+    Progress(Progress),
+    /// What joined, ready to be added.
+    Joined(Vec<(DeviceId, Option<DeviceKind>)>),
+}
+
+/// An order, and the place for "done": false when the stick cannot do it now.
+pub type Ordered = (Order, oneshot::Sender<bool>);
+/// A word for the core, and the answer it wants when it is recorded.
+pub type Word = (Input, Option<AnswerId>);
+/// Something to be kept, and the place for "kept".
+pub type Kept = (Box<Memory>, oneshot::Sender<bool>);
+
+/// What the hub hands out; it outlives each opening of the port.
+pub struct Ways {
+    /// To the core. The stick waits when the hub is busy: its window holds what it hears.
+    pub words: mpsc::Sender<Word>,
+    /// To who watches newcomers; dropped when nobody does.
+    pub news: mpsc::Sender<News>,
+    /// To the secrets.
+    pub keep: mpsc::Sender<Kept>,
+    /// What devices were added as.
+    pub known: watch::Receiver<Arc<BTreeMap<DeviceId, DeviceKind>>>,
+    /// From people.
+    pub orders: Mutex<mpsc::Receiver<Ordered>>,
+    /// From the core: recorded, so its detector may know.
+    pub recorded: Mutex<mpsc::Receiver<AnswerId>>,
+}
+
+/// Opens the port and serves it until it fails; says why it did.
+pub async fn listen(settings: &Settings, memory: Memory, random: [u8; 64], ways: &Ways) -> String {
+    let path = settings.path.display().to_string();
+    let (port, _lock) = match open(settings).await {
+        Ok(port) => port,
+        Err(error) => return format!("open {path}: {error}"),
+    };
+    let begun = Instant::now();
+    let now = || u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut orders = ways.orders.lock().await;
+    let mut recorded = ways.recorded.lock().await;
+    let mut known = ways.known.clone();
+    let mut host = Host::new(memory, random);
+    host.know(known.borrow_and_update().as_ref().clone());
+    host.connect(now());
+    let mut bytes = [0u8; CHUNK];
+    loop {
+        while let Some(out) = host.take() {
+            if let Err(why) = act(out, &port, ways).await {
+                return format!("{path}: {why}");
+            }
+        }
+        let due = host.due_ms().map_or(IDLE, |due_ms| Duration::from_millis(due_ms.saturating_sub(now())));
+        tokio::select! {
+            read = port.read(&mut bytes) => match read {
+                Ok(0) => return format!("read {path}: it was pulled out"),
+                Ok(count) => host.feed(&bytes[..count], now()),
+                Err(error) => return format!("read {path}: {error}"),
+            },
+            Some(answer) = recorded.recv() => host.recorded(answer, now()),
+            Some((order, done)) = orders.recv() => {
+                let ready = host.is_up();
+                match order {
+                    Order::Open { seconds, admission } => drop(done.send(host.open(seconds, admission, now()))),
+                    Order::Shut => {
+                        host.shut(now());
+                        let _ = done.send(ready);
+                    }
+                    Order::Remove(device) => {
+                        host.remove(device, now());
+                        let _ = done.send(ready);
+                    }
+                }
+            }
+            changed = known.changed() => match changed {
+                Ok(()) => host.know(known.borrow_and_update().as_ref().clone()),
+                Err(_) => return "the hub has gone".to_owned(),
+            },
+            () = tokio::time::sleep(due.min(IDLE)) => host.tick(now()),
+        }
+    }
+}
+
+async fn open(settings: &Settings) -> std::io::Result<(SerialPort, File)> {
+    let Settings { path, baud, flow_control } = settings.clone();
+    let opening = tokio::task::spawn_blocking(move || {
+        let port = SerialPort::open(&path, |mut line: serial2_tokio::Settings| {
+            line.set_raw();
+            line.set_baud_rate(baud)?;
+            line.set_flow_control(match flow_control {
+                Flow::None => FlowControl::None,
+                Flow::Hardware => FlowControl::RtsCts,
+                Flow::Software => FlowControl::XonXoff,
+            });
+            Ok(line)
+        })?;
+        Ok((port, lock(&path)?))
+    });
+    match tokio::time::timeout(OPEN, opening).await {
+        Ok(opened) => opened.map_err(std::io::Error::other)?,
+        Err(_) => Err(std::io::Error::other(format!("no answer in {} s", OPEN.as_secs()))),
+    }
+}
+
+/// Two hosts on one stick would each reset it under the other's hands. Others that lock sticks do it the same way.
+fn lock(path: &Path) -> std::io::Result<File> {
+    // It must neither wait for a carrier nor make the stick the daemon's terminal.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(std::io::Error::other("another program uses this stick: stop it first")),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Does one thing the host wants.
+async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
+    let gone = || "the hub has gone".to_owned();
+    match out {
+        Out::Bytes(bytes) => match tokio::time::timeout(WRITE, port.write_all(&bytes)).await {
+            Ok(written) => written.map_err(|error| format!("write: {error}"))?,
+            Err(_) => return Err(format!("it takes no bytes for {} s: is its flow control right?", WRITE.as_secs())),
+        },
+        Out::Save(memory) => {
+            let (done, kept) = oneshot::channel();
+            ways.keep.send((memory, done)).await.map_err(|_| gone())?;
+            if kept.await != Ok(true) {
+                return Err("what the hub must remember of its network could not be kept".to_owned());
+            }
+        }
+        Out::Report(report, answer) => {
+            ways.words.send((Input::Report(report), answer)).await.map_err(|_| gone())?;
+        }
+        Out::Refused { device, count } => {
+            let device = device.device(None);
+            ways.words.send((Input::JoinRefused { device, count }, None)).await.map_err(|_| gone())?;
+        }
+        Out::Progress(progress) => drop(ways.news.try_send(News::Progress(progress))),
+        Out::Joined(joined) => ways.news.send(News::Joined(joined)).await.map_err(|_| gone())?,
+        Out::Up => {
+            let well = Input::Receiver { receiver: NAME.to_owned(), error: None };
+            ways.words.send((well, None)).await.map_err(|_| gone())?;
+        }
+        Out::Down(why) => return Err(why),
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! What the hub keeps of its Zigbee network from one start to the next: the network with its key, and for each node
+//! what the hub must know to understand its first word. It goes into `secrets.db` whole; it is never sent or shown.
+
+use crate::zigbee::eui64::Eui64;
+use crate::zigbee::ezsp::Key;
+use crate::zigbee::ezsp::Parameters;
+use crate::zigbee::ias::ZoneType;
+use serde::Deserialize;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The hub's network; `None` before the first start with a stick.
+    pub network: Option<Network>,
+    /// Its nodes.
+    pub nodes: BTreeMap<Eui64, Node>,
+}
+
+/// A network of the hub's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its short name.
+    pub pan: u16,
+    /// Its long one.
+    pub extended_pan: [u8; 8],
+    /// 11 to 26.
+    pub channel: u8,
+    /// Its key.
+    pub key: Key,
+    /// What the link keys of its nodes are made from.
+    pub link_key: Key,
+    /// A stick has formed it. From then on it is resumed and never formed again: that would orphan every node.
+    pub formed: bool,
+}
+
+/// A node that has joined and told what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its short address, as last heard.
+    pub nwk: u16,
+    /// Its receiver is off most of the time.
+    pub sleepy: bool,
+    /// Who made it, in its own words.
+    pub maker: String,
+    /// What it is, in its own words.
+    pub model: String,
+    /// What it watches with.
+    pub zones: Vec<Zone>,
+}
+
+/// An IAS zone of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// The endpoint it lives on.
+    pub endpoint: u8,
+    /// What it calls itself (ZoneType).
+    pub zone_type: u16,
+    /// The id it was enrolled with; unique on this hub.
+    pub zone_id: u8,
+}
+
+impl Zone {
+    /// What it calls itself.
+    pub fn zone_type(&self) -> ZoneType {
+        ZoneType::new(self.zone_type)
+    }
+}
+
+/// Channels a new network is put on: those that lie between Wi-Fi's 1, 6 and 11.
+const CHANNELS: [u8; 4] = [11, 15, 20, 25];
+
+impl Network {
+    /// A network nobody has yet, from 64 random bytes.
+    pub fn draw(random: &[u8; 64]) -> Self {
+        let part = |from: usize| -> [u8; 16] { random[from..from + 16].try_into().expect("sixteen of sixty-four") };
+        // FFFF and its neighbours mean something else; so does 0.
+        let pan = u16::from_le_bytes([random[40], random[41]]).clamp(1, 0xFFF0);
+        let extended_pan = random[32..40].try_into().expect("eight of sixty-four");
+        let channel = CHANNELS[usize::from(random[42]) % CHANNELS.len()];
+        Self { pan, extended_pan, channel, key: Key(part(0)), link_key: Key(part(16)), formed: false }
+    }
+
+    /// As a stick is told it.
+    pub fn parameters(&self) -> Parameters {
+        /// dBm; the highest that every stick and rule in the EEA allows without a second thought.
+        const TX_POWER: i8 = 8;
+        Parameters { extended_pan: self.extended_pan, pan: self.pan, tx_power: TX_POWER, channel: self.channel }
+    }
+}
+
+impl Memory {
+    /// Who has this short address.
+    pub fn by_nwk(&self, nwk: u16) -> Option<Eui64> {
+        self.nodes.iter().find(|(_, node)| node.nwk == nwk).map(|(device, _)| *device)
+    }
+
+    /// A zone id nobody has: peers that gave every zone the same one could not tell them apart. `None`: 255 are out.
+    /// Those for which `promised` says so are somebody's already.
+    pub fn free_zone_id(&self, promised: impl Fn(u8) -> bool) -> Option<u8> {
+        let taken = |id: u8| self.nodes.values().flat_map(|node| &node.zones).any(|zone| zone.zone_id == id);
+        (0..=ZONE_ID_MAX).find(|id| !taken(*id) && !promised(*id))
+    }
+
+    /// Notes a node's short address; true when that is news. An address has one owner: the one heard last.
+    pub fn moved(&mut self, device: Eui64, nwk: u16) -> bool {
+        let Some(node) = self.nodes.get(&device) else { return false };
+        if node.nwk == nwk {
+            return false;
+        }
+        for (other, node) in &mut self.nodes {
+            match *other == device {
+                true => node.nwk = nwk,
+                false if node.nwk == nwk => node.nwk = NWK_UNKNOWN,
+                false => {}
+            }
+        }
+        true
+    }
+}
+
+/// FF means "none" (07-5123, 8.2.2.2.3).
+const ZONE_ID_MAX: u8 = 0xFE;
+/// Nobody's address.
+const NWK_UNKNOWN: u16 = 0xFFFF;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(nwk: u16, zone_id: u8) -> Node {
+        let zones = vec![Zone { endpoint: 1, zone_type: 0x15, zone_id }];
+        Node { nwk, sleepy: true, maker: String::new(), model: String::new(), zones }
+    }
+
+    #[test]
+    fn zone_ids_are_unique_and_run_out_aloud() {
+        let mut memory = Memory::default();
+        for id in 0..=254u8 {
+            assert_eq!(memory.free_zone_id(|_| false), Some(id));
+            memory.nodes.insert(Eui64(u64::from(id)), node(u16::from(id), id));
+        }
+        assert_eq!(memory.free_zone_id(|_| false), None);
+        memory.nodes.remove(&Eui64(7));
+        assert_eq!(memory.free_zone_id(|_| false), Some(7));
+        assert_eq!(memory.free_zone_id(|id| id == 7), None);
+    }
+
+    #[test]
+    fn a_short_address_has_one_owner() {
+        let mut memory = Memory::default();
+        memory.nodes.insert(Eui64(1), node(0x1111, 0));
+        memory.nodes.insert(Eui64(2), node(0x2222, 1));
+        assert!(memory.moved(Eui64(1), 0x2222));
+        assert_eq!((memory.by_nwk(0x2222), memory.by_nwk(0x1111)), (Some(Eui64(1)), None));
+        assert!(!memory.moved(Eui64(1), 0x2222) && !memory.moved(Eui64(3), 0x3333));
+        let text = serde_json::to_string(&memory).unwrap();
+        assert_eq!(serde_json::from_str::<Memory>(&text).unwrap(), memory);
+    }
+
+    #[test]
+    fn a_drawn_network_can_be_formed() {
+        for fill in [0u8, 0xFF, 0x55] {
+            let network = Network::draw(&[fill; 64]);
+            assert!((1..=0xFFF0).contains(&network.pan) && (11..=26).contains(&network.channel));
+        }
+    }
+}
