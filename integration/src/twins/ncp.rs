@@ -324,7 +324,7 @@ impl Ncp {
     /// It gets its power back and starts; nobody had the port open to hear it say so.
     pub fn power_on(&mut self) {
         self.health = Health::Well;
-        self.ash = Ash::new(self.settings.timing.clone());
+        self.ash.forget();
     }
 
     fn forget(&mut self, now: Duration) {
@@ -335,7 +335,7 @@ impl Ncp {
         self.line.cut();
         self.agenda.retain(Duty::outlives_reset);
         self.ram = Ram::new(&self.memory);
-        self.ash = Ash::new(self.settings.timing.clone());
+        self.ash.forget();
     }
 
     /// Works off what the link has told.

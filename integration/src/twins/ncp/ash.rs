@@ -162,19 +162,25 @@ impl Ash {
         }
     }
 
-    /// Starts over, as after any reset; all that waited is gone, and the host is told why.
-    pub fn restart(&mut self, reason: u8) {
+    /// Forgets the conversation; only what was counted stays.
+    pub fn forget(&mut self) {
         let counts = std::mem::take(&mut self.counts);
-        let told = std::mem::take(&mut self.told);
-        *self = Self { counts, told, ..Self::new(self.timing.clone()) };
+        *self = Self { counts, ..Self::new(self.timing.clone()) };
+    }
+
+    /// Starts over, as after any reset, and tells the host why.
+    pub fn restart(&mut self, reason: u8) {
+        self.forget();
         self.write(&Frame::RstAck { code: reason });
     }
 
     /// Gives up: every frame but RST is answered with ERROR from now on.
     pub fn fail(&mut self, reason: u8) {
-        let counts = std::mem::take(&mut self.counts);
+        // What the host acknowledged before stays acknowledged.
         let told = std::mem::take(&mut self.told);
-        *self = Self { counts, told, failed: Some(reason), ..Self::new(self.timing.clone()) };
+        self.forget();
+        self.told = told;
+        self.failed = Some(reason);
         self.write(&Frame::Error { code: reason });
     }
 

@@ -53,14 +53,14 @@ struct Context {
 }
 
 impl Context {
-    /// 17 bytes: kind, index, derived kind, address, network, flags, algorithm.
+    /// 18 bytes: kind, index, derived kind (two), address, network, flags, algorithm (four).
     fn read(r: &mut Reader<'_>) -> Result<Self, Short> {
-        let raw = r.take(17)?.to_vec();
+        let raw = r.take(18)?.to_vec();
         Ok(Self { kind: raw[0], index: raw[1], raw })
     }
 
     fn of(kind: u8, index: u8, device: Eui64) -> Writer {
-        Writer::new().u8(kind).u8(index).u8(0).eui(device).u8(0).u8(0x03).u32(0)
+        Writer::new().u8(kind).u8(index).u16(0).eui(device).u8(0).u8(0x03).u32(0)
     }
 }
 

@@ -398,3 +398,32 @@ enum Answer {
     /// It does something and answers with this command.
     DoesAnd(Vec<Doing>, u8, Vec<u8>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::twins::ncp::device::Habits;
+    use crate::twins::ncp::device::Kind;
+
+    fn contact() -> Device {
+        Device::new("door", Eui64(0x1122_3344_5566_7788), Habits::of(Kind::Contact))
+    }
+
+    fn hears(device: &mut Device, cluster: u16, payload: &[u8]) -> Vec<Vec<u8>> {
+        let message = Message { profile: 0x0104, cluster, source: 1, destination: 1, payload: payload.to_vec() };
+        let said = |doing| match doing {
+            Doing::Say { message, .. } => Some(message.payload),
+            _ => None,
+        };
+        device.hears(&message).into_iter().filter_map(said).collect()
+    }
+
+    #[test]
+    fn the_hubs_address_is_written_and_read_back() {
+        let mut door = contact();
+        let written = hears(&mut door, IAS_ZONE, &[0x10, 7, 0x02, 0x10, 0, 0xF0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(written, [[0x18, 7, 0x04, 0x00]]);
+        let read = hears(&mut door, IAS_ZONE, &[0x00, 8, 0x00, 0x10, 0x00, 0x99, 0x00]);
+        assert_eq!(read, [[0x18, 8, 0x01, 0x10, 0, 0, 0xF0, 1, 2, 3, 4, 5, 6, 7, 8, 0x99, 0, 0x86].to_vec()]);
+    }
+}
