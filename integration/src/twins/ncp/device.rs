@@ -343,7 +343,7 @@ impl Device {
             device: 0x0402,
             version: 0,
             inputs: zcl::SERVED.to_vec(),
-            outputs: vec![0x0019],
+            outputs: vec![zcl::OTA],
         }]
     }
 

@@ -21,6 +21,8 @@ const POWER: u16 = 0x0001;
 const IDENTIFY: u16 = 0x0003;
 const POLL_CONTROL: u16 = 0x0020;
 const DIAGNOSTICS: u16 = 0x0B05;
+/// OTA upgrade, which a detector asks for as a client.
+pub const OTA: u16 = 0x0019;
 
 /// What each detector serves.
 pub const SERVED: [u16; 6] = [BASIC, POWER, IDENTIFY, POLL_CONTROL, IAS_ZONE, DIAGNOSTICS];
@@ -106,9 +108,11 @@ impl Device {
     pub(super) fn hears_zcl(&mut self, message: &Message) -> Vec<Doing> {
         let mut r = Reader(&message.payload);
         let Ok(header) = Header::read(&mut r) else { return Vec::new() };
-        let wanted = [self.habits.endpoint, 0xFF].contains(&message.destination);
-        if !wanted || header.from_server {
+        if ![self.habits.endpoint, 0xFF].contains(&message.destination) {
             return Vec::new();
+        }
+        if header.from_server {
+            return self.as_client(message, &header, r).unwrap_or_default();
         }
         let done = if !SERVED.contains(&message.cluster) {
             Ok(Answer::Status(UNSUPPORTED_CLUSTER))
@@ -136,6 +140,23 @@ impl Device {
     fn reply(&self, to: &Message, payload: Vec<u8>) -> Message {
         let (source, destination) = (self.habits.endpoint, to.source);
         Message { profile: to.profile, cluster: to.cluster, source, destination, payload }
+    }
+
+    /// Its client clusters have attributes too; hosts ask OTA for the version it runs.
+    fn as_client(&self, message: &Message, header: &Header, mut r: Reader<'_>) -> Result<Vec<Doing>, Short> {
+        if message.cluster != OTA || header.specific || header.command != 0x00 {
+            return Ok(Vec::new());
+        }
+        let mut out = Writer::new().u8(0x10).u8(header.sequence).u8(0x01);
+        while !r.0.is_empty() {
+            let id = r.u16()?;
+            out = match id {
+                0x0002 => out.u16(id).u8(SUCCESS).u8(0x23).u32(0x0000_0001),
+                0x0006 => out.u16(id).u8(SUCCESS).u8(0x30).u8(0),
+                _ => out.u16(id).u8(UNSUPPORTED_ATTRIBUTE),
+            };
+        }
+        Ok(vec![self.say(self.habits.thinks, self.reply(message, out.done()))])
     }
 
     fn general(&mut self, cluster: u16, header: &Header, mut r: Reader<'_>) -> Result<Answer, Short> {
