@@ -15,5 +15,6 @@ pub mod twins {
     pub mod evil_broker;
     pub mod hub;
     pub mod mqtt;
+    pub mod ncp;
     pub mod wmbus_stick;
 }

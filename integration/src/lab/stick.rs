@@ -169,7 +169,7 @@ impl Drop for Stick {
     }
 }
 
-fn open_master() -> io::Result<(File, PathBuf)> {
+pub(crate) fn open_master() -> io::Result<(File, PathBuf)> {
     let master: OwnedFd = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     rustix::pty::grantpt(&master)?;
     rustix::pty::unlockpt(&master)?;
@@ -179,7 +179,7 @@ fn open_master() -> io::Result<(File, PathBuf)> {
     Ok((File::from(master), PathBuf::from(name)))
 }
 
-fn open_slave(name: &Path) -> io::Result<File> {
+pub(crate) fn open_slave(name: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NOCTTY.bits()).map_err(io::Error::other)?;
     let slave = File::options().read(true).write(true).custom_flags(flags).open(name)?;
     let mut settings = rustix::termios::tcgetattr(&slave)?;

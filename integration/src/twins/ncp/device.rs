@@ -1,0 +1,497 @@
+//! A virtual detector: who it is, how it behaves, and what it does when something happens to it.
+//!
+//! Pure: it is told the time and says what it wants to say; the radio and the stick are not its business.
+
+use super::bytes::Eui64;
+use super::bytes::Writer;
+use super::log::Log;
+use super::log::Notice;
+use super::memory::Key;
+use super::zcl;
+use super::zdo::Binding;
+use super::zdo::Endpoint;
+use super::zdo::Node;
+use super::zdo::Role;
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The key that every Zigbee device knows: "ZigBeeAlliance09".
+pub const WELL_KNOWN_KEY: Key = *b"ZigBeeAlliance09";
+
+/// The most changes a detector keeps while it waits for a Default Response; then the oldest goes, as in a small chip.
+const HELD_MOST: usize = 8;
+
+/// How often a change is told again when its Default Response stays away; then the next change has its turn.
+const TELL_MOST: u32 = 10;
+
+/// What it detects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is its name")]
+pub enum Kind {
+    Contact,
+    Motion,
+    Smoke,
+    Heat,
+    CarbonMonoxide,
+    Water,
+    Vibration,
+    GlassBreak,
+    Sos,
+}
+
+impl Kind {
+    /// Every kind with its name in a control line, zone type, manufacturer and model.
+    pub const ALL: [(Self, &'static str, u16, &'static str, &'static str); 9] = [
+        (Self::Contact, "contact", 0x0015, "eWeLink", "DS01"),
+        (Self::Motion, "motion", 0x000D, "eWeLink", "MS01"),
+        (Self::Smoke, "smoke", 0x0028, "HEIMAN", "SmokeSensor-EM"),
+        (Self::Heat, "heat", 0x0028, "frient A/S", "HESZB-120"),
+        (Self::CarbonMonoxide, "co", 0x002B, "HEIMAN", "COSensor-EM"),
+        (Self::Water, "water", 0x002A, "HEIMAN", "WaterSensor-EM"),
+        (Self::Vibration, "vibration", 0x002D, "HEIMAN", "Vibration-EF_3.0"),
+        (Self::GlassBreak, "glass", 0x0226, "LUMI", "GlassBreak"),
+        (Self::Sos, "sos", 0x002C, "frient A/S", "SBTZB-110"),
+    ];
+
+    fn row(self) -> &'static (Self, &'static str, u16, &'static str, &'static str) {
+        Self::ALL.iter().find(|row| row.0 == self).unwrap_or(&Self::ALL[0])
+    }
+
+    /// From its name in a control line.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
+
+    /// IAS zone type.
+    pub fn zone_type(self) -> u16 {
+        self.row().2
+    }
+}
+
+/// When it becomes a zone (zigbee.md §2, the three modes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enrolment {
+    /// At the EnrollResponse that comes unasked after the address was written.
+    AutoResponse,
+    /// It asks as soon as the address was written.
+    AutoRequest,
+    /// It asks when it is first tripped.
+    WhenTripped,
+}
+
+/// How it behaves. The defaults are a sleepy contact as they are sold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one habit of a detector, free of the others")]
+pub struct Habits {
+    /// What it detects.
+    pub kind: Kind,
+    /// Manufacturer name in Basic.
+    pub manufacturer: String,
+    /// Model in Basic.
+    pub model: String,
+    /// Its endpoint.
+    pub endpoint: u8,
+    /// How it becomes a zone.
+    pub enrolment: Enrolment,
+    /// It listens only when it polls.
+    pub sleepy: bool,
+    /// How often it polls while it is awake.
+    pub short_poll: Duration,
+    /// How often it polls while it sleeps.
+    pub long_poll: Duration,
+    /// How long it stays awake after it spoke.
+    pub awake_for: Duration,
+    /// How long it thinks before it answers.
+    pub thinks: Duration,
+    /// It asks for a Default Response to its notifications.
+    pub wants_response: bool,
+    /// It keeps further changes to itself until that response has come (Develco).
+    pub holds_for_response: bool,
+    /// How long it waits for that response before it says the same again.
+    pub patience: Duration,
+    /// How often it says each notification again, with the same sequence number.
+    pub repeats: u32,
+    /// The time between these.
+    pub repeat_gap: Duration,
+    /// How often it tries again when the stick does not acknowledge its radio frame.
+    pub retries: u32,
+    /// The time between these.
+    pub retry_gap: Duration,
+    /// It tells changes although it is no zone yet.
+    pub tells_unenrolled: bool,
+    /// Its notifications end behind the extended status, without zone id and delay.
+    pub short_form: bool,
+    /// Bits that are always set in its status: 4 supervision, 5 restore.
+    pub standing_bits: u16,
+    /// It lets its zone status be reported too.
+    pub status_reportable: bool,
+    /// The link key its install code stands for; the well-known key when it has none.
+    pub install_key: Option<Key>,
+}
+
+impl Habits {
+    /// The usual habits of a kind.
+    pub fn of(kind: Kind) -> Self {
+        let (_, _, _, manufacturer, model) = kind.row();
+        Self {
+            kind,
+            manufacturer: (*manufacturer).to_owned(),
+            model: (*model).to_owned(),
+            endpoint: 1,
+            enrolment: Enrolment::AutoResponse,
+            sleepy: true,
+            short_poll: Duration::from_millis(100),
+            long_poll: Duration::from_secs(6),
+            awake_for: Duration::from_secs(3),
+            thinks: Duration::from_millis(8),
+            wants_response: true,
+            holds_for_response: false,
+            patience: Duration::from_secs(5),
+            repeats: 0,
+            repeat_gap: Duration::from_millis(60),
+            retries: 3,
+            retry_gap: Duration::from_millis(1500),
+            tells_unenrolled: false,
+            short_form: false,
+            standing_bits: 0,
+            status_reportable: false,
+            install_key: None,
+        }
+    }
+}
+
+/// An application message, without addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Application profile; 0 for ZDO.
+    pub profile: u16,
+    /// Cluster.
+    pub cluster: u16,
+    /// From this endpoint.
+    pub source: u8,
+    /// To this endpoint.
+    pub destination: u8,
+    /// ZDO or ZCL frame.
+    pub payload: Vec<u8>,
+}
+
+/// What a detector does about something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doing {
+    /// It sends something to the stick.
+    Say {
+        /// After this time.
+        after: Duration,
+        /// This.
+        message: Message,
+        /// It is this notification.
+        notice: Option<usize>,
+        /// To every listening node instead.
+        broadcast: bool,
+    },
+    /// It will do something.
+    Later {
+        /// After this time.
+        after: Duration,
+        /// This.
+        act: Act,
+    },
+    /// It leaves the network.
+    Leave,
+}
+
+/// What it has set itself to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Its Default Response for this notification is overdue.
+    Overdue {
+        /// Which.
+        notice: usize,
+    },
+    /// A report is due.
+    Report {
+        /// Cluster.
+        cluster: u16,
+        /// Attribute.
+        attribute: u16,
+        /// Outdated when it is not the newest round.
+        round: u32,
+    },
+    /// A check-in is due.
+    CheckIn {
+        /// Outdated when it is not the newest round.
+        round: u32,
+    },
+    /// It goes.
+    Leave,
+    /// Something happens to its status.
+    Status {
+        /// These bits are set.
+        set: u16,
+        /// These are cleared, first.
+        clear: u16,
+    },
+}
+
+/// Reporting as it was configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reporting {
+    /// At most so many seconds apart; 0 and 0xFFFF: not by time.
+    pub most: u16,
+    /// At least so many.
+    pub least: u16,
+    /// Which configuration this is.
+    pub round: u32,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    notice: usize,
+    sequence: u8,
+    message: Message,
+    told: u32,
+}
+
+/// A detector.
+#[derive(Debug)]
+pub struct Device {
+    /// Its name in the test.
+    pub name: String,
+    /// Its address.
+    pub eui: Eui64,
+    /// How it behaves.
+    pub habits: Habits,
+    /// Its node id while it is in a network.
+    pub node: Option<u16>,
+    /// Who holds its messages while it sleeps; 0 is the stick.
+    pub parent: u16,
+    /// The network key it was given.
+    pub network_key: Option<Key>,
+    /// It is silent and deaf for good.
+    pub dead: bool,
+    /// It is awake until then.
+    pub awake_until: Duration,
+    /// Zone status, standing bits included.
+    pub status: u16,
+    /// 0 not enrolled, 1 enrolled.
+    pub zone_state: u8,
+    /// The zone id it was given; 0xFF none.
+    pub zone_id: u8,
+    /// Where its notifications go.
+    pub cie: Eui64,
+    /// Battery, half percent.
+    pub battery: u8,
+    /// Check-in interval, quarter seconds; 0 never.
+    pub check_in: u32,
+    /// Outdates older check-ins.
+    pub check_in_round: u32,
+    /// Where its reports go.
+    pub bindings: Vec<Binding>,
+    /// By cluster and attribute.
+    pub reporting: BTreeMap<(u16, u16), Reporting>,
+    /// Counts configurations.
+    pub rounds: u32,
+    /// Its ZCL sequence number of next.
+    pub sequence: u8,
+    /// Its APS counter.
+    pub aps: u8,
+    awaited: Option<Awaited>,
+    held: VecDeque<(usize, u8, Message)>,
+}
+
+impl Device {
+    /// A new one, out of its box.
+    pub fn new(name: &str, eui: Eui64, habits: Habits) -> Self {
+        Self {
+            name: name.to_owned(),
+            eui,
+            node: None,
+            parent: 0,
+            network_key: None,
+            dead: false,
+            awake_until: Duration::ZERO,
+            status: habits.standing_bits,
+            zone_state: 0,
+            zone_id: 0xFF,
+            cie: Eui64::BLANK,
+            battery: 200,
+            check_in: 14_400,
+            check_in_round: 0,
+            bindings: Vec::new(),
+            reporting: BTreeMap::new(),
+            rounds: 0,
+            sequence: 0,
+            aps: 0,
+            awaited: None,
+            held: VecDeque::new(),
+            habits,
+        }
+    }
+
+    /// Forgets the network and what it was told in it.
+    pub fn forget(&mut self) {
+        let fresh = Self::new(&self.name, self.eui, self.habits.clone());
+        *self = Self { status: self.status, battery: self.battery, dead: self.dead, ..fresh };
+    }
+
+    /// Its endpoints.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        vec![Endpoint {
+            id: self.habits.endpoint,
+            profile: 0x0104,
+            device: 0x0402,
+            version: 0,
+            inputs: zcl::SERVED.to_vec(),
+            outputs: vec![zcl::OTA],
+        }]
+    }
+
+    /// A message has come.
+    pub fn hears(&mut self, message: &Message) -> Vec<Doing> {
+        if message.profile != 0 {
+            return self.hears_zcl(message);
+        }
+        let role = if self.habits.sleepy { Role::Sleepy } else { Role::Listening };
+        let endpoints = self.endpoints();
+        let (eui, id) = (self.eui, self.node.unwrap_or(0xFFFE));
+        let mut node =
+            Node { eui, id, role, manufacturer: 0x1286, endpoints: &endpoints, bindings: &mut self.bindings };
+        let Some((cluster, payload)) = node.answer(message.cluster, &message.payload) else { return Vec::new() };
+        let answer = Message { profile: 0, cluster, source: 0, destination: 0, payload };
+        let mut doings = vec![self.say(self.habits.thinks, answer)];
+        if message.cluster == super::zdo::MGMT_LEAVE {
+            // Its answer goes first.
+            doings.push(Doing::Later { after: self.habits.thinks * 2, act: Act::Leave });
+        }
+        doings
+    }
+
+    /// Its announcement after joining.
+    pub fn announces(&mut self) -> Doing {
+        let capability = if self.habits.sleepy { 0x80 } else { 0x8C };
+        let sequence = self.next_sequence();
+        let out = Writer::new().u8(sequence).u16(self.node.unwrap_or(0xFFFE)).eui(self.eui).u8(capability);
+        let message = Message {
+            profile: 0,
+            cluster: super::zdo::DEVICE_ANNOUNCE,
+            source: 0,
+            destination: 0,
+            payload: out.done(),
+        };
+        Doing::Say { after: Duration::from_millis(20), message, notice: None, broadcast: true }
+    }
+
+    /// Something happened to it: these bits are cleared, those are set. It tells, if it may.
+    pub fn happens(&mut self, now: Duration, set: u16, clear: u16, log: &mut Log) -> Vec<Doing> {
+        let before = self.status;
+        self.status = self.status & !clear | set | self.habits.standing_bits;
+        let mut doings = Vec::new();
+        if self.zone_state == 0 {
+            if self.habits.enrolment == Enrolment::WhenTripped && self.status & 3 != 0 && self.cie != Eui64::BLANK {
+                doings.push(self.asks_to_enrol());
+            }
+            if !self.habits.tells_unenrolled {
+                return doings;
+            }
+        }
+        if self.status == before && set & 3 == 0 {
+            return doings;
+        }
+        let sequence = self.next_sequence();
+        let message = self.notification(sequence);
+        let notice = log.open(Notice {
+            id: 0,
+            at: now,
+            name: self.name.clone(),
+            device: self.eui,
+            endpoint: self.habits.endpoint,
+            sequence,
+            status: self.status,
+            payload: message.payload.clone(),
+            sendings: Vec::new(),
+            default_response: None,
+        });
+        if self.awaited.is_some() {
+            if self.held.len() >= HELD_MOST {
+                self.held.pop_front();
+            }
+            self.held.push_back((notice, sequence, message));
+            return doings;
+        }
+        doings.extend(self.tells(notice, sequence, message));
+        if self.reporting.contains_key(&(zcl::IAS_ZONE, 2)) {
+            doings.extend(self.reports(zcl::IAS_ZONE, 2));
+        }
+        doings
+    }
+
+    fn tells(&mut self, notice: usize, sequence: u8, message: Message) -> Vec<Doing> {
+        let times = 0..=self.habits.repeats;
+        let one = |time| Doing::Say {
+            after: self.habits.repeat_gap * time,
+            message: message.clone(),
+            notice: Some(notice),
+            broadcast: false,
+        };
+        let mut doings: Vec<Doing> = times.map(one).collect();
+        if self.habits.holds_for_response {
+            self.awaited = Some(Awaited { notice, sequence, message, told: 1 });
+            doings.push(Doing::Later { after: self.habits.patience, act: Act::Overdue { notice } });
+        }
+        doings
+    }
+
+    /// What it had set itself to do is due.
+    pub fn acts(&mut self, now: Duration, act: Act, log: &mut Log) -> Vec<Doing> {
+        match act {
+            Act::Status { set, clear } => self.happens(now, set, clear, log),
+            Act::Report { cluster, attribute, round } => {
+                let current = self.reporting.get(&(cluster, attribute)).is_some_and(|r| r.round == round);
+                if current { self.reports(cluster, attribute) } else { Vec::new() }
+            }
+            Act::CheckIn { round } if round == self.check_in_round => self.checks_in(),
+            Act::CheckIn { .. } => Vec::new(),
+            Act::Leave => vec![Doing::Leave],
+            Act::Overdue { notice } => self.overdue(notice),
+        }
+    }
+
+    fn overdue(&mut self, notice: usize) -> Vec<Doing> {
+        let Some(awaited) = self.awaited.as_mut().filter(|awaited| awaited.notice == notice) else {
+            return Vec::new();
+        };
+        awaited.told += 1;
+        if awaited.told > TELL_MOST {
+            return self.responded();
+        }
+        let message = awaited.message.clone();
+        vec![
+            Doing::Say { after: Duration::ZERO, message, notice: Some(notice), broadcast: false },
+            Doing::Later { after: self.habits.patience, act: Act::Overdue { notice } },
+        ]
+    }
+
+    /// A Default Response to its notification with this sequence number has come.
+    pub fn has_response(&mut self, sequence: u8) -> Vec<Doing> {
+        let fits = self.awaited.as_ref().is_some_and(|awaited| awaited.sequence == sequence);
+        if fits { self.responded() } else { Vec::new() }
+    }
+
+    fn responded(&mut self) -> Vec<Doing> {
+        self.awaited = None;
+        let next = self.held.pop_front();
+        next.map_or_else(Vec::new, |(notice, sequence, message)| self.tells(notice, sequence, message))
+    }
+
+    /// Its next ZCL or ZDO sequence number.
+    pub fn next_sequence(&mut self) -> u8 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    /// It says this to the stick.
+    pub fn say(&self, after: Duration, message: Message) -> Doing {
+        Doing::Say { after, message, notice: None, broadcast: false }
+    }
+}

@@ -1,0 +1,450 @@
+//! The detectors' half of ZCL: attributes, reporting, IAS Zone, Poll Control (tables in zigbee.md §2).
+//!
+//! What a cluster does not serve is refused with the status ZCL gives for it, never guessed.
+
+use super::bytes::Eui64;
+use super::bytes::Reader;
+use super::bytes::Short;
+use super::bytes::Writer;
+use super::device::Act;
+use super::device::Device;
+use super::device::Doing;
+use super::device::Enrolment;
+use super::device::Message;
+use super::device::Reporting;
+use std::time::Duration;
+
+/// IAS Zone.
+pub const IAS_ZONE: u16 = 0x0500;
+const BASIC: u16 = 0x0000;
+const POWER: u16 = 0x0001;
+const IDENTIFY: u16 = 0x0003;
+const POLL_CONTROL: u16 = 0x0020;
+const DIAGNOSTICS: u16 = 0x0B05;
+/// OTA upgrade, which a detector asks for as a client.
+pub const OTA: u16 = 0x0019;
+
+/// What each detector serves.
+pub const SERVED: [u16; 6] = [BASIC, POWER, IDENTIFY, POLL_CONTROL, IAS_ZONE, DIAGNOSTICS];
+
+/// Default Response.
+pub const DEFAULT_RESPONSE: u8 = 0x0B;
+
+const SUCCESS: u8 = 0x00;
+const MALFORMED: u8 = 0x80;
+const UNSUPPORTED_COMMAND: u8 = 0x81;
+const UNSUPPORTED_GENERAL: u8 = 0x82;
+const UNSUPPORTED_ATTRIBUTE: u8 = 0x86;
+const READ_ONLY: u8 = 0x88;
+const UNREPORTABLE: u8 = 0x8C;
+const WRONG_TYPE: u8 = 0x8D;
+const UNSUPPORTED_CLUSTER: u8 = 0xC3;
+
+/// A ZCL header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// It belongs to the cluster, not to all of them.
+    pub specific: bool,
+    /// From the server.
+    pub from_server: bool,
+    /// No Default Response, please.
+    pub no_response: bool,
+    /// Whose command it is; nobody's for a standard one.
+    pub manufacturer: Option<u16>,
+    /// Transaction sequence number.
+    pub sequence: u8,
+    /// Command.
+    pub command: u8,
+}
+
+impl Header {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// There are too few bytes.
+    pub fn read(r: &mut Reader<'_>) -> Result<Self, Short> {
+        let control = r.u8()?;
+        let manufacturer = if control & 0x04 == 0 { None } else { Some(r.u16()?) };
+        Ok(Self {
+            specific: control & 3 == 1,
+            from_server: control & 0x08 != 0,
+            no_response: control & 0x10 != 0,
+            manufacturer,
+            sequence: r.u8()?,
+            command: r.u8()?,
+        })
+    }
+}
+
+/// The sequence number that a Default Response to a zone notification carries.
+pub fn zone_response(message: &Message) -> Option<u8> {
+    let mut r = Reader(&message.payload);
+    let header = Header::read(&mut r).ok()?;
+    let fits = message.cluster == IAS_ZONE && !header.specific && header.command == DEFAULT_RESPONSE;
+    (fits && r.u8() == Ok(0)).then_some(header.sequence)
+}
+
+/// The value's bytes at the front of `r`, by its type. `None`: a type this detector does not know.
+fn value<'a>(kind: u8, r: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Short> {
+    let count = match kind {
+        0x08 | 0x10 | 0x18 | 0x20 | 0x28 | 0x30 => 1,
+        0x09 | 0x19 | 0x21 | 0x29 | 0x31 | 0x38 => 2,
+        0x22 | 0x2A => 3,
+        0x1B | 0x23 | 0x2B | 0x39 | 0xE2 => 4,
+        0x25 => 6,
+        0x27 | 0xF0 => 8,
+        0x41 | 0x42 => return r.counted().map(Some),
+        _ => return Ok(None),
+    };
+    r.take(count).map(Some)
+}
+
+/// Whether reporting of this type is configured with a reportable change.
+fn analog(kind: u8) -> bool {
+    matches!(kind, 0x20..=0x2F | 0x38..=0x3A | 0xE0..=0xE2)
+}
+
+impl Device {
+    pub(super) fn hears_zcl(&mut self, message: &Message) -> Vec<Doing> {
+        let mut r = Reader(&message.payload);
+        let Ok(header) = Header::read(&mut r) else { return Vec::new() };
+        if ![self.habits.endpoint, 0xFF].contains(&message.destination) {
+            return Vec::new();
+        }
+        if header.from_server {
+            return self.as_client(message, &header, r).unwrap_or_default();
+        }
+        let done = if !SERVED.contains(&message.cluster) {
+            Ok(Answer::Status(UNSUPPORTED_CLUSTER))
+        } else if header.manufacturer.is_some() {
+            Ok(Answer::Status(if header.specific { 0x83 } else { 0x84 }))
+        } else if header.specific {
+            self.specific(message.cluster, &header, r)
+        } else {
+            self.general(message.cluster, &header, r)
+        };
+        let (mut doings, answer) = match done.unwrap_or(Answer::Status(MALFORMED)) {
+            Answer::Nothing => return Vec::new(),
+            Answer::Does(doings) => (doings, None),
+            Answer::Status(status) => (Vec::new(), Some((DEFAULT_RESPONSE, vec![header.command, status]))),
+            Answer::DoesAnd(doings, command, body) => (doings, Some((command, body))),
+        };
+        let unwanted = header.no_response && matches!(&answer, Some((DEFAULT_RESPONSE, body)) if body[1] == SUCCESS);
+        if let Some((command, body)) = answer.filter(|_| !unwanted) {
+            let payload = [vec![0x18, header.sequence, command], body].concat();
+            doings.insert(0, self.say(self.habits.thinks, self.reply(message, payload)));
+        }
+        doings
+    }
+
+    fn reply(&self, to: &Message, payload: Vec<u8>) -> Message {
+        let (source, destination) = (self.habits.endpoint, to.source);
+        Message { profile: to.profile, cluster: to.cluster, source, destination, payload }
+    }
+
+    /// Its client clusters have attributes too; hosts ask OTA for the version it runs.
+    fn as_client(&self, message: &Message, header: &Header, mut r: Reader<'_>) -> Result<Vec<Doing>, Short> {
+        if message.cluster != OTA || header.specific || header.command != 0x00 {
+            return Ok(Vec::new());
+        }
+        let mut out = Writer::new().u8(0x10).u8(header.sequence).u8(0x01);
+        while !r.0.is_empty() {
+            let id = r.u16()?;
+            out = match id {
+                0x0002 => out.u16(id).u8(SUCCESS).u8(0x23).u32(0x0000_0001),
+                0x0006 => out.u16(id).u8(SUCCESS).u8(0x30).u8(0),
+                _ => out.u16(id).u8(UNSUPPORTED_ATTRIBUTE),
+            };
+        }
+        Ok(vec![self.say(self.habits.thinks, self.reply(message, out.done()))])
+    }
+
+    fn general(&mut self, cluster: u16, header: &Header, mut r: Reader<'_>) -> Result<Answer, Short> {
+        Ok(match header.command {
+            0x00 => {
+                let mut out = Writer::new();
+                while !r.0.is_empty() {
+                    let id = r.u16()?;
+                    out = match self.attribute(cluster, id) {
+                        Some((kind, bytes)) => out.u16(id).u8(SUCCESS).u8(kind).bytes(&bytes),
+                        None => out.u16(id).u8(UNSUPPORTED_ATTRIBUTE),
+                    };
+                }
+                Answer::DoesAnd(Vec::new(), 0x01, out.done())
+            }
+            0x02 | 0x03 | 0x05 => {
+                let (doings, failed) = self.writes(cluster, r)?;
+                let body = if failed.is_empty() { vec![SUCCESS] } else { failed };
+                if header.command == 0x05 { Answer::Does(doings) } else { Answer::DoesAnd(doings, 0x04, body) }
+            }
+            0x06 => {
+                let (doings, failed) = self.configures(cluster, r)?;
+                let body = if failed.is_empty() { vec![SUCCESS] } else { failed };
+                Answer::DoesAnd(doings, 0x07, body)
+            }
+            0x08 => Answer::DoesAnd(Vec::new(), 0x09, self.configured(cluster, r)?),
+            0x0C => {
+                let start = r.u16()?;
+                let known = (start..=start.saturating_add(0x40)).chain(0x4000..=0x4000).filter(|id| *id >= start);
+                let found = known.filter_map(|id| self.attribute(cluster, id).map(|(kind, _)| (id, kind)));
+                let out = found.fold(Writer::new().u8(1), |out, (id, kind)| out.u16(id).u8(kind));
+                Answer::DoesAnd(Vec::new(), 0x0D, out.done())
+            }
+            DEFAULT_RESPONSE if cluster == IAS_ZONE && r.u8()? == 0 => {
+                Answer::Does(self.has_response(header.sequence))
+            }
+            0x01 | 0x04 | 0x07 | 0x09..=0x0B => Answer::Nothing,
+            _ => Answer::Status(UNSUPPORTED_GENERAL),
+        })
+    }
+
+    fn specific(&mut self, cluster: u16, header: &Header, mut r: Reader<'_>) -> Result<Answer, Short> {
+        Ok(match (cluster, header.command) {
+            (IAS_ZONE, 0x00) => {
+                let (code, zone) = (r.u8()?, r.u8()?);
+                if code == 0 && self.cie != Eui64::BLANK {
+                    self.zone_state = 1;
+                    self.zone_id = zone;
+                }
+                Answer::Status(SUCCESS)
+            }
+            (IAS_ZONE, 0x01) => Answer::Status(SUCCESS),
+            (POLL_CONTROL, 0x00) => {
+                let (fast, quarters) = (r.u8()?, r.u16()?);
+                if fast != 0 {
+                    self.awake_until += Duration::from_millis(250) * u32::from(quarters);
+                }
+                Answer::Status(SUCCESS)
+            }
+            (POLL_CONTROL, 0x01) => Answer::Status(SUCCESS),
+            (POLL_CONTROL, 0x02) => {
+                self.habits.long_poll = Duration::from_millis(250) * r.u32()?.max(1);
+                Answer::Status(SUCCESS)
+            }
+            (POLL_CONTROL, 0x03) => {
+                self.habits.short_poll = Duration::from_millis(250) * u32::from(r.u16()?.max(1));
+                Answer::Status(SUCCESS)
+            }
+            (IDENTIFY, 0x00) => Answer::Status(SUCCESS),
+            _ => Answer::Status(UNSUPPORTED_COMMAND),
+        })
+    }
+
+    /// Type and value of an attribute.
+    fn attribute(&self, cluster: u16, id: u16) -> Option<(u8, Vec<u8>)> {
+        let text = |text: &str| Writer::new().counted(text.as_bytes()).done();
+        let word = |value: u16| value.to_le_bytes().to_vec();
+        let quarters = |time: Duration| u32::try_from(time.as_millis() / 250).unwrap_or(u32::MAX);
+        let low = self.status & 8 != 0;
+        Some(match (cluster, id) {
+            (BASIC, 0x0000) => (0x20, vec![3]),
+            (BASIC, 0x0001..=0x0003) => (0x20, vec![1]),
+            (BASIC, 0x0004) => (0x42, text(&self.habits.manufacturer)),
+            (BASIC, 0x0005) => (0x42, text(&self.habits.model)),
+            (BASIC, 0x0006) => (0x42, text("20260101")),
+            (BASIC, 0x0007) => (0x30, vec![if self.habits.sleepy { 3 } else { 1 }]),
+            (BASIC, 0x4000) => (0x42, text("1.0.0")),
+            (POWER, 0x0020) => (0x20, vec![if low { 21 } else { 30 }]),
+            (POWER, 0x0021) => (0x20, vec![self.battery]),
+            (POWER, 0x003E) => (0x1B, u32::from(low).to_le_bytes().to_vec()),
+            (IDENTIFY, 0x0000) => (0x21, word(0)),
+            (POLL_CONTROL, 0x0000) => (0x23, self.check_in.to_le_bytes().to_vec()),
+            (POLL_CONTROL, 0x0001) => (0x23, quarters(self.habits.long_poll).to_le_bytes().to_vec()),
+            (POLL_CONTROL, 0x0002) => {
+                (0x21, word(u16::try_from(quarters(self.habits.short_poll)).unwrap_or(u16::MAX).max(1)))
+            }
+            (POLL_CONTROL, 0x0003) => (0x21, word(40)),
+            (IAS_ZONE, 0x0000) => (0x30, vec![self.zone_state]),
+            (IAS_ZONE, 0x0001) => (0x31, word(self.habits.kind.zone_type())),
+            (IAS_ZONE, 0x0002) => (0x19, word(self.status)),
+            (IAS_ZONE, 0x0010) => (0xF0, self.cie.0.to_le_bytes().to_vec()),
+            (IAS_ZONE, 0x0011) => (0x20, vec![self.zone_id]),
+            (DIAGNOSTICS, 0x011C) => (0x20, vec![200]),
+            (DIAGNOSTICS, 0x011D) => (0x28, vec![0xCE]),
+            (_, 0xFFFD) => (0x21, word(1)),
+            _ => return None,
+        })
+    }
+
+    fn writes(&mut self, cluster: u16, mut r: Reader<'_>) -> Result<(Vec<Doing>, Vec<u8>), Short> {
+        let mut doings = Vec::new();
+        let mut failed = Writer::new();
+        while !r.0.is_empty() {
+            let (id, kind) = (r.u16()?, r.u8()?);
+            let Some(bytes) = value(kind, &mut r)? else { return Ok((doings, failed.u8(WRONG_TYPE).u16(id).done())) };
+            let status = match (self.attribute(cluster, id), cluster, id) {
+                (None, _, _) => UNSUPPORTED_ATTRIBUTE,
+                (Some((own, _)), _, _) if own != kind => WRONG_TYPE,
+                (_, IAS_ZONE, 0x0010) => {
+                    self.cie = Reader(bytes).eui()?;
+                    // Another centre, or none: whoever enrolled it before has lost it.
+                    if self.cie == Eui64::BLANK {
+                        (self.zone_state, self.zone_id) = (0, 0xFF);
+                    } else if self.habits.enrolment == Enrolment::AutoRequest && self.zone_state == 0 {
+                        doings.push(self.asks_to_enrol());
+                    }
+                    SUCCESS
+                }
+                (_, POLL_CONTROL, 0x0000) => {
+                    self.check_in = Reader(bytes).u32()?;
+                    self.check_in_round += 1;
+                    doings.extend(self.next_check_in());
+                    SUCCESS
+                }
+                (_, POLL_CONTROL, 0x0003) | (_, IDENTIFY, 0x0000) => SUCCESS,
+                _ => READ_ONLY,
+            };
+            if status != SUCCESS {
+                failed = failed.u8(status).u16(id);
+            }
+        }
+        Ok((doings, failed.done()))
+    }
+
+    fn configures(&mut self, cluster: u16, mut r: Reader<'_>) -> Result<(Vec<Doing>, Vec<u8>), Short> {
+        let mut doings = Vec::new();
+        let mut failed = Writer::new();
+        while !r.0.is_empty() {
+            let (direction, id) = (r.u8()?, r.u16()?);
+            if direction != 0 {
+                r.u16()?;
+                failed = failed.u8(UNREPORTABLE).u8(direction).u16(id);
+                continue;
+            }
+            let (kind, least, most) = (r.u8()?, r.u16()?, r.u16()?);
+            if analog(kind) && value(kind, &mut r)?.is_none() {
+                return Ok((doings, failed.u8(WRONG_TYPE).u8(0).u16(id).done()));
+            }
+            let reportable = match (cluster, id) {
+                (POWER, 0x0020 | 0x0021 | 0x003E) => true,
+                (IAS_ZONE, 0x0002) => self.habits.status_reportable,
+                _ => false,
+            };
+            let status = match self.attribute(cluster, id) {
+                None => UNSUPPORTED_ATTRIBUTE,
+                Some((own, _)) if own != kind => WRONG_TYPE,
+                Some(_) if !reportable => UNREPORTABLE,
+                Some(_) => SUCCESS,
+            };
+            if status == SUCCESS {
+                self.rounds += 1;
+                self.reporting.insert((cluster, id), Reporting { most, least, round: self.rounds });
+                doings.extend(self.next_report(cluster, id));
+            } else {
+                failed = failed.u8(status).u8(0).u16(id);
+            }
+        }
+        Ok((doings, failed.done()))
+    }
+
+    fn configured(&self, cluster: u16, mut r: Reader<'_>) -> Result<Vec<u8>, Short> {
+        let mut out = Writer::new();
+        while !r.0.is_empty() {
+            let (direction, id) = (r.u8()?, r.u16()?);
+            out = match (self.reporting.get(&(cluster, id)), self.attribute(cluster, id)) {
+                (Some(reporting), Some((kind, bytes))) => {
+                    let out = out.u8(SUCCESS).u8(direction).u16(id).u8(kind).u16(reporting.least).u16(reporting.most);
+                    if analog(kind) { out.bytes(&vec![0; bytes.len()]) } else { out }
+                }
+                _ => out.u8(0x8B).u8(direction).u16(id),
+            };
+        }
+        Ok(out.done())
+    }
+
+    fn next_report(&self, cluster: u16, attribute: u16) -> Option<Doing> {
+        let reporting = self.reporting.get(&(cluster, attribute))?;
+        let act = Act::Report { cluster, attribute, round: reporting.round };
+        let timed = ![0, 0xFFFF].contains(&reporting.most);
+        timed.then(|| Doing::Later { after: Duration::from_secs(u64::from(reporting.most)), act })
+    }
+
+    /// A report of one attribute, to whom it is bound, and the next one in time.
+    pub(super) fn reports(&mut self, cluster: u16, attribute: u16) -> Vec<Doing> {
+        let next = self.next_report(cluster, attribute);
+        let bound = self.bindings.iter().find(|binding| binding.cluster == cluster).copied();
+        let report = bound.and_then(|binding| {
+            let (kind, bytes) = self.attribute(cluster, attribute)?;
+            let sequence = self.next_sequence();
+            let out = Writer::new().u8(0x18).u8(sequence).u8(0x0A).u16(attribute).u8(kind).bytes(&bytes);
+            let (source, destination) = (self.habits.endpoint, binding.target_endpoint);
+            let message = Message { profile: 0x0104, cluster, source, destination, payload: out.done() };
+            Some(self.say(Duration::ZERO, message))
+        });
+        report.into_iter().chain(next).collect()
+    }
+
+    /// The next check-in, when it has an interval.
+    pub(super) fn next_check_in(&self) -> Option<Doing> {
+        let act = Act::CheckIn { round: self.check_in_round };
+        (self.check_in > 0).then(|| Doing::Later { after: Duration::from_millis(250) * self.check_in, act })
+    }
+
+    pub(super) fn checks_in(&mut self) -> Vec<Doing> {
+        let bound = self.bindings.iter().find(|binding| binding.cluster == POLL_CONTROL).copied();
+        let check_in = bound.map(|binding| {
+            let payload = vec![0x09, self.next_sequence(), 0x00];
+            let (source, destination) = (self.habits.endpoint, binding.target_endpoint);
+            let message = Message { profile: 0x0104, cluster: POLL_CONTROL, source, destination, payload };
+            self.say(Duration::ZERO, message)
+        });
+        check_in.into_iter().chain(self.next_check_in()).collect()
+    }
+
+    pub(super) fn asks_to_enrol(&mut self) -> Doing {
+        let sequence = self.next_sequence();
+        let out = Writer::new().u8(0x19).u8(sequence).u8(0x01).u16(self.habits.kind.zone_type()).u16(0x1286);
+        self.say(self.habits.thinks, self.to_centre(out.done()))
+    }
+
+    pub(super) fn notification(&self, sequence: u8) -> Message {
+        let control = if self.habits.wants_response { 0x09 } else { 0x19 };
+        let out = Writer::new().u8(control).u8(sequence).u8(0x00).u16(self.status).u8(0);
+        let out = if self.habits.short_form { out } else { out.u8(self.zone_id).u16(0) };
+        self.to_centre(out.done())
+    }
+
+    fn to_centre(&self, payload: Vec<u8>) -> Message {
+        Message { profile: 0x0104, cluster: IAS_ZONE, source: self.habits.endpoint, destination: 1, payload }
+    }
+}
+
+enum Answer {
+    /// None at all, not even a Default Response.
+    Nothing,
+    /// It only does something.
+    Does(Vec<Doing>),
+    /// A Default Response.
+    Status(u8),
+    /// It does something and answers with this command.
+    DoesAnd(Vec<Doing>, u8, Vec<u8>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::twins::ncp::device::Habits;
+    use crate::twins::ncp::device::Kind;
+
+    fn contact() -> Device {
+        Device::new("door", Eui64(0x1122_3344_5566_7788), Habits::of(Kind::Contact))
+    }
+
+    fn hears(device: &mut Device, cluster: u16, payload: &[u8]) -> Vec<Vec<u8>> {
+        let message = Message { profile: 0x0104, cluster, source: 1, destination: 1, payload: payload.to_vec() };
+        let said = |doing| match doing {
+            Doing::Say { message, .. } => Some(message.payload),
+            _ => None,
+        };
+        device.hears(&message).into_iter().filter_map(said).collect()
+    }
+
+    #[test]
+    fn the_hubs_address_is_written_and_read_back() {
+        let mut door = contact();
+        let written = hears(&mut door, IAS_ZONE, &[0x10, 7, 0x02, 0x10, 0, 0xF0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(written, [[0x18, 7, 0x04, 0x00]]);
+        let read = hears(&mut door, IAS_ZONE, &[0x00, 8, 0x00, 0x10, 0x00, 0x99, 0x00]);
+        assert_eq!(read, [[0x18, 8, 0x01, 0x10, 0, 0, 0xF0, 1, 2, 3, 4, 5, 6, 7, 8, 0x99, 0, 0x86].to_vec()]);
+    }
+}
