@@ -29,6 +29,7 @@ use crate::zigbee::zdo;
 use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
+use vakt_core::device::DeviceState;
 use vakt_core::device::Report;
 
 /// How long a device stays awake after a check-in for what the hub asks, quarters of a second.
@@ -227,7 +228,24 @@ impl Host {
         if let Some(recent) = self.recent.back_mut() {
             recent.answer = answer;
         }
-        self.out.push_back(Out::Report(report, answer));
+        let word = Word { numbers: (header.tsn, incoming.aps.sequence), at_ms: now_ms, report: report.clone() };
+        match self.newest.get(&(device, endpoint)).filter(|newest| word.is_older_than(newest)) {
+            // What it watched for was there, and is gone or not by what it said later: both are told, in that order.
+            Some(newest) if word.active() => {
+                let newest = newest.report.clone();
+                self.out.push_back(Out::Report(report, answer));
+                self.out.push_back(Out::Report(newest, None));
+            }
+            // "Closed" or "clear" that a later word has overtaken says nothing of now.
+            Some(_) => {
+                self.counters.overtaken += 1;
+                answer.into_iter().for_each(|answer| self.recorded(answer, now_ms));
+            }
+            None => {
+                self.newest.insert((device, endpoint), word);
+                self.out.push_back(Out::Report(report, answer));
+            }
+        }
         Reply::Later
     }
 
@@ -253,6 +271,34 @@ impl Host {
 
     fn kind(&self, id: &DeviceId, zone: Zone) -> Option<DeviceKind> {
         self.known.get(id).copied().or_else(|| crate::zigbee::ias_meaning::kind_of(zone.zone_type()))
+    }
+}
+
+/// A detector's newest word.
+pub(crate) struct Word {
+    /// Its numbers: the detector's own and its radio's.
+    numbers: (u8, u8),
+    at_ms: u64,
+    report: Report,
+}
+
+/// A word may be overtaken by so many others, and so much later, ms: a detector tries an unheard one again for some 5 s.
+const OVERTAKEN: (u8, u64) = (16, 10_000);
+
+impl Word {
+    /// Whether a later word has overtaken this one: both numbers say so. One alone proves nothing, because some
+    /// detectors count oddly.
+    fn is_older_than(&self, newest: &Self) -> bool {
+        let behind = |mine: u8, theirs: u8| (1..=OVERTAKEN.0).contains(&theirs.wrapping_sub(mine));
+        behind(self.numbers.0, newest.numbers.0)
+            && behind(self.numbers.1, newest.numbers.1)
+            && self.at_ms.saturating_sub(newest.at_ms) <= OVERTAKEN.1
+    }
+
+    /// Whether it says that something is there, or wrong.
+    fn active(&self) -> bool {
+        let Report { state, tamper, fault, .. } = &self.report;
+        matches!(state, Some(DeviceState::Open | DeviceState::Alarm)) || *tamper == Some(true) || *fault == Some(true)
     }
 }
 

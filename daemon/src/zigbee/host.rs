@@ -23,6 +23,7 @@ use crate::zigbee::ezsp_link::EzspLink;
 use crate::zigbee::ezsp_link::Failed;
 use crate::zigbee::ezsp_link::Said;
 use crate::zigbee::ezsp_link::Ticket;
+use crate::zigbee::hear::Word;
 use crate::zigbee::interview::Interview;
 use crate::zigbee::interview::Message;
 use crate::zigbee::interview::Stage;
@@ -134,6 +135,8 @@ enum State {
 pub struct Counters {
     /// Words that came twice.
     pub repeated: u64,
+    /// "Closed" or "clear" that came after a later word of the same detector.
+    pub overtaken: u64,
     /// Messages that could not be read.
     pub unreadable: u64,
     /// Messages of nodes this hub does not know.
@@ -171,6 +174,8 @@ pub struct Host {
     answers: BTreeMap<AnswerId, (u16, Message)>,
     next_answer: AnswerId,
     pub(crate) known: BTreeMap<DeviceId, DeviceKind>,
+    /// Each detector's newest word.
+    pub(crate) newest: BTreeMap<(Eui64, u8), Word>,
     /// Devices whose battery is low by their own per cent.
     pub(crate) weak: BTreeSet<Eui64>,
     pub(crate) counters: Counters,
@@ -198,6 +203,7 @@ impl Host {
             // Numbers of an earlier host must not fit: its messages are gone.
             next_answer: u64::from_le_bytes(random[56..].try_into().expect("eight of sixty-four")),
             known: BTreeMap::new(),
+            newest: BTreeMap::new(),
             weak: BTreeSet::new(),
             counters: Counters::default(),
             out: VecDeque::new(),
@@ -212,9 +218,10 @@ impl Host {
         self.flush();
     }
 
-    /// The port is gone.
+    /// The port is gone, and with it every byte that was on its way; what was heard is still to be told and kept.
     pub fn unplugged(&mut self, why: String) {
         self.down(why);
+        self.out.retain(|out| !matches!(out, Out::Bytes(_) | Out::Down(_) | Out::Up));
     }
 
     /// What the devices of this hub were added as; it outweighs what they call themselves.

@@ -91,6 +91,8 @@ pub enum News {
     Joined(Vec<(DeviceId, Option<DeviceKind>)>),
 }
 
+/// What devices were added as.
+pub type Kinds = BTreeMap<DeviceId, DeviceKind>;
 /// An order, and the place for "done": false when the stick cannot do it now.
 pub type Ordered = (Order, oneshot::Sender<bool>);
 /// A word for the core, and the answer it wants when it is recorded.
@@ -107,11 +109,16 @@ pub struct Ways {
     /// To the secrets.
     pub keep: mpsc::Sender<Kept>,
     /// What devices were added as.
-    pub known: watch::Receiver<Arc<BTreeMap<DeviceId, DeviceKind>>>,
+    pub known: watch::Receiver<Arc<Kinds>>,
     /// From people.
     pub orders: Mutex<mpsc::Receiver<Ordered>>,
     /// From the core: recorded, so its detector may know.
     pub recorded: Mutex<mpsc::Receiver<AnswerId>>,
+    /// The host between two openings of the port: what it heard a moment ago helps it to know a repeated word. It is
+    /// not there before the first one, and after a fall in the middle of its work.
+    pub host: Mutex<Option<Host>>,
+    /// Its clock's zero.
+    pub begun: Instant,
 }
 
 /// Opens the port and serves it until it fails; says why it did.
@@ -121,27 +128,39 @@ pub async fn listen(settings: &Settings, memory: Memory, random: [u8; 64], ways:
         Ok(port) => port,
         Err(error) => return format!("open {path}: {error}"),
     };
-    let begun = Instant::now();
-    let now = || u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let now = || u64::try_from(ways.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut orders = ways.orders.lock().await;
     let mut recorded = ways.recorded.lock().await;
     let mut known = ways.known.clone();
-    let mut host = Host::new(memory, random);
+    let mut kept = ways.host.lock().await;
+    let mut host = kept.take().unwrap_or_else(|| Host::new(memory, random));
     host.know(known.borrow_and_update().as_ref().clone());
     host.connect(now());
+    let why = serve(&mut host, &port, ways, (&mut orders, &mut recorded, &mut known), now).await;
+    host.unplugged(why.clone());
+    *kept = Some(host);
+    format!("{path}: {why}")
+}
+
+type Inlets<'a> =
+    (&'a mut mpsc::Receiver<Ordered>, &'a mut mpsc::Receiver<AnswerId>, &'a mut watch::Receiver<Arc<Kinds>>);
+
+/// Serves the open port until it fails; says why it did.
+async fn serve(host: &mut Host, port: &SerialPort, ways: &Ways, inlets: Inlets<'_>, now: impl Fn() -> u64) -> String {
+    let (orders, recorded, known) = inlets;
     let mut bytes = [0u8; CHUNK];
     loop {
         while let Some(out) = host.take() {
-            if let Err(why) = act(out, &port, ways).await {
-                return format!("{path}: {why}");
+            if let Err(why) = act(out, port, ways).await {
+                return why;
             }
         }
         let due = host.due_ms().map_or(IDLE, |due_ms| Duration::from_millis(due_ms.saturating_sub(now())));
         tokio::select! {
             read = port.read(&mut bytes) => match read {
-                Ok(0) => return format!("read {path}: it was pulled out"),
+                Ok(0) => return "it was pulled out".to_owned(),
                 Ok(count) => host.feed(&bytes[..count], now()),
-                Err(error) => return format!("read {path}: {error}"),
+                Err(error) => return format!("read: {error}"),
             },
             Some(answer) = recorded.recv() => host.recorded(answer, now()),
             Some((order, done)) = orders.recv() => {

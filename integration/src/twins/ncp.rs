@@ -130,8 +130,8 @@ enum Duty {
     Arrive { device: usize, outgoing: Outgoing },
     /// A message's fate is known.
     Sent { outgoing: Outgoing, status: Status },
-    /// A detector speaks; the times it tried before.
-    Uplink { device: usize, message: Message, notice: Option<usize>, broadcast: bool, tries: u32 },
+    /// A detector speaks; the times it tried before, and its message's APS counter.
+    Uplink { device: usize, message: Message, notice: Option<usize>, broadcast: bool, tries: (u32, u8) },
     /// A detector does what it had set itself to do.
     Act { device: usize, act: Act },
 }

@@ -9,6 +9,7 @@ use crate::secrets::io::random;
 use crate::zigbee::host::Progress;
 use crate::zigbee::interview::Stage;
 use crate::zigbee::io::Kept;
+use crate::zigbee::io::Kinds;
 use crate::zigbee::io::NAME;
 use crate::zigbee::io::News;
 use crate::zigbee::io::Ordered;
@@ -17,7 +18,6 @@ use crate::zigbee::io::Ways;
 use crate::zigbee::io::Word;
 use crate::zigbee::io::listen;
 use crate::zigbee::memory::Memory;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -26,8 +26,6 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use vakt_core::device::DeviceId;
-use vakt_core::device::DeviceKind;
 use vakt_core::event::Method;
 use vakt_core::input::Command;
 use vakt_core::input::Input;
@@ -81,19 +79,21 @@ pub fn start(needs: Needs) -> (JoinHandle<()>, Mesh) {
         known,
         orders: orders.into(),
         recorded: needs.recorded.into(),
+        host: tokio::sync::Mutex::default(),
+        begun: Instant::now(),
     };
     let port = tokio::spawn(port(needs.settings, needs.secrets, Arc::new(ways)));
     (port, Mesh { orders: orders_in, progress })
 }
 
 /// What Zigbee devices were added as.
-fn follow(mut seen: watch::Receiver<Seen>) -> watch::Receiver<Arc<BTreeMap<DeviceId, DeviceKind>>> {
+fn follow(mut seen: watch::Receiver<Seen>) -> watch::Receiver<Arc<Kinds>> {
     let (known_in, known) = watch::channel(Arc::default());
     tokio::spawn(async move {
         loop {
             let now = seen.borrow_and_update().clone();
             let ours = now.state.devices.iter().filter(|(id, _)| id.as_str().starts_with("zb-"));
-            let ours: BTreeMap<_, _> = ours.map(|(id, device)| (id.clone(), device.kind)).collect();
+            let ours: Kinds = ours.map(|(id, device)| (id.clone(), device.kind)).collect();
             known_in.send_if_modified(|known| {
                 let changed = **known != ours;
                 *known = Arc::new(ours);

@@ -278,6 +278,8 @@ pub struct Device {
     pub zone_state: u8,
     /// The zone id it was given; 0xFF none.
     pub zone_id: u8,
+    /// The number of its last enrol request.
+    pub asked: Option<u8>,
     /// Where its notifications go.
     pub cie: Eui64,
     /// Battery, half percent.
@@ -314,6 +316,7 @@ impl Device {
             status: habits.standing_bits,
             zone_state: 0,
             zone_id: 0xFF,
+            asked: None,
             cie: Eui64::BLANK,
             battery: 200,
             check_in: 14_400,

@@ -315,7 +315,8 @@ impl Ncp {
     }
 
     fn left(&mut self, now: Duration, at: usize) {
-        let (node, parent, eui) = (self.devices[at].node.unwrap_or(0xFFFE), self.devices[at].parent, self.devices[at].eui);
+        let (node, parent, eui) =
+            (self.devices[at].node.unwrap_or(0xFFFE), self.devices[at].parent, self.devices[at].eui);
         if parent == 0 && self.ram.up {
             self.ram.count(counter::CHILD_REMOVED);
             self.tell_child(now, at, node, false);
@@ -366,7 +367,11 @@ impl Ncp {
         for doing in doings {
             match doing {
                 Doing::Say { after, message, notice, broadcast } => {
-                    self.agenda.at(now + after, Duty::Uplink { device, message, notice, broadcast, tries: 0 });
+                    // A message that is tried again keeps its APS counter.
+                    let sequence = self.devices[device].aps.wrapping_add(1);
+                    self.devices[device].aps = sequence;
+                    let tries = (0, sequence);
+                    self.agenda.at(now + after, Duty::Uplink { device, message, notice, broadcast, tries });
                 }
                 Doing::Later { after, act } => self.agenda.at(now + after, Duty::Act { device, act }),
                 Doing::Leave => self.left(now, device),
@@ -382,7 +387,7 @@ impl Ncp {
         message: Message,
         notice: Option<usize>,
         broadcast: bool,
-        tries: u32,
+        (tries, sequence): (u32, u8),
     ) {
         let device = &mut self.devices[at];
         let Some(node) = device.node.filter(|_| !device.dead) else { return };
@@ -393,14 +398,13 @@ impl Ncp {
             }
             if tries < device.habits.retries {
                 let at_time = now + device.habits.retry_gap;
-                let again = Duty::Uplink { device: at, message, notice, broadcast, tries: tries + 1 };
+                let again = Duty::Uplink { device: at, message, notice, broadcast, tries: (tries + 1, sequence) };
                 self.agenda.at(at_time, again);
             }
             return;
         }
         device.awake_until = device.awake_until.max(now + device.habits.awake_for);
-        device.aps = device.aps.wrapping_add(1);
-        let (sequence, parent, eui) = (device.aps, device.parent, device.eui);
+        let (parent, eui) = (device.parent, device.eui);
         let (kind, counted) = if broadcast { (4, counter::APS_RX_BROADCAST) } else { (0, counter::APS_RX_UNICAST) };
         self.ram.count(counted);
         self.ram.count(counter::MAC_RX_UNICAST);

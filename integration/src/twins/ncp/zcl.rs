@@ -190,9 +190,7 @@ impl Device {
                 let out = found.fold(Writer::new().u8(1), |out, (id, kind)| out.u16(id).u8(kind));
                 Answer::DoesAnd(Vec::new(), 0x0D, out.done())
             }
-            DEFAULT_RESPONSE if cluster == IAS_ZONE && r.u8()? == 0 => {
-                Answer::Does(self.has_response(header.sequence))
-            }
+            DEFAULT_RESPONSE if cluster == IAS_ZONE && r.u8()? == 0 => Answer::Does(self.has_response(header.sequence)),
             0x01 | 0x04 | 0x07 | 0x09..=0x0B => Answer::Nothing,
             _ => Answer::Status(UNSUPPORTED_GENERAL),
         })
@@ -202,7 +200,10 @@ impl Device {
         Ok(match (cluster, header.command) {
             (IAS_ZONE, 0x00) => {
                 let (code, zone) = (r.u8()?, r.u8()?);
-                if code == 0 && self.cie != Eui64::BLANK {
+                // One that is enrolled when it is tripped has asked, and takes nothing but its answer.
+                let unasked = self.asked != Some(header.sequence);
+                let deaf = unasked && self.habits.enrolment == Enrolment::WhenTripped;
+                if code == 0 && self.cie != Eui64::BLANK && !deaf {
                     self.zone_state = 1;
                     self.zone_id = zone;
                 }
@@ -393,6 +394,7 @@ impl Device {
 
     pub(super) fn asks_to_enrol(&mut self) -> Doing {
         let sequence = self.next_sequence();
+        self.asked = Some(sequence);
         let out = Writer::new().u8(0x19).u8(sequence).u8(0x01).u16(self.habits.kind.zone_type()).u16(0x1286);
         self.say(self.habits.thinks, self.to_centre(out.done()))
     }

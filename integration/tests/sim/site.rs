@@ -1,0 +1,239 @@
+//! A host, a stick and their mesh in simulated time.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+use vakt_core::device::DeviceId;
+use vakt_core::device::DeviceKind;
+use vakt_core::device::Report;
+use vakt_integration::twins::ncp::Ncp;
+use vakt_integration::twins::ncp::Settings;
+use vaktd::zigbee::eui64::Eui64;
+use vaktd::zigbee::host::Admission;
+use vaktd::zigbee::host::AnswerId;
+use vaktd::zigbee::host::Host;
+use vaktd::zigbee::host::Out;
+use vaktd::zigbee::host::Progress;
+use vaktd::zigbee::interview::Stage;
+use vaktd::zigbee::memory::Memory;
+
+/// The versions the twin plays.
+pub const VERSIONS: [u8; 5] = [13, 14, 16, 18, 19];
+/// What opens the port again after a fall waits so long.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+pub struct Site {
+    pub ncp: Ncp,
+    host: Option<Host>,
+    pub memory: Memory,
+    pub now: Duration,
+    /// Whether what is reported is recorded at once.
+    pub records: bool,
+    pub reports: Vec<Report>,
+    pub progress: Vec<Progress>,
+    pub added: Vec<(DeviceId, Option<DeviceKind>)>,
+    pub outs: Vec<Out>,
+    /// Bytes exchanged between the two, in steps.
+    pub steps: usize,
+    unrecorded: VecDeque<AnswerId>,
+    again: Option<Duration>,
+    downs: Vec<String>,
+    seed: u64,
+}
+
+impl Site {
+    pub fn new(version: u8, seed: u64) -> Self {
+        let mut settings = Settings::new(version);
+        settings.seed = seed;
+        let ncp = Ncp::new(settings);
+        Self {
+            ncp,
+            host: None,
+            memory: Memory::default(),
+            now: Duration::from_secs(1),
+            records: true,
+            reports: Vec::new(),
+            progress: Vec::new(),
+            added: Vec::new(),
+            outs: Vec::new(),
+            steps: 0,
+            unrecorded: VecDeque::new(),
+            again: Some(Duration::ZERO),
+            downs: Vec::new(),
+            seed,
+        }
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from(self.now.as_millis()).unwrap()
+    }
+
+    /// The daemon is killed; the next one starts with what was kept.
+    pub fn restart_host(&mut self) {
+        self.host = None;
+        self.unrecorded.clear();
+        self.again = Some(self.now);
+    }
+
+    fn connect(&mut self) {
+        let ms = self.ms();
+        self.again = None;
+        if let Some(host) = &mut self.host {
+            return host.connect(ms);
+        }
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let mut random = [0u8; 64];
+        for (at, byte) in random.iter_mut().enumerate() {
+            *byte = (self.seed >> (at % 7 * 8)) as u8 ^ (at as u8).wrapping_mul(37);
+        }
+        let mut host = Host::new(self.memory.clone(), random);
+        host.connect(ms);
+        self.host = Some(host);
+    }
+
+    /// Carries everything that is ready; false when there was nothing.
+    fn carry(&mut self) -> bool {
+        let ms = self.ms();
+        if self.again.is_some_and(|again| again <= self.now) {
+            self.connect();
+        }
+        let mut carried = false;
+        while let Some(out) = self.host.as_mut().and_then(Host::take) {
+            carried = true;
+            match &out {
+                Out::Bytes(bytes) => {
+                    self.steps += 1;
+                    self.ncp.hear(self.now, bytes);
+                }
+                Out::Save(memory) => self.memory = (**memory).clone(),
+                Out::Report(report, answer) => {
+                    self.reports.push(report.clone());
+                    self.unrecorded.extend(*answer);
+                    if self.records {
+                        self.record_all();
+                    }
+                }
+                Out::Progress(progress) => self.progress.push(progress.clone()),
+                Out::Joined(joined) => self.added.extend(joined.clone()),
+                Out::Down(why) => {
+                    self.downs.push(why.clone());
+                    self.again = Some(self.now + AGAIN);
+                }
+                Out::Up | Out::Refused { .. } => {}
+            }
+            self.outs.push(out);
+        }
+        while let Some(bytes) = self.ncp.say(self.now) {
+            carried = true;
+            self.steps += 1;
+            if let Some(host) = &mut self.host {
+                host.feed(&bytes, ms);
+            }
+        }
+        carried
+    }
+
+    pub fn record_all(&mut self) {
+        let ms = self.ms();
+        while let Some(answer) = self.unrecorded.pop_front() {
+            if let Some(host) = &mut self.host {
+                host.recorded(answer, ms);
+            }
+        }
+    }
+
+    /// One step: what is ready, or the time to the next thing that is due. False: nothing before `limit`.
+    fn step(&mut self, limit: Duration) -> bool {
+        if self.carry() {
+            return true;
+        }
+        let host = self.host.as_ref().and_then(Host::due_ms).map(Duration::from_millis);
+        let next = [host, self.ncp.due(), self.again].into_iter().flatten().min();
+        let Some(next) = next.filter(|next| *next <= limit) else { return false };
+        self.now = self.now.max(next);
+        let ms = self.ms();
+        self.ncp.tick(self.now);
+        if let Some(host) = &mut self.host
+            && host.due_ms().is_some_and(|due| due <= ms)
+        {
+            host.tick(ms);
+        }
+        true
+    }
+
+    /// Lets so much time pass.
+    pub fn run(&mut self, time: Duration) {
+        let limit = self.now + time;
+        while self.step(limit) {}
+        self.now = limit;
+    }
+
+    /// Carries so many chunks of bytes.
+    pub fn run_steps(&mut self, steps: usize) {
+        let limit = self.now + PATIENCE;
+        while self.steps < steps && self.step(limit) {}
+    }
+
+    /// Runs until it is so.
+    pub fn until(&mut self, so: impl Fn(&Self) -> bool) {
+        let limit = self.now + PATIENCE;
+        while !so(self) {
+            let goes_on = self.step(limit);
+            assert!(goes_on, "it never came: {:?}, {:?}", self.downs, self.progress);
+        }
+    }
+
+    pub fn host_is_up(&self) -> bool {
+        self.host.as_ref().is_some_and(Host::is_up)
+    }
+
+    pub fn up(&mut self) {
+        self.until(Self::host_is_up);
+        while self.carry() {}
+    }
+
+    /// Runs until the host gives the stick up; why.
+    pub fn down(&mut self) -> String {
+        let before = self.downs.len();
+        self.until(|site| site.downs.len() > before);
+        self.downs.last().unwrap().clone()
+    }
+
+    pub fn open(&mut self, seconds: u8, admission: Admission) -> bool {
+        let ms = self.ms();
+        self.host.as_mut().is_some_and(|host| host.open(seconds, admission, ms))
+    }
+
+    pub fn remove(&mut self, device: Eui64) {
+        let ms = self.ms();
+        self.host.as_mut().unwrap().remove(device, ms);
+    }
+
+    pub fn stages(&self) -> Vec<Stage> {
+        self.progress.iter().map(|progress| progress.stage).collect()
+    }
+
+    pub fn until_joined(&mut self) -> Vec<Stage> {
+        self.until(|site| site.stages().iter().any(|stage| matches!(stage, Stage::Ready | Stage::Failed)));
+        self.stages()
+    }
+
+    pub fn id(&self, name: &str) -> DeviceId {
+        let eui = self.ncp.device(name).unwrap().eui;
+        Eui64(eui.0).device(None)
+    }
+
+    /// The stick is pulled out, and plugged in again after a while.
+    pub fn unplug(&mut self, away: Duration) {
+        self.ncp.power_off(self.now);
+        let host = self.host.take();
+        self.run(away);
+        self.host = host;
+        if let Some(host) = &mut self.host {
+            host.unplugged("pulled out".to_owned());
+        }
+        self.again = Some(self.now + AGAIN);
+        self.ncp.power_on();
+    }
+}
