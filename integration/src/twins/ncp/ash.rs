@@ -388,8 +388,7 @@ impl Ash {
 
     fn put(&mut self, at: usize) {
         let Unacked { number, frame, again, .. } = &self.unacked[at];
-        let frame =
-            Frame::Data { number: *number, again: *again, ack: self.next_in, payload: frame.payload.clone() };
+        let frame = Frame::Data { number: *number, again: *again, ack: self.next_in, payload: frame.payload.clone() };
         self.counts.data_out += 1;
         // It carries the acknowledgement.
         self.ack_due = None;

@@ -224,11 +224,7 @@ impl Ncp {
         let data = Writer::new().u16(0x0040).u32(0).u32(0).u16(u16::try_from(left).unwrap_or(u16::MAX)).done();
         let body = Context::of(3, 0, device).bytes(&key).bytes(&data).done();
         let out = Writer::new();
-        Ok(if new {
-            out.u32(status.word()).bytes(&body).done()
-        } else {
-            out.bytes(&body).u32(status.word()).done()
-        })
+        Ok(if new { out.u32(status.word()).bytes(&body).done() } else { out.bytes(&body).u32(status.word()).done() })
     }
 
     /// The key a joining device is sent the network key under: its own, then anybody's, then the global one.

@@ -124,9 +124,8 @@ impl Log {
 
     /// The host answered the newest notification with this sequence number from this endpoint.
     pub(super) fn answered(&mut self, now: Duration, device: Eui64, endpoint: u8, sequence: u8) {
-        let asked = |notice: &&mut Notice| {
-            (notice.device, notice.endpoint, notice.sequence) == (device, endpoint, sequence)
-        };
+        let asked =
+            |notice: &&mut Notice| (notice.device, notice.endpoint, notice.sequence) == (device, endpoint, sequence);
         if let Some(notice) = self.notices.iter_mut().rev().find(asked) {
             notice.default_response.get_or_insert(now);
         }

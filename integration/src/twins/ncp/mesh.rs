@@ -315,7 +315,8 @@ impl Ncp {
     }
 
     fn left(&mut self, now: Duration, at: usize) {
-        let (node, parent, eui) = (self.devices[at].node.unwrap_or(0xFFFE), self.devices[at].parent, self.devices[at].eui);
+        let (node, parent, eui) =
+            (self.devices[at].node.unwrap_or(0xFFFE), self.devices[at].parent, self.devices[at].eui);
         if parent == 0 && self.ram.up {
             self.ram.count(counter::CHILD_REMOVED);
             self.tell_child(now, at, node, false);

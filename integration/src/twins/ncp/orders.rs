@@ -67,8 +67,7 @@ impl<'a> Options<'a> {
     fn read(words: impl Iterator<Item = &'a str>, known: &[&str]) -> Result<Self, OrderError> {
         let mut options = BTreeMap::new();
         for word in words {
-            let (name, value) =
-                word.split_once('=').ok_or_else(|| OrderError::Bad(word.to_owned(), "NAME=VALUE"))?;
+            let (name, value) = word.split_once('=').ok_or_else(|| OrderError::Bad(word.to_owned(), "NAME=VALUE"))?;
             if !known.contains(&name) {
                 return Err(OrderError::Bad(name.to_owned(), "option of this order"));
             }
@@ -122,8 +121,23 @@ pub fn follow(ncp: &mut Ncp, now: Duration, line: &str) -> Result<Order, OrderEr
         return Ok(Order::Done(answer));
     }
     let known = [
-        "join", "leave", "rejoin", "die", "wake", "open", "trip", "close", "clear_alarm", "tamper", "untamper", "low",
-        "full", "test", "status", "chatter", "battery",
+        "join",
+        "leave",
+        "rejoin",
+        "die",
+        "wake",
+        "open",
+        "trip",
+        "close",
+        "clear_alarm",
+        "tamper",
+        "untamper",
+        "low",
+        "full",
+        "test",
+        "status",
+        "chatter",
+        "battery",
     ];
     if !known.contains(&order) {
         return Err(OrderError::Unknown(line.to_owned()));
@@ -237,9 +251,8 @@ fn add<'a>(ncp: &mut Ncp, mut words: impl Iterator<Item = &'a str>) -> Result<St
     let kind = Kind::named(kind).ok_or_else(|| OrderError::Bad(kind.to_owned(), "kind of detector"))?;
     let options = Options::read(words, &KNOWN)?;
     let mut habits = Habits::of(kind);
-    let hexed = |word: &&str, what| {
-        u128::from_str_radix(word, 16).map_err(|_| OrderError::Bad((*word).to_owned(), what))
-    };
+    let hexed =
+        |word: &&str, what| u128::from_str_radix(word, 16).map_err(|_| OrderError::Bad((*word).to_owned(), what));
     let eui = options.0.get("eui").map(|word| hexed(word, "address")).transpose()?;
     let eui = eui.map(|eui| u64::try_from(eui).map_err(|_| OrderError::Bad(format!("{eui:x}"), "address")));
     let eui = eui.transpose()?.map(Eui64);
@@ -268,8 +281,7 @@ fn faults<'a>(ncp: &mut Ncp, words: impl Iterator<Item = &'a str>) -> Result<Ord
         ["drop", "flip", "double", "lose", "late", "baud", "bytewise", "reset_written", "reset_read"];
     let options = Options::read(words, &KNOWN)?;
     let part = |name| Ok::<f64, OrderError>(options.get(name, "probability from 0 to 1")?.unwrap_or(0.0));
-    let noise =
-        Noise { lose_frame: part("lose")?, drop: part("drop")?, flip: part("flip")?, double: part("double")? };
+    let noise = Noise { lose_frame: part("lose")?, drop: part("drop")?, flip: part("flip")?, double: part("double")? };
     ncp.set_faults(super::line::Faults {
         to_host: noise.clone(),
         to_stick: noise,

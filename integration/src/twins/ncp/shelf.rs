@@ -202,9 +202,20 @@ impl Ram {
             bindings: Vec::new(),
             config: CONFIGURATION.into_iter().collect(),
             // Trust centre, binding, replies, poll, contents, key requests ...
-            policy: [(0, 1), (1, 0x10), (2, 0x20), (3, 0x30), (4, 0x40), (5, 0x51), (6, 0x60), (7, 0x62), (8, 0), (9, 0)]
-                .into_iter()
-                .collect(),
+            policy: [
+                (0, 1),
+                (1, 0x10),
+                (2, 0x20),
+                (3, 0x30),
+                (4, 0x40),
+                (5, 0x51),
+                (6, 0x60),
+                (7, 0x62),
+                (8, 0),
+                (9, 0),
+            ]
+            .into_iter()
+            .collect(),
             values: BTreeMap::new(),
             multicast: BTreeMap::new(),
             addresses: BTreeMap::new(),

@@ -190,9 +190,7 @@ impl Device {
                 let out = found.fold(Writer::new().u8(1), |out, (id, kind)| out.u16(id).u8(kind));
                 Answer::DoesAnd(Vec::new(), 0x0D, out.done())
             }
-            DEFAULT_RESPONSE if cluster == IAS_ZONE && r.u8()? == 0 => {
-                Answer::Does(self.has_response(header.sequence))
-            }
+            DEFAULT_RESPONSE if cluster == IAS_ZONE && r.u8()? == 0 => Answer::Does(self.has_response(header.sequence)),
             0x01 | 0x04 | 0x07 | 0x09..=0x0B => Answer::Nothing,
             _ => Answer::Status(UNSUPPORTED_GENERAL),
         })
