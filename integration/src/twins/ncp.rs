@@ -318,6 +318,7 @@ impl Ncp {
     /// It loses its power.
     pub fn power_off(&mut self, now: Duration) {
         self.forget(now);
+        self.line.cut();
         self.health = Health::Off;
     }
 
@@ -332,7 +333,6 @@ impl Ncp {
         self.memory.boots += 1;
         self.log.reset(now);
         self.indirect.clear();
-        self.line.cut();
         self.agenda.retain(Duty::outlives_reset);
         self.ram = Ram::new(&self.memory);
         self.ash.forget();

@@ -96,7 +96,7 @@ impl Line {
         &self.faults
     }
 
-    /// Forgets what is on its way: the stick lost its power, or was reset with bytes in its buffer.
+    /// Forgets what is on its way: it was pulled out.
     pub fn cut(&mut self) {
         self.out.clear();
         self.busy_until = Duration::ZERO;

@@ -107,6 +107,10 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
     };
     bytes.extend(crc(&bytes).to_be_bytes());
     let mut out = Vec::with_capacity(bytes.len() + 8);
+    // Around a reset the other side may hold half a frame; CANCEL takes it away.
+    if matches!(frame, Frame::Rst | Frame::RstAck { .. }) {
+        out.push(CANCEL);
+    }
     for byte in bytes {
         if matches!(byte, FLAG | ESCAPE | XON | XOFF | SUBSTITUTE | CANCEL) {
             out.extend([ESCAPE, byte ^ FLIP]);
