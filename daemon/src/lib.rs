@@ -32,6 +32,7 @@ pub mod zigbee {
     pub mod ash_frame; //    one frame of it
     pub mod bytes; //        bounds, and hexadecimal text
     pub mod decode; //       ZCL, for the command line
+    pub mod door; //         who may join
     pub mod eui64; //        a radio's own address
     pub mod ezsp; //         what a stick is asked
     pub mod ezsp_answer; //  what it says

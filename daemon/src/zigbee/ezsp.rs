@@ -245,21 +245,22 @@ impl Command {
                 out.extend((layout == Layout::New).then_some(0));
                 contents(message, out);
             }
-            Self::Broadcast { to, aps, radius, message } => {
-                if layout == Layout::New {
-                    out.extend([0, 0]); // no alias
-                }
-                out.extend(to.to_le_bytes());
-                if layout == Layout::New {
-                    out.push(0); // the alias's sequence number
-                }
-                aps.write(out);
-                out.extend([*radius, 0]);
-                out.extend((layout == Layout::New).then_some(0));
-                contents(message, out);
-            }
+            Self::Broadcast { to, aps, radius, message } => broadcast(layout, *to, aps, *radius, message, out),
         }
     }
+}
+
+fn broadcast(layout: Layout, to: u16, aps: &Aps, radius: u8, message: &[u8], out: &mut Vec<u8>) {
+    let new = layout == Layout::New;
+    if new {
+        out.extend([0, 0]); // no alias
+    }
+    out.extend(to.to_le_bytes());
+    out.extend(new.then_some(0)); // the alias's sequence number
+    aps.write(out);
+    out.extend([radius, 0]);
+    out.extend(new.then_some(0)); // the tag's second byte
+    contents(message, out);
 }
 
 impl Aps {

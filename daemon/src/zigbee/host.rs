@@ -10,19 +10,19 @@
 //!    └───────────────────┴───────────────────┴───────────────┘   the link is down · the stick is refused
 //! ```
 
+use crate::zigbee::ash;
+use crate::zigbee::door::Admission;
 use crate::zigbee::eui64::Eui64;
 use crate::zigbee::ezsp::Command;
-use crate::zigbee::ezsp::Key;
 use crate::zigbee::ezsp_answer::Answer;
 use crate::zigbee::ezsp_answer::Callback;
 use crate::zigbee::ezsp_answer::Incoming;
-use crate::zigbee::ezsp_answer::Joined;
-use crate::zigbee::ezsp_answer::Update;
 use crate::zigbee::ezsp_link;
 use crate::zigbee::ezsp_link::EzspLink;
 use crate::zigbee::ezsp_link::Failed;
 use crate::zigbee::ezsp_link::Said;
 use crate::zigbee::ezsp_link::Ticket;
+use crate::zigbee::ezsp_status::Status;
 use crate::zigbee::hear::Word;
 use crate::zigbee::interview::Interview;
 use crate::zigbee::interview::Message;
@@ -30,11 +30,9 @@ use crate::zigbee::interview::Stage;
 use crate::zigbee::interview::Wants;
 use crate::zigbee::memory::Memory;
 use crate::zigbee::memory::Network;
-use crate::zigbee::start;
 use crate::zigbee::start::Next;
 use crate::zigbee::start::Start;
 use crate::zigbee::zdo;
-use crate::zigbee::zdo_request::Request;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
@@ -42,8 +40,6 @@ use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::Report;
 
-/// Newcomers interviewed at once; the next one is heard when it announces itself again.
-const INTERVIEWS_MAX: usize = 16;
 /// Words of detectors that wait to be recorded before they are answered; beyond it the oldest goes unanswered, and its
 /// detector says it again.
 const ANSWERS_MAX: usize = 256;
@@ -54,9 +50,6 @@ const UNPLACED_MAX: usize = 32;
 const RECENT_MAX: usize = 512;
 /// A word with the same number, from the same place, is the same word for so long, ms.
 const RECENT_MS: u64 = 10_000;
-
-/// Between two words on devices that were sent away, ms.
-const REFUSED_MS: u64 = 60_000;
 
 /// What the host wants done, in this order.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,22 +91,8 @@ pub struct Progress {
     pub text: String,
 }
 
-/// How newcomers prove themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// This device, by the key made of its install code.
-    InstallCode {
-        /// Which.
-        device: Eui64,
-        /// The key.
-        key: Key,
-    },
-    /// Any device, on the key that everybody knows: for devices without an install code.
-    Legacy,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum For {
+pub(crate) enum For {
     Start,
     Nobody,
     /// Opening the door, with what is said when it fails.
@@ -165,9 +144,9 @@ pub struct Host {
     tickets: BTreeMap<Ticket, For>,
     next_ticket: Ticket,
     next_tsn: u8,
-    door: Option<(u64, Admission)>,
+    pub(crate) door: Option<(u64, Admission)>,
     /// Refusals not told yet, and when one last was.
-    refused: (u64, Option<u64>),
+    pub(crate) refused: (u64, Option<u64>),
     pub(crate) interviews: BTreeMap<Eui64, Interview>,
     unplaced: VecDeque<Incoming>,
     pub(crate) recent: VecDeque<Recent>,
@@ -275,49 +254,6 @@ impl Host {
         self.counters
     }
 
-    /// Lets newcomers in for a while. False: the network is not up.
-    #[must_use]
-    pub fn open(&mut self, seconds: u8, admission: Admission, now_ms: u64) -> bool {
-        if !self.is_up() {
-            return false;
-        }
-        self.door = Some((now_ms + u64::from(seconds) * 1_000, admission));
-        let (device, key, decision) = match admission {
-            Admission::InstallCode { device, key } => (device, key, start::OPEN_INSTALL_CODE),
-            Admission::Legacy => (Eui64(u64::MAX), start::WELL_KNOWN, start::OPEN_LEGACY),
-        };
-        self.ask(For::Permit, Command::ImportTransientKey { device, key }, now_ms);
-        self.ask(For::Permit, Command::SetPolicy { id: TRUST_CENTRE, decision }, now_ms);
-        self.ask(For::Permit, Command::PermitJoining { seconds }, now_ms);
-        self.tell_routers(seconds, now_ms);
-        self.flush();
-        true
-    }
-
-    /// Lets nobody in any more.
-    pub fn shut(&mut self, now_ms: u64) {
-        if self.door.take().is_none() {
-            return;
-        }
-        self.ask(For::Nobody, Command::PermitJoining { seconds: 0 }, now_ms);
-        self.ask(For::Nobody, Command::SetPolicy { id: TRUST_CENTRE, decision: start::CLOSED }, now_ms);
-        self.ask(For::Nobody, Command::ClearTransientKeys, now_ms);
-        self.tell_routers(0, now_ms);
-        self.flush();
-    }
-
-    /// Routers let newcomers in for themselves.
-    fn tell_routers(&mut self, seconds: u8, now_ms: u64) {
-        /// All routers and the coordinator.
-        const ROUTERS: u16 = 0xFFFC;
-        let tsn = self.tsn();
-        let request = Request::PermitJoining(seconds);
-        let message = request.message(tsn);
-        let mut aps = crate::zigbee::interview::to_cluster(request.cluster(), 0, Vec::new()).aps;
-        (aps.profile, aps.source, aps.options) = (0, 0, 0);
-        self.ask(For::Nobody, Command::Broadcast { to: ROUTERS, aps, radius: 0, message }, now_ms);
-    }
-
     /// Sends a device away and forgets it.
     pub fn remove(&mut self, device: Eui64, now_ms: u64) {
         self.interviews.remove(&device);
@@ -352,7 +288,7 @@ impl Host {
         self.next_tsn
     }
 
-    fn ask(&mut self, purpose: For, command: Command, now_ms: u64) {
+    pub(crate) fn ask(&mut self, purpose: For, command: Command, now_ms: u64) {
         self.next_ticket = self.next_ticket.wrapping_add(1);
         let ticket = self.next_ticket;
         if self.link.ask(ticket, command, now_ms) {
@@ -394,7 +330,7 @@ impl Host {
         None
     }
 
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         let bytes = self.link.take_output();
         if !bytes.is_empty() {
             self.out.push_back(Out::Bytes(bytes));
@@ -460,7 +396,7 @@ impl Host {
                 }
             }
             Some(For::Permit) => {
-                if !matches!(answer, Ok(Answer::Status(crate::zigbee::ezsp_status::Status::Ok))) {
+                if !matches!(answer, Ok(Answer::Status(Status::Ok))) {
                     self.shut(now_ms);
                 }
             }
@@ -484,14 +420,14 @@ impl Host {
                         self.step(now_ms);
                     }
                 }
-                State::Up if status == crate::zigbee::ezsp_status::Status::NetworkDown => {
+                State::Up if status == Status::NetworkDown => {
                     self.down("the stick's network went down".to_owned());
                 }
                 _ => {}
             },
             Callback::Incoming(incoming) => self.came(incoming, now_ms),
             Callback::Sent { status, .. } => {
-                self.counters.undelivered += u64::from(status != crate::zigbee::ezsp_status::Status::Ok);
+                self.counters.undelivered += u64::from(status != Status::Ok);
             }
             Callback::Joined(joined) => self.joined(&joined, now_ms),
             Callback::Other(_) => {}
@@ -534,49 +470,10 @@ impl Host {
         }
     }
 
-    /// A device at the door, or back, or gone.
-    fn joined(&mut self, joined: &Joined, now_ms: u64) {
-        let Joined { nwk, device, update, denied, .. } = *joined;
-        match update {
-            Update::Join if denied || self.door.is_none() => self.refuse(device, now_ms),
-            Update::Join => self.meet(device, nwk, now_ms),
-            Update::SecuredRejoin | Update::UnsecuredRejoin if denied => self.refuse(device, now_ms),
-            Update::SecuredRejoin | Update::UnsecuredRejoin => self.moved(device, nwk),
-            Update::Left | Update::Other(_) => {}
-        }
-    }
-
-    /// Told at once, then counted: a stranger at the door must not fill the journal.
-    fn refuse(&mut self, device: Eui64, now_ms: u64) {
-        self.refused.0 += 1;
-        if self.refused.1.is_none_or(|told_ms| told_ms + REFUSED_MS <= now_ms) {
-            let count = std::mem::take(&mut self.refused.0);
-            self.refused.1 = Some(now_ms);
-            self.out.push_back(Out::Refused { device, count });
-        }
-    }
-
     pub(crate) fn moved(&mut self, device: Eui64, nwk: u16) {
         if self.memory.moved(device, nwk) {
             self.out.push_back(Out::Save(Box::new(self.memory.clone())));
         }
-    }
-
-    /// A newcomer, or an old one whose battery was out, joins.
-    fn meet(&mut self, device: Eui64, nwk: u16, now_ms: u64) {
-        if self.interviews.len() >= INTERVIEWS_MAX {
-            return self.tell(device, Stage::Failed, "too many devices join at once; join this one again");
-        }
-        let zone_id = self.memory.nodes.get(&device).and_then(|node| node.zones.first()).map(|zone| zone.zone_id);
-        let taken = |id: u8| self.interviews.values().any(|other| other.first_zone_id() == id);
-        let free = zone_id.or_else(|| self.memory.free_zone_id(taken));
-        let Some(zone_id) = free else {
-            return self.tell(device, Stage::Failed, "this hub has no zone id left: remove devices first");
-        };
-        let interview = Interview::new(device, nwk, self.hub, zone_id, now_ms);
-        self.interviews.insert(device, interview);
-        self.tell(device, Stage::Found, "");
-        self.ask(For::Nobody, Command::SetExtendedTimeout { device }, now_ms);
     }
 
     pub(crate) fn tell(&mut self, device: Eui64, stage: Stage, text: &str) {
@@ -617,10 +514,7 @@ impl Host {
     }
 
     /// The link's own counters: the frame layer's and the command layer's.
-    pub fn link_counters(&self) -> (crate::zigbee::ash::Counters, ezsp_link::Counters) {
+    pub fn link_counters(&self) -> (ash::Counters, ezsp_link::Counters) {
         self.link.counters()
     }
 }
-
-/// The trust centre's policy (UG100, EzspPolicyId).
-const TRUST_CENTRE: u8 = 0x00;

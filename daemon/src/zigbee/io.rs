@@ -4,8 +4,8 @@
 //! It decides nothing: what the host wants is done in the host's order, and what must be kept is kept before anything
 //! that follows from it leaves.
 
+use crate::zigbee::door::Admission;
 use crate::zigbee::eui64::Eui64;
-use crate::zigbee::host::Admission;
 use crate::zigbee::host::AnswerId;
 use crate::zigbee::host::Host;
 use crate::zigbee::host::Out;

@@ -23,7 +23,7 @@ const WORLD: &[(&str, &[&str])] = &[
     ("axum", &["web"]),
     ("zbus", &["network"]),
     ("systemd", &["hub"]),
-    ("rustix", &["hub", "control", "journal", "cli"]),
+    ("rustix", &["hub", "control", "journal", "cli", "zigbee"]),
     ("getrandom", &["hub"]),
     ("rand", &["hub"]),
 ];
