@@ -361,11 +361,12 @@ fn what_a_device_is_known_as_outweighs_what_it_calls_itself() {
     assert_eq!(of(0x8001, Some(DeviceKind::Contact), 1), (Some(DeviceKind::Contact), Some(DeviceState::Open)));
     let unknown = Statement::of(ZoneType::new(0x8001), None, ZoneStatus(1));
     let id = Eui64(0x00124B0001020304).device(Some(2));
-    assert_eq!(unknown.report(id.clone(), Authenticated::MacCounter, None), None);
+    assert_eq!(unknown.report(id.clone(), Authenticated::MacCounter), None);
     let repeater = Statement::of(ZoneType::Repeater, Some(DeviceKind::Meter), ZoneStatus(0x84));
-    let report = repeater.report(id, Authenticated::MacCounter, Some(-50)).unwrap();
+    let report = repeater.report(id, Authenticated::MacCounter).unwrap();
+    assert_eq!((report.mains_lost, report.test), (Some(true), Some(false)));
     assert_eq!((report.device.as_str(), report.state, report.tamper), ("zb-00124b0001020304.2", None, Some(true)));
-    assert_eq!((report.low_battery, report.fault, report.rssi_dbm), (Some(false), Some(false), Some(-50)));
+    assert_eq!((report.low_battery, report.fault), (Some(false), Some(false)));
 }
 
 #[test]

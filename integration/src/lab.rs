@@ -21,6 +21,8 @@ use crate::arc::jws::SEED_BYTES;
 use crate::arc::jws::Signer;
 use crate::arc::jws::key_file_text;
 use crate::arc::misbehave::Misbehaviour;
+use crate::twins::ncp::Settings as NcpSettings;
+use crate::twins::ncp::pty::Twin;
 use broker::Broker;
 use broker::BrokerOptions;
 use certs::Certs;
@@ -36,6 +38,7 @@ use daemon::SubghzPort;
 use daemon::Tls;
 use daemon::Upstream;
 use daemon::UpstreamPath;
+use daemon::Zigbee;
 use proxy::Proxy;
 use ring::rand::SecureRandom;
 use ring::rand::SystemRandom;
@@ -108,6 +111,8 @@ pub struct LabSettings {
     pub paths: Vec<String>,
     /// What the 868 MHz stick pretends to be: `rtl_wmbus`, `cul` or `im871a`.
     pub receiver: String,
+    /// The Zigbee stick's EZSP version; none is plugged in without.
+    pub zigbee: Option<u8>,
     /// How the broker is set up.
     pub broker: BrokerOptions,
     /// Seconds until an alarm without a receipt is overdue.
@@ -123,6 +128,7 @@ impl Default for LabSettings {
             folder: None,
             paths: vec!["eth".to_owned()],
             receiver: "rtl_wmbus".to_owned(),
+            zigbee: None,
             broker: BrokerOptions::default(),
             alarm_deadline_s: 30,
             beat_primary_s: 20,
@@ -138,6 +144,8 @@ pub struct Lab {
     pub arc: Option<ArcHandle>,
     /// The 868 MHz stick.
     pub stick: Stick,
+    /// The Zigbee stick and the detectors around it, if one is plugged in.
+    pub mesh: Option<Twin>,
     /// The broker's process.
     pub broker: Broker,
     /// The network between the hub and the broker, by path.
@@ -165,10 +173,15 @@ impl Lab {
             proxies.insert(path.clone(), proxy.map_err(LabError::io("opening a proxy for path", path))?);
         }
         let stick = Stick::plug(&folder.join("stick-868"))?;
+        let coordinator = folder.join("stick-zigbee");
+        let state = folder.join("stick-zigbee.json");
+        let plug = |version| Twin::plug(NcpSettings::new(version), &coordinator, Some(&state));
+        let mesh = settings.zigbee.map(plug).transpose()?;
         let public_key = centre_key(&folder)?;
-        let config = config(&settings, &folder, &certs, &proxies, &stick, &public_key);
+        let mut config = config(&settings, &folder, &certs, &proxies, &stick, &public_key);
+        config.zigbee = mesh.as_ref().map(|mesh| Zigbee { path: mesh.path().to_owned() });
         let daemon = Daemon::new(&folder, &config)?;
-        Ok(Self { daemon, arc: None, stick, broker, proxies, certs, settings, folder, _temporary: temporary })
+        Ok(Self { daemon, arc: None, stick, mesh, broker, proxies, certs, settings, folder, _temporary: temporary })
     }
 
     /// The folder everything is in.
@@ -303,6 +316,7 @@ fn config(
                 baud: None,
             }],
         },
+        zigbee: None,
         clock: Some(Clock { trust: toml::Value::String("always".to_owned()) }),
         journal: Some(Journal { commit_limit_ms: None, keep_days: None }),
     }

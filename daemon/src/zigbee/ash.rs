@@ -17,6 +17,7 @@ use crate::zigbee::ash_frame::DATA_MAX;
 use crate::zigbee::ash_frame::Deframer;
 use crate::zigbee::ash_frame::Frame;
 use crate::zigbee::ash_frame::Number;
+use crate::zigbee::ash_frame::XON;
 use std::collections::VecDeque;
 
 /// Frames on their way without the stick's ack. Sticks take up to 7; more than one at a time has crashed firmware
@@ -370,9 +371,10 @@ impl Ash {
         }
     }
 
-    /// Sends everything that is not acked again.
+    /// Sends everything that is not acked again; XON first, because a damaged byte may have told the stick to be silent.
     fn resend(&mut self, now_ms: u64) {
         let State::Connected(link) = &mut self.state else { return };
+        self.output.push(XON);
         for sent in &mut link.sent {
             sent.at_ms = None;
             let frame = Frame::Data { number: sent.number, again: true, ack: link.expected, data: sent.data.clone() };

@@ -8,7 +8,8 @@ pub const FLAG: u8 = 0x7E;
 /// What was received since the last flag is void.
 pub const CANCEL: u8 = 0x1A;
 const ESCAPE: u8 = 0x7D;
-const XON: u8 = 0x11;
+/// Whoever was told to be silent may speak again.
+pub const XON: u8 = 0x11;
 const XOFF: u8 = 0x13;
 /// The UART lost a byte here (framing or overrun): the frame around it is void.
 const SUBSTITUTE: u8 = 0x18;

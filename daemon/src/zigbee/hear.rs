@@ -85,11 +85,9 @@ impl Host {
             if let Some(interview) = self.interviews.get_mut(&device) {
                 interview.announced(nwk, capability.sleepy(), now_ms);
                 self.tell(device, Stage::Keys, "it has the network's key");
-            } else if let Some(node) = self.memory.nodes.get(&device) {
+            } else {
                 // It was away: what it says now is the truth.
-                for Zone { endpoint, .. } in node.zones.clone() {
-                    self.read_zone(nwk, endpoint, now_ms);
-                }
+                self.read_zones(device, now_ms);
             }
             return;
         }
@@ -98,9 +96,13 @@ impl Host {
         }
     }
 
-    fn read_zone(&mut self, nwk: u16, endpoint: u8, now_ms: u64) {
-        let tsn = self.tsn();
-        self.send(nwk, to_cluster(ias::CLUSTER, endpoint, ias::read_zone(tsn)), now_ms);
+    /// Asks a device how it stands.
+    pub(crate) fn read_zones(&mut self, device: Eui64, now_ms: u64) {
+        let Some(nwk) = self.memory.nodes.get(&device).map(|node| node.nwk) else { return };
+        for Zone { endpoint, .. } in self.zones(device) {
+            let tsn = self.tsn();
+            self.send(nwk, to_cluster(ias::CLUSTER, endpoint, ias::read_zone(tsn)), now_ms);
+        }
     }
 
     fn hear_global(
@@ -151,9 +153,7 @@ impl Host {
         if power::is_check_in(cluster, header) {
             let message = power::check_in_response(header, Some(AWAKE_QUARTER_S));
             self.send(incoming.nwk, to_cluster(cluster, endpoint, message), now_ms);
-            for Zone { endpoint, .. } in self.zones(device) {
-                self.read_zone(incoming.nwk, endpoint, now_ms);
-            }
+            self.read_zones(device, now_ms);
             return Ok(Reply::Given);
         }
         if cluster != ias::CLUSTER {
@@ -228,10 +228,11 @@ impl Host {
         if let Some(recent) = self.recent.back_mut() {
             recent.answer = answer;
         }
-        let word = Word { numbers: (header.tsn, incoming.aps.sequence), at_ms: now_ms, report: report.clone() };
+        let own = (header.scope == Scope::Cluster).then_some(header.tsn);
+        let word = Word { own, aps: incoming.aps.sequence, at_ms: now_ms, report: report.clone() };
         match self.newest.get(&(device, endpoint)).filter(|newest| word.is_older_than(newest)) {
             // What it watched for was there, and is gone or not by what it said later: both are told, in that order.
-            Some(newest) if word.active() => {
+            Some(newest) if word.active() && word.own.is_some() => {
                 let newest = newest.report.clone();
                 self.out.push_back(Out::Report(report, answer));
                 self.out.push_back(Out::Report(newest, None));
@@ -276,8 +277,10 @@ impl Host {
 
 /// A detector's newest word.
 pub(crate) struct Word {
-    /// Its numbers: the detector's own and its radio's.
-    numbers: (u8, u8),
+    /// The detector's own number of it; an answer to a question of the hub's has the question's instead.
+    own: Option<u8>,
+    /// Its radio's number, which counts everything the device sends.
+    aps: u8,
     at_ms: u64,
     report: Report,
 }
@@ -286,12 +289,12 @@ pub(crate) struct Word {
 const OVERTAKEN: (u8, u64) = (16, 10_000);
 
 impl Word {
-    /// Whether a later word has overtaken this one: both numbers say so. One alone proves nothing, because some
-    /// detectors count oddly.
+    /// Whether a later word has overtaken this one: both numbers say so, where both have them. One alone proves nothing
+    /// of a notification, because some detectors count oddly.
     fn is_older_than(&self, newest: &Self) -> bool {
         let behind = |mine: u8, theirs: u8| (1..=OVERTAKEN.0).contains(&theirs.wrapping_sub(mine));
-        behind(self.numbers.0, newest.numbers.0)
-            && behind(self.numbers.1, newest.numbers.1)
+        behind(self.aps, newest.aps)
+            && self.own.zip(newest.own).is_none_or(|(mine, theirs)| behind(mine, theirs))
             && self.at_ms.saturating_sub(newest.at_ms) <= OVERTAKEN.1
     }
 

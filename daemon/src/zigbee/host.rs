@@ -46,6 +46,10 @@ const ANSWERS_MAX: usize = 256;
 /// Messages of nodes whose address is being looked up; beyond it the oldest is lost, counted, and said again by a
 /// detector that waits for an answer.
 const UNPLACED_MAX: usize = 32;
+/// Commands under way while devices are asked how they stand; alarms that must be answered are not kept waiting behind.
+const QUESTIONS_MAX: usize = 4;
+/// A stick that says nothing for so long, ms, is asked whether it is there: one that hangs looks like a quiet night.
+const QUIET_MS: u64 = 5_000;
 /// Words remembered to know a repeated one.
 const RECENT_MAX: usize = 512;
 /// A word with the same number, from the same place, is the same word for so long, ms.
@@ -153,8 +157,12 @@ pub struct Host {
     answers: BTreeMap<AnswerId, (u16, Message)>,
     next_answer: AnswerId,
     pub(crate) known: BTreeMap<DeviceId, DeviceKind>,
+    /// When the stick last said something, ms.
+    heard_ms: u64,
     /// Each detector's newest word.
     pub(crate) newest: BTreeMap<(Eui64, u8), Word>,
+    /// Devices to be asked how they stand.
+    unasked: BTreeSet<Eui64>,
     /// Devices whose battery is low by their own per cent.
     pub(crate) weak: BTreeSet<Eui64>,
     pub(crate) counters: Counters,
@@ -182,7 +190,9 @@ impl Host {
             // Numbers of an earlier host must not fit: its messages are gone.
             next_answer: u64::from_le_bytes(random[56..].try_into().expect("eight of sixty-four")),
             known: BTreeMap::new(),
+            heard_ms: 0,
             newest: BTreeMap::new(),
+            unasked: BTreeSet::new(),
             weak: BTreeSet::new(),
             counters: Counters::default(),
             out: VecDeque::new(),
@@ -203,13 +213,18 @@ impl Host {
         self.out.retain(|out| !matches!(out, Out::Bytes(_) | Out::Down(_) | Out::Up));
     }
 
-    /// What the devices of this hub were added as; it outweighs what they call themselves.
-    pub fn know(&mut self, known: BTreeMap<DeviceId, DeviceKind>) {
+    /// What the devices of this hub were added as; it outweighs what they call themselves. A device that is new here is
+    /// asked how it stands.
+    pub fn know(&mut self, known: BTreeMap<DeviceId, DeviceKind>, now_ms: u64) {
+        let fresh = known.keys().filter(|id| !self.known.contains_key(*id)).filter_map(Eui64::of);
+        self.unasked.extend(fresh);
         self.known = known;
+        self.work(now_ms);
     }
 
     /// Takes bytes of the stick.
     pub fn feed(&mut self, bytes: &[u8], now_ms: u64) {
+        self.heard_ms = now_ms;
         self.link.feed(bytes, now_ms);
         self.work(now_ms);
     }
@@ -221,6 +236,10 @@ impl Host {
             && let Err(refused) = start.tick(now_ms)
         {
             self.down(refused.to_string());
+        }
+        if self.is_up() && self.tickets.is_empty() && self.heard_ms + QUIET_MS <= now_ms {
+            self.heard_ms = now_ms;
+            self.ask(For::Nobody, Command::Nop, now_ms);
         }
         if self.door.is_some_and(|(until_ms, _)| until_ms <= now_ms) {
             self.shut(now_ms);
@@ -236,7 +255,8 @@ impl Host {
         };
         let interviews = self.interviews.values().map(Interview::due_ms).min().filter(|_| self.is_up());
         let door = self.door.map(|(until_ms, _)| until_ms);
-        [self.link.due_ms(), start, interviews, door].into_iter().flatten().min()
+        let quiet = (self.is_up() && self.tickets.is_empty()).then_some(self.heard_ms + QUIET_MS);
+        [self.link.due_ms(), start, interviews, door, quiet].into_iter().flatten().min()
     }
 
     /// What is to be done next.
@@ -350,6 +370,11 @@ impl Host {
         }
         if self.is_up() {
             self.interview(now_ms);
+            while self.tickets.len() < QUESTIONS_MAX
+                && let Some(device) = self.unasked.pop_first()
+            {
+                self.read_zones(device, now_ms);
+            }
         }
         self.flush();
     }
@@ -381,6 +406,8 @@ impl Host {
                     self.out.push_back(Out::Save(Box::new(self.memory.clone())));
                 }
                 self.state = State::Up;
+                // What they said while nobody listened is lost; those that are awake say how they stand.
+                self.unasked.extend(self.memory.nodes.keys());
                 self.out.push_back(Out::Up);
             }
         }

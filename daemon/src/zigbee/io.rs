@@ -134,7 +134,7 @@ pub async fn listen(settings: &Settings, memory: Memory, random: [u8; 64], ways:
     let mut known = ways.known.clone();
     let mut kept = ways.host.lock().await;
     let mut host = kept.take().unwrap_or_else(|| Host::new(memory, random));
-    host.know(known.borrow_and_update().as_ref().clone());
+    host.know(known.borrow_and_update().as_ref().clone(), now());
     host.connect(now());
     let why = serve(&mut host, &port, ways, (&mut orders, &mut recorded, &mut known), now).await;
     host.unplugged(why.clone());
@@ -163,22 +163,23 @@ async fn serve(host: &mut Host, port: &SerialPort, ways: &Ways, inlets: Inlets<'
                 Err(error) => return format!("read: {error}"),
             },
             Some(answer) = recorded.recv() => host.recorded(answer, now()),
-            Some((order, done)) = orders.recv() => {
-                let ready = host.is_up();
-                match order {
-                    Order::Open { seconds, admission } => drop(done.send(host.open(seconds, admission, now()))),
+            // An order waits for a stick that is starting; one that nobody waits for any more is not carried out.
+            Some((order, done)) = orders.recv(), if host.is_up() => if !done.is_closed() {
+                let ready = match order {
+                    Order::Open { seconds, admission } => host.open(seconds, admission, now()),
                     Order::Shut => {
                         host.shut(now());
-                        let _ = done.send(ready);
+                        true
                     }
                     Order::Remove(device) => {
                         host.remove(device, now());
-                        let _ = done.send(ready);
+                        true
                     }
-                }
-            }
+                };
+                let _ = done.send(ready);
+            },
             changed = known.changed() => match changed {
-                Ok(()) => host.know(known.borrow_and_update().as_ref().clone()),
+                Ok(()) => host.know(known.borrow_and_update().as_ref().clone(), now()),
                 Err(_) => return "the hub has gone".to_owned(),
             },
             () = tokio::time::sleep(due.min(IDLE)) => host.tick(now()),

@@ -41,6 +41,8 @@ pub struct Config {
     pub upstream: Upstream,
     pub subghz: Subghz,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub zigbee: Option<Zigbee>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<Journal>,
@@ -119,6 +121,13 @@ pub struct SubghzPort {
     pub receiver: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baud: Option<u32>,
+}
+
+/// `[zigbee]`
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct Zigbee {
+    pub path: PathBuf,
 }
 
 /// `[clock]`

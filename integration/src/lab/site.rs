@@ -2,6 +2,8 @@
 
 use super::Lab;
 use super::LabError;
+use crate::twins::ncp::device::Habits;
+use crate::twins::ncp::mesh::MeshError;
 use serde_json::Value;
 use serde_json::json;
 use std::time::Duration;
@@ -103,6 +105,38 @@ impl Lab {
         self.ask(json!({"command": "device_add", "device": device, "kind": kind})).await?;
         self.ask(json!({"command": "device_assign", "device": device, "zone": zone})).await?;
         Ok(())
+    }
+
+    /// Lets a detector of the mesh join, on the key everybody knows, and gives it a zone of its own name.
+    ///
+    /// # Errors
+    /// No stick is plugged in, or the detector does not become one of the hub's in time.
+    pub async fn join(&self, name: &str, habits: Habits, role: &str) -> Result<String, LabError> {
+        let mesh = self.mesh.as_ref().ok_or_else(|| LabError::Misuse("the lab has no Zigbee stick".to_owned()))?;
+        let refused = |error: MeshError| LabError::Misuse(error.to_string());
+        let address = mesh.ask(|stick, _| stick.add(name, habits, None)).map_err(refused)?;
+        let device = format!("zb-{:016x}", address.0);
+        self.ask(json!({"command": "device_permit", "seconds": 60, "joining": "legacy"})).await?;
+        self.ask(json!({"command": "zone_set", "zone": name, "area": "house", "role": role})).await?;
+        mesh.ask(|stick, now| stick.join(now, name)).map_err(refused)?;
+        let assign = json!({"command": "device_assign", "device": device, "zone": name});
+        let end = Instant::now() + SOON;
+        while let Err(error) = self.ask(assign.clone()).await {
+            if Instant::now() > end {
+                return Err(error);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(device)
+    }
+
+    /// Something happens to a detector of the mesh: these bits of its status are set and those cleared.
+    ///
+    /// # Errors
+    /// There is no such detector.
+    pub fn happens(&self, name: &str, set: u16, clear: u16) -> Result<(), LabError> {
+        let mesh = self.mesh.as_ref().ok_or_else(|| LabError::Misuse("the lab has no Zigbee stick".to_owned()))?;
+        mesh.ask(|stick, now| stick.happens(now, name, set, clear)).map_err(|e| LabError::Misuse(e.to_string()))
     }
 
     /// Waits until the hub's status is as it should be; also while the hub is coming up.

@@ -15,7 +15,7 @@ mod keys;
 pub mod line;
 pub mod log;
 pub mod memory;
-mod mesh;
+pub mod mesh;
 mod network;
 pub mod orders;
 pub mod pty;

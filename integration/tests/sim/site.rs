@@ -7,8 +7,8 @@ use vakt_core::device::DeviceKind;
 use vakt_core::device::Report;
 use vakt_integration::twins::ncp::Ncp;
 use vakt_integration::twins::ncp::Settings;
+use vaktd::zigbee::door::Admission;
 use vaktd::zigbee::eui64::Eui64;
-use vaktd::zigbee::host::Admission;
 use vaktd::zigbee::host::AnswerId;
 use vaktd::zigbee::host::Host;
 use vaktd::zigbee::host::Out;
@@ -31,6 +31,8 @@ pub struct Site {
     /// Whether what is reported is recorded at once.
     pub records: bool,
     pub reports: Vec<Report>,
+    /// Those that a detector wants answered: its own words, not what was read back.
+    pub words: Vec<Report>,
     pub progress: Vec<Progress>,
     pub added: Vec<(DeviceId, Option<DeviceKind>)>,
     pub outs: Vec<Out>,
@@ -54,6 +56,7 @@ impl Site {
             now: Duration::from_secs(1),
             records: true,
             reports: Vec::new(),
+            words: Vec::new(),
             progress: Vec::new(),
             added: Vec::new(),
             outs: Vec::new(),
@@ -109,13 +112,20 @@ impl Site {
                 Out::Save(memory) => self.memory = (**memory).clone(),
                 Out::Report(report, answer) => {
                     self.reports.push(report.clone());
+                    self.words.extend(answer.map(|_| report.clone()));
                     self.unrecorded.extend(*answer);
                     if self.records {
                         self.record_all();
                     }
                 }
                 Out::Progress(progress) => self.progress.push(progress.clone()),
-                Out::Joined(joined) => self.added.extend(joined.clone()),
+                Out::Joined(joined) => {
+                    self.added.extend(joined.clone());
+                    let known = self.added.iter().filter_map(|(id, kind)| Some((id.clone(), (*kind)?))).collect();
+                    if let Some(host) = &mut self.host {
+                        host.know(known, ms);
+                    }
+                }
                 Out::Down(why) => {
                     self.downs.push(why.clone());
                     self.again = Some(self.now + AGAIN);
@@ -132,6 +142,11 @@ impl Site {
             }
         }
         carried
+    }
+
+    pub fn forget_reports(&mut self) {
+        self.reports.clear();
+        self.words.clear();
     }
 
     pub fn record_all(&mut self) {

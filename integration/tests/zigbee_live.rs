@@ -1,0 +1,122 @@
+//! The unmodified daemon with a Zigbee stick on a pseudo-terminal: joined, armed, killed, unplugged.
+
+#![cfg(feature = "lab")]
+#![allow(clippy::unwrap_used)] // a test that meets the unexpected should stop there
+
+use serde_json::Value;
+use serde_json::json;
+use vakt_integration::arc::misbehave::Misbehaviour;
+use vakt_integration::lab::Lab;
+use vakt_integration::lab::LabSettings;
+use vakt_integration::lab::site::CODE;
+use vakt_integration::lab::site::SOON;
+use vakt_integration::twins::ncp::device::Habits;
+use vakt_integration::twins::ncp::device::Kind;
+
+async fn house(version: u8) -> Lab {
+    let mut lab = Lab::start(LabSettings { zigbee: Some(version), ..LabSettings::default() }).await.unwrap();
+    lab.start_arc(Misbehaviour::default()).await.unwrap();
+    lab.daemon.start().await.unwrap();
+    lab.furnish("00010204", &[]).await.unwrap();
+    lab.until("the stick", well).await.unwrap();
+    lab
+}
+
+fn well(status: &Value) -> bool {
+    status["faults"].as_array().is_some_and(Vec::is_empty)
+}
+
+fn stick_down(status: &Value) -> bool {
+    status["faults"]
+        .as_array()
+        .is_some_and(|faults| faults.iter().any(|fault| fault["what"] == json!("receiver:zigbee")))
+}
+
+/// Waits until the centre holds so many events of this type from this device.
+async fn centre_has(lab: &Lab, device: &str, kind: &str, count: usize) {
+    let arc = lab.arc.as_ref().unwrap();
+    arc.wait_until(kind, SOON, |board| {
+        let of_it =
+            |row: &&vakt_integration::arc::ledger::Row| row.kind == kind && row.json()["device"] == json!(device);
+        board.ledger.rows().filter(of_it).count() >= count
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r38_a_zigbee_site_alarms_and_survives_kills_and_an_unplugged_stick() {
+    let mut lab = house(13).await;
+    let door = lab.join("door", Habits::of(Kind::Contact), "entry_door").await.unwrap();
+    let smoke = lab.join("kitchen", Habits::of(Kind::Smoke), "always").await.unwrap();
+    // Nobody has touched them yet: how they stand was read back.
+    centre_has(&lab, &door, "device_changed", 1).await;
+    centre_has(&lab, &smoke, "device_changed", 1).await;
+    let key = lab.mesh.as_ref().unwrap().ask(|stick, _| stick.memory().network.clone()).unwrap().key;
+    lab.ask(json!({"command": "arm", "mode": "away", "code": CODE})).await.unwrap();
+    lab.happens("door", 1, 0).unwrap();
+    centre_has(&lab, &door, "entry_started", 1).await;
+    lab.until("the burglary", |status| status["incidents"][0]["kind"] == json!("burglary")).await.unwrap();
+    lab.ask(json!({"command": "disarm", "code": CODE})).await.unwrap();
+
+    lab.happens("kitchen", 1, 0).unwrap();
+    centre_has(&lab, &smoke, "alarm_raised", 1).await;
+    lab.happens("kitchen", 0, 1).unwrap();
+    centre_has(&lab, &smoke, "alarm_restored", 1).await;
+
+    lab.daemon.kill().await;
+    lab.daemon.start().await.unwrap();
+    lab.until("the stick after a kill", well).await.unwrap();
+    let after = lab.mesh.as_ref().unwrap().ask(|stick, _| stick.memory().network.clone()).unwrap().key;
+    assert_eq!(after, key, "resumed, not formed again");
+    lab.happens("kitchen", 1, 0).unwrap();
+    centre_has(&lab, &smoke, "alarm_raised", 2).await;
+    lab.happens("kitchen", 0, 1).unwrap();
+    centre_has(&lab, &smoke, "alarm_restored", 2).await;
+
+    lab.mesh.as_ref().unwrap().unplug().unwrap();
+    lab.until("the fault", stick_down).await.unwrap();
+    lab.mesh.as_ref().unwrap().replug().unwrap();
+    lab.until("the stick after it was pulled out", well).await.unwrap();
+    lab.happens("kitchen", 1, 0).unwrap();
+    centre_has(&lab, &smoke, "alarm_raised", 3).await;
+
+    lab.all_signed().await.unwrap();
+    let counts = lab.arc.as_ref().unwrap().counts();
+    assert!(counts.clean(), "{counts:?}");
+    let raised =
+        |row: &vakt_integration::arc::ledger::Row| row.kind == "alarm_raised" && row.json()["device"] == json!(smoke);
+    assert_eq!(lab.arc.as_ref().unwrap().events().iter().filter(|row| raised(row)).count(), 3, "none is doubled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r46_a_low_battery_and_a_tamper_reach_the_centre_once() {
+    let lab = house(18).await;
+    let window = lab.join("window", Habits::of(Kind::Contact), "perimeter").await.unwrap();
+    for (set, clear, kind) in [
+        (0x0008, 0, "fault_raised"),
+        (0, 0x0008, "fault_cleared"),
+        (0x0004, 0, "alarm_raised"),
+        (0, 0x0004, "alarm_restored"),
+    ] {
+        lab.happens("window", set, clear).unwrap();
+        centre_has(&lab, &window, kind, 1).await;
+    }
+    lab.all_signed().await.unwrap();
+    assert!(lab.arc.as_ref().unwrap().counts().clean());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_without_a_working_stick_is_refused_with_its_reason() {
+    let lab = house(13).await;
+    lab.mesh.as_ref().unwrap().unplug().unwrap();
+    lab.until("the fault", stick_down).await.unwrap();
+    let answer = lab.daemon.command(&json!({"command": "device_permit", "seconds": 10, "joining": "legacy"})).await;
+    let answer = answer.unwrap();
+    assert_eq!(answer["refused"], json!("no_stick"), "{answer}");
+    let code = json!({"command": "device_permit", "seconds": 10, "joining": "install_code",
+        "device": "zb-00124b0001020304", "install_code": "83FED3407A939723A5C639B26916D505C3B6"});
+    let answer = lab.daemon.command(&code).await.unwrap();
+    assert_eq!(answer["refused"], json!("bad_key"), "{answer}");
+    assert!(answer["text"].as_str().unwrap().contains("a digit is wrong"), "{answer}");
+}
