@@ -54,3 +54,9 @@ need_rust() {
 need_libsystemd() {
     pkg-config --exists libsystemd || install_packages libsystemd-dev
 }
+
+# A Python that can make virtual environments with pip, for the independent Zigbee host.
+need_python_venv() {
+    need python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
+}

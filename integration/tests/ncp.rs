@@ -9,15 +9,17 @@ use vakt_integration::twins::ncp::ash::code;
 use vakt_integration::twins::ncp::bytes::Eui64;
 use vakt_integration::twins::ncp::bytes::Reader;
 use vakt_integration::twins::ncp::bytes::Writer;
-use vakt_integration::twins::ncp::device::Enrolment;
-use vakt_integration::twins::ncp::device::Habits;
-use vakt_integration::twins::ncp::device::Kind;
 use vakt_integration::twins::ncp::device::WELL_KNOWN_KEY;
 use vakt_integration::twins::ncp::frames::id;
+use vakt_integration::twins::ncp::habits::Enrolment;
+use vakt_integration::twins::ncp::habits::Habits;
+use vakt_integration::twins::ncp::habits::Kind;
 use vakt_integration::twins::ncp::hex;
 use vakt_integration::twins::ncp::line::Faults;
 use vakt_integration::twins::ncp::line::Noise;
 use vakt_integration::twins::ncp::log::Fate;
+use vakt_integration::twins::ncp::orders;
+use vakt_integration::twins::ncp::orders::Order;
 use vakt_integration::twins::ncp::wire;
 use vakt_integration::twins::ncp::wire::Cutter;
 use vakt_integration::twins::ncp::wire::Event;
@@ -543,6 +545,44 @@ fn the_same_seed_gives_the_same_bytes() {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }
     assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn a_lost_acknowledgement_tells_of_a_failure_that_was_none() {
+    let mut host = Host::enrolled(13, Habits { acks: false, ..Habits::of(Kind::Contact) });
+    host.zcl(&[0x00, 3, 0x00, 0x02, 0x00]);
+    host.run(Duration::from_secs(6));
+    assert_eq!(host.messages(), ["180301020000190000"]);
+    assert_eq!(host.callbacks(id::MESSAGE_SENT).last().unwrap()[15], 0x66);
+}
+
+#[test]
+fn orders_are_followed_or_refused_with_what_would_be_right() {
+    let mut host = Host::formed(13);
+    host.ask(0x0022, &[60]);
+    let follow = |host: &mut Host, line: &str| match orders::follow(&mut host.ncp, host.now, line) {
+        Ok(Order::Done(answer)) => answer,
+        Ok(other) => format!("{other:?}"),
+        Err(error) => format!("error: {error}"),
+    };
+    assert_eq!(follow(&mut host, "add door contact eui=00124b0012345678 model=X holds=yes"), "00124b0012345678");
+    assert_eq!(follow(&mut host, "join door").len(), 4);
+    host.run(ms(300));
+    host.enrol();
+    host.run(ms(500));
+    assert_eq!(follow(&mut host, "open door"), "");
+    host.run(ms(100));
+    let log: serde_json::Value = serde_json::from_str(&follow(&mut host, "log")).unwrap();
+    assert_eq!((log[0]["name"].as_str(), log[0]["status"].as_u64()), (Some("door"), Some(1)));
+    assert_eq!(log[0]["sendings"][0]["fate"]["is"], "acked");
+    assert_eq!(follow(&mut host, "faults lose=0.5 late=3 baud=115200"), "");
+    assert_eq!(host.ncp.faults().to_stick.lose_frame, 0.5);
+    assert_eq!(follow(&mut host, "key"), hex(&KEY));
+    assert_eq!(follow(&mut host, "unplug"), "Unplug");
+    assert_eq!(follow(&mut host, "open gate"), "error: there is no detector \"gate\"; add it first");
+    assert_eq!(follow(&mut host, "add gate dragon"), "error: \"dragon\" is no kind of detector");
+    assert_eq!(follow(&mut host, "add gate contact colour=red"), "error: \"colour\" is no option of this order");
+    assert_eq!(follow(&mut host, "dance"), "error: \"dance\" is no order; help lists them");
 }
 
 #[test]

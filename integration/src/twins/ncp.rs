@@ -7,10 +7,13 @@
 
 pub mod agenda;
 pub mod ash;
+mod attributes;
 pub mod bytes;
 pub mod device;
 mod ezsp;
 pub mod frames;
+pub mod habits;
+mod joining;
 mod keys;
 pub mod line;
 pub mod log;
@@ -22,6 +25,7 @@ pub mod pty;
 mod radio;
 mod shelf;
 pub mod status;
+mod tables;
 pub mod wire;
 pub mod zcl;
 pub mod zdo;
@@ -182,7 +186,7 @@ impl Ncp {
         Self {
             ram: Ram::new(&memory),
             ash: Ash::new(settings.timing.clone()),
-            line: Line::new(chance.next()),
+            line: Line::new(chance.draw()),
             health: Health::Well,
             agenda: Agenda::default(),
             devices: Vec::new(),

@@ -4,6 +4,7 @@ Each line on stdin is a step, each answer one line of JSON on stdout. It judges 
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -137,7 +138,7 @@ class Host:
 
 
 async def main():
-    logging.basicConfig(level=logging.DEBUG if "--debug" in sys.argv else logging.ERROR, stream=sys.stderr)
+    logging.basicConfig(level=logging.DEBUG if "--debug" in sys.argv else logging.CRITICAL, stream=sys.stderr)
     host = Host(sys.argv[1])
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
@@ -147,8 +148,11 @@ async def main():
         try:
             say(done=step, **await getattr(host, step)(*words))
         except Exception as error:  # whatever it is, the test reads it
-            logging.exception("%s", step)
+            logging.debug("%s", step, exc_info=True)
             say(failed=step, error=repr(error))
+    if host.app is not None:
+        with contextlib.suppress(Exception):  # the stick may be gone
+            await host.app.shutdown()
 
 
 asyncio.run(main())

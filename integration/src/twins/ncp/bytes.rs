@@ -168,7 +168,7 @@ impl Chance {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -179,7 +179,7 @@ impl Chance {
     /// True in `probability` (0 to 1) of all cases; asks for no number where there is no doubt.
     pub fn hits(&mut self, probability: f64) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "53 bits are taken, which an f64 holds")]
-        let draw = |number: u64| (number >> 11) as f64 / (1u64 << 53) as f64;
-        probability > 0.0 && draw(self.next()) < probability
+        let fraction = |number: u64| (number >> 11) as f64 / (1u64 << 53) as f64;
+        probability > 0.0 && fraction(self.draw()) < probability
     }
 }

@@ -75,7 +75,8 @@ impl Ncp {
     }
 
     fn command(&mut self, now: Duration, id: u16, r: Reader<'_>) -> Result<Vec<u8>, u8> {
-        let families = [Self::shelf_command, Self::network_command, Self::key_command, Self::radio_command];
+        let families =
+            [Self::shelf_command, Self::network_command, Self::key_command, Self::table_command, Self::radio_command];
         for family in families {
             match family(self, now, id, r) {
                 Ok(Some(body)) => return Ok(body),

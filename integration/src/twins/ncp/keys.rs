@@ -84,10 +84,6 @@ impl Ncp {
                 self.status(Status::Ok)
             }
             0x0069 => self.current_security(),
-            0x006B => {
-                self.ram.transient.clear();
-                Vec::new()
-            }
             0x0075 => {
                 let (device, _) = (r.eui()?, r.u8()?);
                 let found = self.memory.link_keys.iter().find(|(_, entry)| entry.device == device);
@@ -118,11 +114,6 @@ impl Ncp {
                 word(status).done()
             }
             0x0110 => word(Status::Ok).done(),
-            0x0111 => {
-                let (device, key) = (r.eui()?, r.array()?);
-                word(self.import_transient(now, device, key)).done()
-            }
-            0x0112 | 0x0113 => self.export_transient(now, id, new, r)?,
             0x0114 => {
                 let context = Context::read(&mut r)?;
                 let key = self.exported(&context);
@@ -135,6 +126,22 @@ impl Ncp {
                 }
             }
             0x0116 => self.network_key_info(),
+            _ => return self.transient_command(now, id, r),
+        }))
+    }
+
+    fn transient_command(&mut self, now: Duration, id: u16, mut r: Reader<'_>) -> Answer {
+        let new = self.settings.ezsp >= super::frames::NEW_LAYOUT;
+        Ok(Some(match id {
+            0x006B => {
+                self.ram.transient.clear();
+                Vec::new()
+            }
+            0x0111 => {
+                let (device, key) = (r.eui()?, r.array()?);
+                self.import_transient(now, device, key).word().to_le_bytes().to_vec()
+            }
+            0x0112 | 0x0113 => self.export_transient(now, id, new, r)?,
             _ => return Ok(None),
         }))
     }

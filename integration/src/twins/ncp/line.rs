@@ -63,7 +63,7 @@ fn pass(noise: &Noise, chance: &mut Chance, losing: &mut Option<bool>, byte: u8,
     if lost || chance.hits(noise.drop) {
         return;
     }
-    let byte = if chance.hits(noise.flip) { byte ^ 1 << (chance.next() & 7) } else { byte };
+    let byte = if chance.hits(noise.flip) { byte ^ 1 << (chance.draw() & 7) } else { byte };
     through.push(byte);
     if chance.hits(noise.double) {
         through.push(byte);

@@ -90,7 +90,7 @@ impl Ncp {
             return Ok(Status::BadArgument);
         }
         let mut made = || -> [u8; 16] {
-            let words = [self.chance.next().to_le_bytes(), self.chance.next().to_le_bytes()];
+            let words = [self.chance.draw().to_le_bytes(), self.chance.draw().to_le_bytes()];
             words.concat().try_into().expect("two words are 16 bytes")
         };
         let key = if security.mask & bit::NETWORK_KEY == 0 { made() } else { security.network_key };

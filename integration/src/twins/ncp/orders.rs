@@ -5,9 +5,9 @@
 use super::Ncp;
 use super::ash::code;
 use super::bytes::Eui64;
-use super::device::Enrolment;
-use super::device::Habits;
-use super::device::Kind;
+use super::habits::Enrolment;
+use super::habits::Habits;
+use super::habits::Kind;
 use super::hex;
 use super::line::Noise;
 use std::collections::BTreeMap;

@@ -52,6 +52,8 @@ struct Shared {
     inner: Mutex<Inner>,
     start: Instant,
     wake: Notify,
+    /// Told to all who wait whenever the stick has moved.
+    moved: Notify,
     link: PathBuf,
     state: Option<PathBuf>,
 }
@@ -95,6 +97,7 @@ impl Twin {
             inner: Mutex::new(Inner { ncp, port, unread: Vec::new() }),
             start: Instant::now(),
             wake: Notify::new(),
+            moved: Notify::new(),
             link: link.to_owned(),
             state: state.map(Path::to_owned),
         });
@@ -113,6 +116,25 @@ impl Twin {
         let answer = what(&mut self.shared.lock().ncp, now);
         self.shared.wake.notify_one();
         answer
+    }
+
+    /// Waits until `what` finds what it looks for; it is asked each time the stick has moved.
+    ///
+    /// # Errors
+    /// It does not come in time.
+    pub async fn until<R>(&self, within: Duration, mut what: impl FnMut(&Ncp) -> Option<R>) -> Result<R, LabError> {
+        let look = async {
+            loop {
+                // Made before the question, so that nothing between question and wait is missed.
+                let moved = self.shared.moved.notified();
+                if let Some(found) = what(&self.shared.lock().ncp) {
+                    return found;
+                }
+                moved.await;
+            }
+        };
+        let late = |_| LabError::Late { what: "the Zigbee stick".to_owned(), within, log: String::new() };
+        tokio::time::timeout(within, look).await.map_err(late)
     }
 
     /// Pulls it out: the path is gone, whoever has it open gets a hang-up, the stick has no power.
@@ -185,6 +207,7 @@ async fn carry(shared: Arc<Shared>) {
             let full = !inner.unread.is_empty();
             (inner.port.clone().map(|port| (port, full)), wait)
         };
+        shared.moved.notify_waiters();
         let sleep = tokio::time::sleep(due);
         match port {
             None => tokio::select! {

@@ -1,13 +1,10 @@
-//! Messages: what the host sends, what becomes of it, and what is told about that; address tables and children.
+//! Messages: what the host sends, what becomes of it, and what is told about that.
 
 use super::Duty;
 use super::Ncp;
 use super::Transit;
-use super::bytes::Eui64;
 use super::bytes::Reader;
-use super::bytes::Writer;
 use super::ezsp::Answer;
-use super::frames;
 use super::frames::Aps;
 use super::frames::Incoming;
 use super::frames::Outgoing;
@@ -39,13 +36,9 @@ const IN_FLIGHT: u8 = 0x03;
 /// The policy on whether messageSent carries the message, and its value for yes.
 const CONTENTS: (u8, u8) = (0x04, 0x41);
 
-/// Rows of the address table that belong to the stack, behind the application's.
-const STACK_ADDRESSES: u8 = 100;
-
 impl Ncp {
     pub(super) fn radio_command(&mut self, now: Duration, id: u16, mut r: Reader<'_>) -> Answer {
         let version = self.settings.ezsp;
-        let new = version >= frames::NEW_LAYOUT;
         Ok(Some(match id {
             0x0033 => vec![PAYLOAD_MOST.to_le_bytes()[0]],
             0x0034 => {
@@ -61,62 +54,12 @@ impl Ncp {
                 self.send(now, outgoing)
             }
             0x0039 | 0x00AE => self.status(Status::Ok),
-            0x004A => self.child(r.u8()?),
-            0x00AC => self.status(Status::InvalidCall),
-            0x005B => vec![0],
-            0x005C if new => {
-                let (index, device, node) = (r.u8()?, r.eui()?, r.u16()?);
-                let status = self.set_address(index, device, node);
-                self.status(status)
-            }
-            0x005E if new => {
-                let (status, device, node) = self.address(r.u8()?);
-                self.out(status).u16(node).eui(device).done()
-            }
-            0x005E => Writer::new().eui(self.address(r.u8()?).1).done(),
-            0x005F if !new => Writer::new().u16(self.address(r.u8()?).2).done(),
-            0x0060 => {
-                let wanted = r.eui()?;
-                let node = self.devices.iter().find(|device| device.eui == wanted).and_then(|device| device.node);
-                let own = (wanted == self.memory.address()).then_some(0);
-                let node = node.or(own).filter(|_| self.ram.up);
-                let status = if node.is_some() { Status::Ok } else { Status::NotFound };
-                let out = if new { self.out(status) } else { Writer::new() };
-                out.u16(node.unwrap_or(0xFFFF)).done()
-            }
-            0x0061 => {
-                let wanted = r.u16()?;
-                let device = self.devices.iter().find(|device| device.node == Some(wanted));
-                let eui = device.map(|device| device.eui).filter(|_| self.ram.up);
-                let status = if eui.is_some() { Status::Ok } else { Status::NotFound };
-                self.out(status).eui(eui.unwrap_or(Eui64::BLANK)).done()
-            }
-            0x007A => vec![0],
-            0x0079 | 0x007B => self.out(Status::NotFound).bytes(&[0; 16]).done(),
-            0x007E => {
-                let (device, long) = (r.eui()?, r.u8()? != 0);
-                if long {
-                    self.ram.extended_timeout.insert(device);
-                } else {
-                    self.ram.extended_timeout.remove(&device);
-                }
-                self.new_only(Status::Ok)
-            }
-            0x007F => {
-                let long = self.ram.extended_timeout.contains(&r.eui()?);
-                if new { self.status(if long { Status::Ok } else { Status::Fail }) } else { vec![u8::from(long)] }
-            }
-            0x0082 => self.replace_address(r)?,
             0x00A8 => {
                 let (_, _, target) = (r.u16()?, r.eui()?, r.eui()?);
                 let status = self.remove(now, target);
                 self.status(status)
             }
             0x00C2 | 0x00C3 => vec![0],
-            0x0106 => {
-                let node = self.children().nth(usize::from(r.u8()?)).and_then(|child| child.node);
-                Writer::new().u16(node.unwrap_or(0xFFFF)).done()
-            }
             _ => return Ok(None),
         }))
     }
@@ -124,42 +67,6 @@ impl Ncp {
     /// The detectors that have the stick itself as their parent.
     pub(super) fn children(&self) -> impl Iterator<Item = &super::device::Device> {
         self.devices.iter().filter(|device| device.node.is_some() && device.parent == 0 && device.habits.sleepy)
-    }
-
-    fn child(&self, index: u8) -> Vec<u8> {
-        let child = self.children().nth(usize::from(index)).filter(|_| self.ram.up);
-        let status = if child.is_some() { Status::Ok } else { Status::NotJoined };
-        let (eui, node) = child.map_or((Eui64::BLANK, 0xFFFF), |child| (child.eui, child.node.unwrap_or(0xFFFF)));
-        // Sleepy end device; phy, power, time-out, what is left of it.
-        self.out(status).eui(eui).u8(4).u16(node).bytes(&[0, 0, 0]).u32(0).done()
-    }
-
-    fn address(&self, index: u8) -> (Status, Eui64, u16) {
-        let rows = u8::try_from(self.ram.config(config::ADDRESS_TABLE)).unwrap_or(u8::MAX);
-        match self.ram.addresses.get(&index) {
-            Some((device, node)) => (Status::Ok, *device, *node),
-            None if index < rows.saturating_add(STACK_ADDRESSES) => (Status::Ok, Eui64::ANY, 0xFFFF),
-            None => (Status::IndexOutOfRange, Eui64::ANY, 0xFFFF),
-        }
-    }
-
-    fn set_address(&mut self, index: u8, device: Eui64, node: u16) -> Status {
-        let status = self.in_range(index, config::ADDRESS_TABLE);
-        if status == Status::Ok {
-            self.ram.addresses.insert(index, (device, node));
-        }
-        status
-    }
-
-    fn replace_address(&mut self, mut r: Reader<'_>) -> Result<Vec<u8>, super::bytes::Short> {
-        let (index, device, node, long) = (r.u8()?, r.eui()?, r.u16()?, r.u8()? != 0);
-        let (_, old, old_node) = self.address(index);
-        let old_long = self.ram.extended_timeout.remove(&old);
-        let status = self.set_address(index, device, node);
-        if long && status == Status::Ok {
-            self.ram.extended_timeout.insert(device);
-        }
-        Ok(self.out(status).eui(old).u16(old_node).u8(u8::from(old_long)).done())
     }
 
     /// Takes a message from the host: its answer now, its fate later.
@@ -315,8 +222,9 @@ impl Ncp {
             return;
         }
         let doings = target.hears(&super::mesh::message(&outgoing));
+        let (after, status) = if target.habits.acks { (HOP, Status::Ok) } else { (GIVES_UP, Status::DeliveryFailed) };
         if unicast {
-            self.agenda.at(now + HOP, Duty::Sent { outgoing, status: Status::Ok });
+            self.agenda.at(now + after, Duty::Sent { outgoing, status });
         }
         self.does(now, device, doings);
     }

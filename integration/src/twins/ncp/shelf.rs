@@ -245,7 +245,6 @@ impl Ncp {
             0x0002 => return self.add_endpoint(r).map(Some),
             0x0003 => self.extended_value(r.u8()?, r.u32()?),
             0x0005 | 0x0104 => Vec::new(),
-            0x000B => Writer::new().counted(&mfg_token(r.u8()?)).done(),
             0x0015 => {
                 self.ram.manufacturer = r.u16()?;
                 self.new_only(Status::Ok)
@@ -277,19 +276,6 @@ impl Ncp {
                 let status = if policy.is_some() { Status::Ok } else { Status::InvalidId };
                 self.out(status).u8(policy.unwrap_or(0)).done()
             }
-            0x0063 => {
-                let index = r.u8()?;
-                let entry = self.ram.multicast.get(&index).copied().unwrap_or_default();
-                self.out(self.in_range(index, config::MULTICAST_TABLE)).bytes(&entry).done()
-            }
-            0x0064 => {
-                let (index, entry) = (r.u8()?, r.array::<4>()?);
-                let status = self.in_range(index, config::MULTICAST_TABLE);
-                if status == Status::Ok {
-                    self.ram.multicast.insert(index, entry);
-                }
-                self.status(status)
-            }
             0x0065 | 0x00F1 => {
                 let values = self.ram.counters;
                 if id == 0x0065 {
@@ -302,16 +288,6 @@ impl Ncp {
             0x00AB => {
                 let (id, value) = (r.u8()?, r.counted()?.to_vec());
                 let status = self.set_value(id, value);
-                self.status(status)
-            }
-            0x0102 => {
-                let (token, _) = (r.u32()?, r.u32()?);
-                self.get_token(token)
-            }
-            0x0103 => {
-                let (token, _, length) = (r.u32()?, r.u32()?, r.u32()?);
-                let data = r.take(usize::try_from(length).unwrap_or(usize::MAX))?.to_vec();
-                let status = self.set_token(token, data);
                 self.status(status)
             }
             _ => return Ok(None),
@@ -403,39 +379,5 @@ impl Ncp {
             }
         }
         Status::Ok
-    }
-
-    fn get_token(&self, token: u32) -> Vec<u8> {
-        let blank = (token == memory::TOKEN_EUI64).then(|| vec![0xFF; 8]);
-        match self.memory.tokens.get(&token).cloned().or(blank) {
-            Some(data) => {
-                let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-                self.out(Status::Ok).u32(length).bytes(&data).done()
-            }
-            None => self.status(Status::NotFound),
-        }
-    }
-
-    fn set_token(&mut self, token: u32, data: Vec<u8>) -> Status {
-        if token != memory::TOKEN_EUI64 {
-            return Status::NotFound;
-        }
-        if data.len() != 8 {
-            return Status::BadArgument;
-        }
-        self.memory.tokens.insert(token, data);
-        Status::Ok
-    }
-}
-
-/// Manufacturing tokens: fixed lengths, empty ones all ones.
-fn mfg_token(id: u8) -> Vec<u8> {
-    let padded = |text: &str| [text.as_bytes(), &[0xFF; 16]].concat()[..16].to_vec();
-    match id {
-        0x01 => padded("Vakt"),
-        0x02 => padded("NCP twin"),
-        0x00 | 0x03 | 0x04 => vec![0xFF; 2],
-        0x0C => vec![0xFF; 8],
-        _ => Vec::new(),
     }
 }
