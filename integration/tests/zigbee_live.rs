@@ -10,8 +10,8 @@ use vakt_integration::lab::Lab;
 use vakt_integration::lab::LabSettings;
 use vakt_integration::lab::site::CODE;
 use vakt_integration::lab::site::SOON;
-use vakt_integration::twins::ncp::device::Habits;
-use vakt_integration::twins::ncp::device::Kind;
+use vakt_integration::twins::ncp::habits::Habits;
+use vakt_integration::twins::ncp::habits::Kind;
 
 async fn house(version: u8) -> Lab {
     let mut lab = Lab::start(LabSettings { zigbee: Some(version), ..LabSettings::default() }).await.unwrap();

@@ -43,8 +43,8 @@ const NAMED: [(u8, u32, Status); 8] = [
     (0x90, 0x0015, Status::NetworkUp),
     (0x91, 0x0016, Status::NetworkDown),
     (0x93, 0x0017, Status::NotJoined),
-    (0x9C, 0x0C19, Status::NetworkOpened),
-    (0x9D, 0x0C1A, Status::NetworkClosed),
+    (0x9C, 0x0C18, Status::NetworkOpened),
+    (0x9D, 0x0C19, Status::NetworkClosed),
     (0x66, 0x0C02, Status::DeliveryFailed),
     (0xA1, 0x0004, Status::Busy),
 ];

@@ -285,8 +285,9 @@ pub(crate) struct Word {
     report: Report,
 }
 
-/// A word may be overtaken by so many others, and so much later, ms: a detector tries an unheard one again for some 5 s.
-const OVERTAKEN: (u8, u64) = (16, 10_000);
+/// A word may be overtaken by so many others, safely less than half of what the numbers count to, and so much later, ms:
+/// a detector tries an unheard one again for some 5 s.
+const OVERTAKEN: (u8, u64) = (100, 10_000);
 
 impl Word {
     /// Whether a later word has overtaken this one: both numbers say so, where both have them. One alone proves nothing

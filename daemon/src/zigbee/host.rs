@@ -363,8 +363,15 @@ impl Host {
                 Said::Ready { .. } => self.begin(now_ms),
                 Said::Answer(ticket, answer) => self.answered(ticket, answer, now_ms),
                 Said::Callback(callback) => self.called(callback, now_ms),
-                Said::Overflow => self.counters.overflows += 1,
-                Said::Unreadable(_) => self.counters.unreadable += 1,
+                // Somebody's word is lost, and nobody knows whose: everybody is asked.
+                Said::Overflow => {
+                    self.counters.overflows += 1;
+                    self.unasked.extend(self.memory.nodes.keys());
+                }
+                Said::Unreadable(_) => {
+                    self.counters.unreadable += 1;
+                    self.unasked.extend(self.memory.nodes.keys());
+                }
                 Said::Down(why) => self.down(why.to_string()),
             }
         }

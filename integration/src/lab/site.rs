@@ -2,7 +2,7 @@
 
 use super::Lab;
 use super::LabError;
-use crate::twins::ncp::device::Habits;
+use crate::twins::ncp::habits::Habits;
 use crate::twins::ncp::mesh::MeshError;
 use serde_json::Value;
 use serde_json::json;

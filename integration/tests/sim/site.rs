@@ -144,6 +144,11 @@ impl Site {
         carried
     }
 
+    /// Whether a damaged frame slipped through ASH's check of 16 bits, so that its word could not be read.
+    pub fn slipped(&self) -> bool {
+        self.host.as_ref().is_some_and(|host| host.counters().unreadable > 0)
+    }
+
     pub fn forget_reports(&mut self) {
         self.reports.clear();
         self.words.clear();

@@ -10,6 +10,7 @@ use super::device::Act;
 use super::device::Device;
 use super::device::Doing;
 use super::device::Message;
+use super::habits::Enrolment;
 use std::time::Duration;
 
 /// IAS Zone.
