@@ -66,6 +66,7 @@ pub mod journal {
     pub mod retention; // what may be pruned //    JSON Lines and CSV
     pub mod io {
         //! The file: opened or put aside, written by one thread, read beside it.
+        pub mod anew;
         pub mod reader;
         pub mod rescue;
         pub mod store;

@@ -9,6 +9,7 @@ use vakt_core::alarm::state::State;
 use vakt_core::device::AreaId;
 use vakt_core::device::UserId;
 use vakt_core::event::ArmMode;
+use vakt_core::event::Class;
 use vakt_core::event::Event;
 use vakt_core::event::EventId;
 use vakt_core::event::Fact;
@@ -17,9 +18,12 @@ use vakt_core::event::Personal;
 use vakt_core::event::RestartReason;
 use vakt_core::event::Service;
 use vakt_core::event::UserRole;
+use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
 use vakt_core::port::Receipt;
+use vakt_core::port::Stored;
 use vakt_core::stamp::Stamp;
+use vaktd::journal::io::reader;
 use vaktd::journal::io::reader::Reader;
 use vaktd::journal::io::store;
 use vaktd::journal::io::store::JournalError;
@@ -67,10 +71,11 @@ fn event(number: u64, fact: Fact) -> Event {
     }
 }
 
-/// A life of `count` events: a key, an area, people, arming and disarming.
+/// A life of `count` events: the beginning, a key, an area, people, arming and disarming.
 fn life(count: u64) -> Vec<Event> {
     let fact = |number| match number {
-        1 => Fact::KeyListed { kid: "hub".into(), role: "hub".into(), ed25519: hub_key() },
+        1 => restarted(RestartReason::First, None),
+        3 => Fact::KeyListed { kid: "hub".into(), role: "hub".into(), ed25519: hub_key() },
         2 => Fact::AreaSet { entry_s: 30, exit_s: 45 },
         n if n % 7 == 0 => Fact::UserSet { role: UserRole::Member },
         n if n % 2 == 0 => Fact::AreaArmed { mode: ArmMode::Away },
@@ -96,7 +101,7 @@ fn block<T>(work: impl Future<Output = T>) -> T {
 async fn record(journal: &Journal, events: &[Event]) -> Place {
     let mut head = Place::default();
     for batch in events.chunks(50) {
-        head = journal.record(batch.to_vec()).await.await.unwrap().unwrap().head.place;
+        head = journal.record(batch.to_vec()).await.unwrap().unwrap().head.place;
     }
     head
 }
@@ -155,7 +160,7 @@ fn a_fresh_journal_is_what_its_schema_says_and_reopens_as_it_was() {
     fresh.execute("VACUUM INTO ?1", [plain.to_str().unwrap()]).unwrap();
     assert_eq!(schema(&dir.path().join("journal.db")), schema(&plain));
     let again = open(dir.path());
-    assert!(again.begun.is_none());
+    assert_eq!(again.begun, Some(begun), "its first event has still to be written, and says the same");
     assert_eq!(again.store.head.place, Place { epoch: EPOCH, seq: 0 });
 }
 
@@ -187,7 +192,7 @@ fn the_same_events_asked_for_again_after_a_failure_are_written_once() {
         // Somebody else holds the file longer than the writer waits: the commit fails, and is asked for again.
         let other = Connection::open(&path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let failed = journal.record(events[10..20].to_vec()).await.await.unwrap();
+        let failed = journal.record(events[10..20].to_vec()).await.unwrap();
         assert!(failed.is_err());
         other.execute_batch("ROLLBACK").unwrap();
         // And this one was written although its answer never came.
@@ -298,7 +303,7 @@ fn a_damaged_journal_is_never_believed_never_lost_and_never_stops_the_hub() {
                 let carried = rows(&path);
                 assert!(carried.iter().all(|row| good.contains(row) && row.1 > 100), "round {round}");
                 assert_eq!(carried.len() as u64, begun.salvaged, "round {round}");
-                let told = event(9_000, restarted(begun.reason, begun.old.map(|head| head.place.epoch)));
+                let told = event(9_000, restarted(begun.reason, begun.old.map(|(place, _)| place.epoch)));
                 let (journal, thread) = writer::start(hub.path().to_owned(), opened.store, keys()).unwrap();
                 block(async {
                     record(&journal, &[told]).await;
@@ -312,6 +317,106 @@ fn a_damaged_journal_is_never_believed_never_lost_and_never_stops_the_hub() {
     }
     println!("{aside} put aside, {unharmed} unharmed");
     assert!(aside > 60 && unharmed > 0);
+}
+
+/// A folder whose journal of 60 events, the newer half without a receipt, has a page overwritten.
+fn damaged() -> (tempfile::TempDir, Vec<u8>) {
+    let dir = tempfile::tempdir().unwrap();
+    lived(dir.path(), 60);
+    let path = dir.path().join("journal.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The file's own number of its schema: nothing of the rows is hurt, and nothing of the file is believed.
+    bytes[60..64].copy_from_slice(&[0xFF; 4]);
+    std::fs::write(&path, &bytes).unwrap();
+    (dir, bytes)
+}
+
+#[test]
+fn a_fall_while_a_damaged_journal_is_put_aside_loses_nothing() {
+    let (dir, bytes) = damaged();
+    let path = dir.path().join("journal.db");
+    // It cannot be made: the damaged one stays where it is.
+    let making = dir.path().join("journal.db.making");
+    std::fs::create_dir(&making).unwrap();
+    assert!(store::open(dir.path(), &SEAL, EPOCH).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    std::fs::remove_dir(&making).unwrap();
+    // Half made: thrown away and made again.
+    std::fs::write(&making, b"half of a journal").unwrap();
+    let whole = open(dir.path());
+    let begun = whole.begun.unwrap();
+    assert_eq!((begun.reason, begun.salvaged), (RestartReason::Quarantined, 30));
+    let (last, hash) = begun.old.unwrap();
+    assert_eq!((last.seq, hash.is_some()), (60, true), "the old head is named, receipted or not");
+    drop(whole.store);
+    // Made, and not yet put in place.
+    std::fs::rename(&path, dir.path().join("journal.db.next")).unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    let placed = open(dir.path());
+    let again = placed.begun.unwrap();
+    assert_eq!((again.reason, again.salvaged, again.old), (begun.reason, 30, begun.old));
+    assert_eq!(rows(&path).len(), 30);
+    assert_eq!(std::fs::read(dir.path().join("journal.db.quarantined-2")).unwrap(), bytes);
+}
+
+#[test]
+fn a_new_epoch_takes_nothing_before_it_has_said_why_it_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = open(dir.path());
+    let (journal, thread) = writer::start(dir.path().to_owned(), opened.store, keys()).unwrap();
+    let events = life(3);
+    block(async {
+        let refused = journal.record(events[1..].to_vec()).await.unwrap();
+        assert!(matches!(refused, Err(JournalError::Unannounced)), "{refused:?}");
+        record(&journal, &events).await;
+        journal.stop().await;
+    });
+    thread.join().unwrap();
+    assert_eq!(rows(&dir.path().join("journal.db")).len(), 3);
+}
+
+#[test]
+fn receipts_leave_room_for_events_behind_a_disk_that_does_not_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = open(dir.path());
+    let (journal, thread) = writer::start(dir.path().to_owned(), opened.store, keys()).unwrap();
+    let events = life(3);
+    block(async {
+        record(&journal, &events[..1]).await;
+        let other = Connection::open(dir.path().join("journal.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let taken = (0..200).filter(|_| journal.receipt(receipt(1))).count();
+        assert!(taken < 100, "{taken} receipts were taken");
+        let answer = journal.record(events[1..].to_vec());
+        other.execute_batch("ROLLBACK").unwrap();
+        answer.await.unwrap().unwrap();
+        journal.stop().await;
+    });
+    thread.join().unwrap();
+}
+
+#[test]
+fn the_outbox_reads_the_journal_that_is_there_now_and_never_passes_over_a_row() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    lived(dir.path(), 60);
+    lived(other.path(), 80);
+    let path = dir.path().join("journal.db");
+    let (told, suspected) = std::sync::mpsc::channel();
+    let questions = reader::serve(path.clone(), move || told.send(()).unwrap()).unwrap();
+    let ask = |after: u64| {
+        let (answer, rows) = tokio::sync::oneshot::channel();
+        let asked = NextEvents { class: Class::Access, after: Place { epoch: EPOCH, seq: after }, limit: 100 };
+        questions.blocking_send((asked, answer)).unwrap();
+        rows.blocking_recv().map(|rows: Vec<Stored>| rows.len()).ok()
+    };
+    assert_eq!(ask(0), Some(30));
+    // Another file in its place, as when a damaged one is put aside.
+    std::fs::rename(other.path().join("journal.db"), &path).unwrap();
+    assert_eq!(ask(0), Some(40));
+    assert!(suspected.try_recv().is_err());
+    Connection::open(&path).unwrap().execute("UPDATE event SET body = x'00' WHERE seq = 70", []).unwrap();
+    assert!(ask(0).is_none(), "no answer is not an empty answer");
+    suspected.recv_timeout(std::time::Duration::from_secs(5)).unwrap();
 }
 
 #[test]

@@ -74,8 +74,10 @@ impl Fact {
             Fact::UserSet { .. } => (Some("JV"), None),
             Fact::UserRemoved {} => (Some("JX"), None),
             Fact::HubStarted { .. } => code(NEW, 305, "RR"),
-            Fact::PathDown { path, .. } => code(NEW, path_code(path), "NT"),
-            Fact::PathUp { path } => code(RESTORE, path_code(path), "NR"),
+            Fact::PathDown { path, .. } if path == "lte" => code(NEW, 352, "LT"),
+            Fact::PathUp { path } if path == "lte" => code(RESTORE, 352, "LR"),
+            Fact::PathDown { .. } => code(NEW, 351, "NT"),
+            Fact::PathUp { .. } => code(RESTORE, 351, "NR"),
             Fact::NotDeliveredInTime { .. } => code(NEW, 354, "YC"),
             Fact::KeyListed { .. }
             | Fact::KeyWithdrawn { .. }
@@ -96,10 +98,6 @@ impl Fact {
             Class::State | Class::Test | Class::Audit => None,
         }
     }
-}
-
-fn path_code(path: &str) -> u16 {
-    if path == "lte" { 352 } else { 351 }
 }
 
 fn fault_code(fault: DeviceFault, q: u8) -> (Option<&'static str>, Option<Cid>) {

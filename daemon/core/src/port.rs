@@ -7,7 +7,7 @@ use crate::stamp::Stamp;
 use std::sync::Arc;
 
 /// A place in the journal: order is on (epoch, seq).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// Rises whenever a journal is begun or restored.
     pub epoch: u64,

@@ -38,8 +38,9 @@ pub fn start(state_dir: &Path) -> std::io::Result<()> {
     let path = state_dir.join("boot");
     let id = std::fs::read_to_string(BOOT_ID)?;
     let id = id.trim();
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+    // Rubbish in it is as good as nothing: the count begins anew, and no delay is taken for proven.
+    let text = match std::fs::read(&path) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };

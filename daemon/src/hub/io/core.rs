@@ -21,9 +21,7 @@ use tokio::time::Instant;
 use tokio::time::timeout;
 use vakt_core::alarm::panel::Panel;
 use vakt_core::alarm::state::State;
-use vakt_core::event::Class;
 use vakt_core::event::Event;
-use vakt_core::event::Fact;
 use vakt_core::input::Context;
 use vakt_core::input::Disk;
 use vakt_core::input::Effect;
@@ -42,6 +40,8 @@ const TURN_MAX: usize = 256;
 /// Events kept in memory while the disk fails. Beyond it alarms and what people do still count, other facts are
 /// refused and counted.
 const PENDING_MAX: usize = 4096;
+/// Beyond this not even alarms are kept: the newest are lost to the journal, counted, and have gone out to the centre.
+const PENDING_LAST: usize = 4 * PENDING_MAX;
 /// Events given to the disk at once when it comes back.
 const RECOVER_MAX: usize = 256;
 /// How often a failed disk is tried again.
@@ -223,12 +223,58 @@ impl Core {
             tracing::error!("the journal's writer is gone: the process ends and starts again");
             return;
         }
+        self.drain(&mut inlets).await;
         self.turn(vec![Input::Stopping]).await;
+        self.last_commit().await;
         self.snapshot();
         self.keep_house();
         // A frozen disk would hold the stop for ever; what is pending is lost then, and the journal says so by its gap
         // in time: systemd ends the process, the alarms have gone out already.
         let _ = timeout(self.commit_limit * 4, self.journal.stop()).await;
+    }
+
+    /// What was heard and not yet decided when the daemon was told to stop: nobody would hear it again.
+    async fn drain(&mut self, inlets: &mut Inlets) {
+        inlets.inputs.close();
+        inlets.words.close();
+        loop {
+            let mut inputs = std::mem::take(&mut self.again);
+            while inputs.len() < TURN_MAX
+                && let Ok((input, _)) = inlets.words.try_recv()
+            {
+                inputs.push(input);
+            }
+            while inputs.len() < TURN_MAX
+                && let Ok(input) = inlets.inputs.try_recv()
+            {
+                inputs.push(input);
+            }
+            if inputs.is_empty() {
+                return;
+            }
+            self.turn(inputs).await;
+        }
+    }
+
+    /// One last try for what waits for a failing disk; what it does not take is lost, and said to be.
+    async fn last_commit(&mut self) {
+        self.begun_anew();
+        while !self.pending.is_empty() {
+            let events: Vec<Event> = self.pending.iter().take(RECOVER_MAX).cloned().collect();
+            let count = events.len();
+            match timeout(self.commit_limit, self.journal.record(events)).await {
+                Ok(Ok(Ok(committed))) => {
+                    self.place = committed.head.place;
+                    self.pending.drain(..count);
+                }
+                _ => {
+                    let lost = self.pending.len();
+                    tracing::error!(lost, "the journal's disk does not answer: events are lost with this stop");
+                    return;
+                }
+            }
+        }
+        self.disk = DiskState::Well;
     }
 
     fn due(&self) -> Duration {
@@ -273,7 +319,7 @@ impl Core {
     }
 
     async fn record(&mut self, decided: Decided) {
-        let mut answer = self.journal.record(decided.events().to_vec()).await;
+        let mut answer = self.journal.record(decided.events().to_vec());
         let error = match timeout(self.commit_limit, &mut answer).await {
             Ok(Ok(Ok(committed))) => {
                 self.place = committed.head.place;
@@ -314,17 +360,19 @@ impl Core {
             *total += decided.events().len() as u64;
         }
         let (recorded, kept) = decided.kept();
-        self.pending.extend(kept);
+        let room = PENDING_LAST.saturating_sub(self.pending.len());
+        if let (DiskState::Failed { refused, .. }, true) = (&mut self.disk, kept.len() > room) {
+            *refused += (kept.len() - room) as u64;
+        }
+        self.pending.extend(kept.into_iter().take(room));
         self.apply(recorded);
     }
 
     fn apply(&mut self, recorded: Recorded) {
         let facts = recorded.events();
         self.seen_due |= !facts.is_empty();
-        self.side_due |= facts.iter().any(|event| {
-            matches!(event.fact.class(), Class::Alarm | Class::Access | Class::Audit)
-                || matches!(event.fact, Fact::JournalRestarted { .. })
-        });
+        // Whatever was written: its place betrays a journal that is older than what this hub has already sent.
+        self.side_due |= !facts.is_empty();
         let effects = self.panel.apply(recorded, clock::now());
         effects.into_iter().for_each(|effect| self.release(effect));
     }
@@ -412,7 +460,7 @@ impl Core {
     async fn resend(&mut self) {
         let events: Vec<Event> = self.pending.iter().take(RECOVER_MAX).cloned().collect();
         let count = events.len();
-        let receiver = self.journal.record(events).await;
+        let receiver = self.journal.record(events);
         if let DiskState::Failed { answer, covers, .. } = &mut self.disk {
             *answer = Some(receiver);
             *covers = count;
@@ -454,9 +502,9 @@ fn journal_begun(begun: Begun) -> Input {
     tracing::warn!(reason = ?begun.reason, salvaged = begun.salvaged, "a new epoch begins: {}", begun.text);
     Input::JournalBegun {
         reason: begun.reason,
-        old_epoch: begun.old.map(|head| head.place.epoch),
-        old_seq: begun.old.map(|head| head.place.seq),
-        old_hash: begun.old.map(|head| vakt_core::canonical::hex(&head.hash)),
+        old_epoch: begun.old.map(|(place, _)| place.epoch),
+        old_seq: begun.old.map(|(place, _)| place.seq),
+        old_hash: begun.old.and_then(|(_, hash)| hash).map(|hash| vakt_core::canonical::hex(&hash)),
         salvaged: begun.salvaged,
         arm_state_known: begun.arm_state_known,
     }

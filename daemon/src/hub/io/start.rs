@@ -62,6 +62,10 @@ const PRUNE: Duration = Duration::from_secs(3600);
 /// Receipts wait so long to be written down together, and so many at most.
 const RECEIPTS: Duration = Duration::from_millis(200);
 const RECEIPTS_MAX: usize = 24;
+/// Longest wait for the devices' keys before the receivers are opened without them.
+const KEYS_FIRST: Duration = Duration::from_secs(3);
+/// When keys that could not be read are asked for again.
+const KEYS_AGAIN: Duration = Duration::from_secs(5);
 /// How often the view for the centre is made anew, at most.
 const VIEW: Duration = Duration::from_millis(250);
 
@@ -130,7 +134,8 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let keys = writer::Keys { seal: secrets.seal_key()?, sign };
     let opened = store::open(&config.state_dir, &keys.seal, first_epoch())?;
     let (journal, writer) = writer::start(config.state_dir.clone(), opened.store, keys)?;
-    let next = reader::serve(config.state_dir.join("journal.db"))?;
+    let suspect = journal.clone();
+    let next = reader::serve(config.state_dir.join("journal.db"), move || suspect.suspect())?;
     let socket = config.run_dir.join("control.sock");
     let listener = control::io::listen(&socket).map_err(file("listen on", &socket))?;
 
@@ -152,7 +157,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
 
     let secrets = Arc::new(Mutex::new(secrets));
     let (strangers_in, _) = broadcast::channel(STRANGERS_MAX);
-    let known = follow_known(seen.clone(), secrets.clone());
+    let known = follow_known(seen.clone(), secrets.clone()).await;
     let mut radios = radios(&config, &inputs_in, &strangers_in, &known);
     let mesh = config.zigbee.as_ref().map(|stick| {
         let (secrets, seen, commands) = (secrets.clone(), seen.clone(), commands_in.clone());
@@ -237,9 +242,14 @@ fn installed_keys(config: &Config, hub: [u8; 32]) -> Vec<InstalledKey> {
     listed.chain([own]).collect()
 }
 
-/// Keeps the receivers' list of known devices, with their keys, as the panel knows them.
-fn follow_known(mut seen: watch::Receiver<Seen>, secrets: Arc<Mutex<Secrets>>) -> watch::Receiver<subghz::io::Known> {
+/// Keeps the receivers' list of known devices, with their keys, as the panel knows them. The first list is there when
+/// this returns: a detector that speaks at once must not be taken for a stranger.
+async fn follow_known(
+    mut seen: watch::Receiver<Seen>,
+    secrets: Arc<Mutex<Secrets>>,
+) -> watch::Receiver<subghz::io::Known> {
     let (known_in, known) = watch::channel(subghz::io::Known::default());
+    let mut first = known.clone();
     tokio::spawn(async move {
         let mut listed = None;
         loop {
@@ -248,18 +258,28 @@ fn follow_known(mut seen: watch::Receiver<Seen>, secrets: Arc<Mutex<Secrets>>) -
             if listed.as_ref() != Some(&ids) {
                 let secrets = secrets.clone();
                 let made = tokio::task::spawn_blocking(move || {
-                    view::known(&now.state, |id| secrets.lock().ok()?.get(id).ok()??.try_into().ok())
+                    let mut whole = true;
+                    let key = |id: &str| {
+                        let found = secrets.lock().ok().map(|secrets| secrets.get(id));
+                        whole &= matches!(found, Some(Ok(_)));
+                        found?.ok()??.try_into().ok()
+                    };
+                    (view::known(&now.state, key), whole)
                 });
-                if let Ok(made) = made.await {
+                if let Ok((made, whole)) = made.await {
                     known_in.send_replace(made);
-                    listed = Some(ids);
+                    // A key that could not be read is asked for again; until then its device is unreadable.
+                    listed = whole.then_some(ids);
                 }
             }
-            if seen.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = seen.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(KEYS_AGAIN), if listed.is_none() => {}
             }
         }
     });
+    // A secrets file that hangs must not keep the hub deaf.
+    let _ = tokio::time::timeout(KEYS_FIRST, first.changed()).await;
     known
 }
 
@@ -413,7 +433,8 @@ async fn speak(
                 Some(alarm) = unjournaled.recv() => drop(alarms_in.send(alarm).await),
             }
         };
-        if *stop.borrow() {
+        // It ends by itself too when the core has gone, which is told elsewhere.
+        if *stop.borrow() || ended.is_ok() {
             return;
         }
         let pause = back_off.fell(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));

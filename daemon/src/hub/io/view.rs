@@ -113,7 +113,7 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
 }
 
 /// The devices the receivers are to understand, with their keys.
-pub fn known(state: &State, key: impl Fn(&str) -> Option<[u8; 16]>) -> Known {
+pub fn known(state: &State, mut key: impl FnMut(&str) -> Option<[u8; 16]>) -> Known {
     // A key that is listed but lost must not turn into "no key": such a device would be believed in clear.
     let lost = || std::array::from_fn(|i| super::clock::entropy()[i]);
     let of = |(id, device): (&DeviceId, &Device)| {

@@ -5,6 +5,8 @@
 use super::store::CACHE_KIB;
 use super::store::JournalError;
 use super::store::SCHEMA_VERSION;
+use super::store::corrupt;
+use super::store::damaged;
 use super::store::defined_as_ours;
 use super::store::each_row;
 use super::store::read_anchors;
@@ -22,6 +24,7 @@ use crate::journal::record::show;
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
 use rusqlite::params;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use tokio::sync::mpsc;
@@ -106,7 +109,11 @@ impl Reader {
     }
 
     /// The next events of a class without a receipt.
-    fn next(&self, question: &NextEvents) -> rusqlite::Result<Vec<Stored>> {
+    fn next(&self, question: &NextEvents) -> Result<Vec<Stored>, JournalError> {
+        self.rows(question).map_err(sqlite("read", &self.path))
+    }
+
+    fn rows(&self, question: &NextEvents) -> rusqlite::Result<Vec<Stored>> {
         let mut epochs =
             self.conn.prepare_cached("SELECT epoch, upto FROM receipt WHERE epoch >= ?1 ORDER BY epoch")?;
         let epochs = epochs.query_map([question.after.epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -129,7 +136,11 @@ impl Reader {
                     Row { place, class: row.get(2)?, body: row.get(3)?, hash: row.get(4)?, personal: row.get(5)? };
                 match row.stored() {
                     Ok(stored) => found.push(stored),
-                    Err(error) => tracing::error!(%error, "{} cannot be sent", show(place)),
+                    // Passing over it would hide it, and with a full page everything behind it.
+                    Err(error) => {
+                        tracing::error!(%error, "{} cannot be sent: the journal is damaged", show(place));
+                        return Err(corrupt());
+                    }
                 }
             }
             if found.len() >= question.limit {
@@ -244,26 +255,37 @@ impl Reader {
     }
 }
 
-/// Starts the thread that answers the outbox.
+/// Which file it is, whatever its name.
+type Inode = (u64, u64);
+
+fn inode(path: &Path) -> Option<Inode> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// Starts the thread that answers the outbox; `suspect` is told when the file turns out damaged.
 ///
 /// # Errors
 /// The journal cannot be read, or the thread not started.
-pub fn serve(path: PathBuf) -> Result<mpsc::Sender<Question>, JournalError> {
+pub fn serve(path: PathBuf, suspect: impl Fn() + Send + 'static) -> Result<mpsc::Sender<Question>, JournalError> {
     let (questions, mut inbox) = mpsc::channel::<Question>(QUESTIONS_MAX);
     let failed = path.clone();
     let run = move || {
-        let mut reader = Reader::open(&path).ok();
+        let mut reader: Option<(Reader, Inode)> = None;
         while let Some((question, answer)) = inbox.blocking_recv() {
-            if reader.is_none() {
-                reader = Reader::open(&path).ok();
+            // A damaged journal is put aside under way: what is still open is then the old one.
+            let now = inode(&path);
+            if reader.as_ref().is_none_or(|(_, opened)| Some(*opened) != now) {
+                reader = now.and_then(|now| Some((Reader::open(&path).ok()?, now)));
             }
-            let found = reader.as_ref().map(|reader| reader.next(&question));
-            match found {
+            match reader.as_ref().map(|(reader, _)| reader.next(&question)) {
                 Some(Ok(found)) => drop(answer.send(found)),
                 // No answer is not an empty answer: the asker sees the channel close and asks again.
                 Some(Err(error)) => {
                     tracing::warn!(%error, "the journal could not be read for the outbox");
                     reader = None;
+                    if damaged(&error) {
+                        suspect();
+                    }
                 }
                 None => {}
             }

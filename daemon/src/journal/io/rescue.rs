@@ -15,6 +15,7 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use vakt_core::alarm::state::State;
+use vakt_core::port::Head;
 
 /// Renames a damaged file and its log; gives the new name.
 pub(super) fn put_aside(path: &Path) -> Result<PathBuf, JournalError> {
@@ -36,14 +37,16 @@ pub(super) fn put_aside(path: &Path) -> Result<PathBuf, JournalError> {
 pub(super) struct Rescued {
     pub rows: Vec<Row>,
     pub receipts: Vec<(u64, u64, String)>,
+    /// The last row that holds, receipted or not.
+    pub last: Option<Head>,
     /// What its last sound snapshot and the rows after it say, for a hub whose side snapshot is gone too.
     pub state: State,
 }
 
 /// Reads what can still be read of a damaged file: rows without a receipt that verify by themselves.
-pub(super) fn rescue(aside: &Path) -> Rescued {
+pub(super) fn rescue(damaged: &Path) -> Rescued {
     let mut rescued = Rescued::default();
-    let Ok(conn) = Connection::open_with_flags(aside, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return rescued };
+    let Ok(conn) = Connection::open_with_flags(damaged, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return rescued };
     let receipts = conn.prepare("SELECT epoch, upto, jws FROM receipt").and_then(|mut statement| {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -51,7 +54,7 @@ pub(super) fn rescue(aside: &Path) -> Rescued {
     rescued.receipts = receipts.unwrap_or_default();
     rescued.receipts.retain(|(epoch, upto, jws)| covers(jws, *epoch, *upto));
     let upto = |epoch: u64| rescued.receipts.iter().find(|(e, ..)| *e == epoch).map_or(0, |(_, upto, _)| *upto);
-    let (state, base) = newest_snapshot(&conn, aside).unwrap_or_default();
+    let (state, base) = newest_snapshot(&conn, damaged).unwrap_or_default();
     rescued.state = state;
     let mut rows = Vec::new();
     for order in ["ASC", "DESC"] {
@@ -84,6 +87,7 @@ pub(super) fn rescue(aside: &Path) -> Rescued {
             rescued.state.apply(&event);
         }
     }
+    rescued.last = rows.last().map(|row| Head { place: row.place, hash: row.hash });
     rescued.rows = rows.into_iter().filter(|row| row.place.seq > upto(row.place.epoch)).collect();
     rescued
 }

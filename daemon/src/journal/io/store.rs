@@ -3,9 +3,10 @@
 //! A journal that does not hold is never mended and never deleted: it is renamed, a new epoch begins, and what the
 //! centre has not signed for is carried over as far as it still verifies.
 
-use super::rescue::carry_over;
-use super::rescue::put_aside;
-use super::rescue::rescue;
+use super::anew::begin;
+use super::anew::begin_epoch;
+use super::anew::begun;
+use super::anew::finish;
 use crate::journal::chain::Anchor;
 use crate::journal::chain::Walk;
 use crate::journal::chain::public_key;
@@ -17,6 +18,8 @@ use crate::journal::record::read_snapshot;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::params;
+use serde::Deserialize;
+use serde::Serialize;
 use std::fs;
 use std::io::Read;
 use std::io::Write;
@@ -81,15 +84,21 @@ pub enum JournalError {
     /// The writer has gone.
     #[error("the journal's writer has stopped")]
     Gone,
+    /// The writer is behind.
+    #[error("the journal's writer does not get on: too much waits for its disk")]
+    Behind,
+    /// An epoch has begun whose first event must say so.
+    #[error("a new epoch has begun: its first event must be journal_restarted")]
+    Unannounced,
 }
 
 /// Why a new epoch was begun, for its first event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
     /// Why.
     pub reason: RestartReason,
-    /// The old head, as far as it is known.
-    pub old: Option<Head>,
+    /// Where the old one ended and its last row's hash, as far as they are known.
+    pub old: Option<(Place, Option<[u8; 32]>)>,
     /// Rows carried over.
     pub salvaged: u64,
     /// Whether arm state stands on something signed.
@@ -159,6 +168,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
 /// # Errors
 /// Where neither the old file nor a new one can be used: the disk is full, read-only or gone.
 pub fn open(dir: &Path, key: &[u8; 32], first_epoch: u64) -> Result<Opened, JournalError> {
+    finish(dir)?;
     let path = dir.join("journal.db");
     let stated = read_epoch(&dir.join("epoch"))?;
     let side = read_side_file(&dir.join("arm-state"), key);
@@ -169,12 +179,10 @@ pub fn open(dir: &Path, key: &[u8; 32], first_epoch: u64) -> Result<Opened, Jour
         Ok(None) => {
             let reason = if stated.is_some() { RestartReason::Missing } else { RestartReason::First };
             let text = if was_there { "the journal was empty" } else { "there was no journal" };
-            begin(dir, None, stated, side, first_epoch, (reason, text.to_owned()))
+            begin(dir, false, stated, side, first_epoch, (reason, text.to_owned()))
         }
         Err(damage) if damage.mendable => {
-            let aside = put_aside(&path)?;
-            let text = format!("{}; it is kept as {}", damage.what, aside.display());
-            begin(dir, Some(&aside), stated, side, first_epoch, (RestartReason::Quarantined, text))
+            begin(dir, true, stated, side, first_epoch, (RestartReason::Quarantined, damage.what))
         }
         Err(damage) => Err(damage.error),
     }
@@ -215,7 +223,7 @@ impl From<JournalError> for Damage {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, JournalError> {
+pub(super) fn connect(path: &Path) -> Result<Connection, JournalError> {
     let conn = Connection::open(path).map_err(sqlite("open", path))?;
     conn.busy_timeout(std::time::Duration::from_millis(BUSY_MS)).map_err(sqlite("open", path))?;
     let setting = |name: &str, value: &str| conn.pragma_update(None, name, value).map_err(sqlite("open", path));
@@ -230,7 +238,7 @@ fn connect(path: &Path) -> Result<Connection, JournalError> {
     Ok(conn)
 }
 
-fn upgrade(conn: &Connection, path: &Path) -> Result<(), JournalError> {
+pub(super) fn upgrade(conn: &Connection, path: &Path) -> Result<(), JournalError> {
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read", path))?;
     let tables: i64 =
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite("read", path))?;
@@ -248,7 +256,8 @@ fn upgrade(conn: &Connection, path: &Path) -> Result<(), JournalError> {
     }
 }
 
-fn corrupt() -> rusqlite::Error {
+/// As SQLite says it of a file that is damaged.
+pub(super) fn corrupt() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None)
 }
 
@@ -455,8 +464,8 @@ pub(super) fn read_anchors(conn: &Connection, path: &Path) -> Result<Vec<Anchor>
 }
 
 fn read_epoch(path: &Path) -> Result<Option<u64>, JournalError> {
-    match fs::read_to_string(path) {
-        Ok(text) => match text.trim().parse::<u64>() {
+    match fs::read(path) {
+        Ok(text) => match String::from_utf8_lossy(&text).trim().parse::<u64>() {
             Ok(epoch) if (1..1 << 53).contains(&epoch) => Ok(Some(epoch)),
             // A file nobody can read says at least that there was one; the journal's own epoch is then the floor.
             _ => Ok(Some(0)),
@@ -487,7 +496,9 @@ fn resume(
         _ => state,
     };
     if ahead.is_none() && stated == Some(store.epoch) {
-        return Ok(Opened { store, state, begun: None });
+        // An epoch whose first event was never written has still to say why it began.
+        let begun = (store.head.place.seq == 0).then(|| begun(dir));
+        return Ok(Opened { store, state, begun });
     }
     let text = match ahead {
         Some((place, _)) => {
@@ -496,10 +507,10 @@ fn resume(
         None => "the journal's epoch is not the one in the epoch file".to_owned(),
     };
     let state = ahead.map_or(state, |(_, side)| side.clone());
-    let old = Some(store.head);
+    let old = Some((store.head.place, Some(store.head.hash)));
     let epoch = stated.unwrap_or(0).max(store.epoch) + 1;
-    let store = begin_epoch(dir, store.conn, epoch)?;
     let begun = Begun { reason: RestartReason::Restored, old, salvaged: 0, arm_state_known: true, text };
+    let store = begin_epoch(dir, store.conn, epoch, &begun)?;
     Ok(Opened { store, state, begun: Some(begun) })
 }
 
@@ -510,39 +521,6 @@ fn after(store: &Store, dir: &Path, place: Place, mut state: State) -> Result<St
         Ok(())
     })?;
     Ok(state)
-}
-
-fn begin(
-    dir: &Path,
-    aside: Option<&Path>,
-    stated: Option<u64>,
-    side: Option<(Place, State)>,
-    first_epoch: u64,
-    (reason, text): (RestartReason, String),
-) -> Result<Opened, JournalError> {
-    let path = dir.join("journal.db");
-    let rescued = aside.map(rescue).unwrap_or_default();
-    let last = rescued.rows.last().map(|row| Head { place: row.place, hash: row.hash });
-    let conn = connect(&path)?;
-    upgrade(&conn, &path)?;
-    let known = [stated, last.map(|head| head.place.epoch), side.as_ref().map(|(place, _)| place.epoch)];
-    let floor = known.into_iter().flatten().max();
-    let epoch = floor.map_or(first_epoch, |floor| floor.max(1) + 1);
-    let salvaged = carry_over(&conn, &path, &rescued)?;
-    let store = begin_epoch(dir, conn, epoch)?;
-    let old = last.or(side.as_ref().map(|(place, _)| Head { place: *place, hash: [0; 32] }));
-    let arm_state_known = side.is_some() || reason == RestartReason::First;
-    let state = side.map_or_else(|| rescued.state, |(_, state)| state);
-    Ok(Opened { store, state, begun: Some(Begun { reason, old, salvaged, arm_state_known, text }) })
-}
-
-fn begin_epoch(dir: &Path, conn: Connection, epoch: u64) -> Result<Store, JournalError> {
-    let path = dir.join("journal.db");
-    // The file first: an epoch may be skipped, never used twice.
-    write_whole(&dir.join("epoch"), format!("{epoch}\n").as_bytes())?;
-    conn.execute("INSERT INTO receipt (epoch, upto, jws) VALUES (?1, 0, '')", [epoch])
-        .map_err(sqlite("begin", &path))?;
-    Ok(Store { conn, epoch, head: Head { place: Place { epoch, seq: 0 }, hash: [0; 32] } })
 }
 
 /// Writes one row.

@@ -32,6 +32,7 @@ use vakt_core::alarm::state::State;
 use vakt_core::canonical;
 use vakt_core::event::Event;
 use vakt_core::event::EventId;
+use vakt_core::event::Fact;
 use vakt_core::port::Head;
 use vakt_core::port::Place;
 use vakt_core::port::Receipt;
@@ -58,6 +59,7 @@ enum Job {
     Receipt(Receipt),
     Snapshot(Arc<State>, Place),
     Side(Arc<State>, Place),
+    Suspect,
     Prune { before_ms: i64, answer: oneshot::Sender<Result<Option<Place>, JournalError>> },
     Stop(oneshot::Sender<()>),
 }
@@ -93,7 +95,17 @@ pub fn start(dir: PathBuf, store: Store, keys: Keys) -> Result<(Journal, JoinHan
     let failed = dir.clone();
     let epoch = store.epoch;
     let begun_seen = begun.clone();
-    let mut writer = Writer { dir, epoch, store: Some(store), keys, head, waiting, maybe: Vec::new(), begun };
+    let mut writer = Writer {
+        dir,
+        epoch,
+        store: Some(store),
+        keys,
+        head,
+        waiting,
+        maybe: Vec::new(),
+        maybe_after: Place::default(),
+        begun,
+    };
     let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(inbox));
     let thread = thread.map_err(|source| JournalError::File { doing: "start the writer of", path: failed, source })?;
     Ok((Journal { jobs, head: head_seen, waiting: waiting_seen, begun: begun_seen }, thread))
@@ -101,20 +113,31 @@ pub fn start(dir: PathBuf, store: Store, keys: Keys) -> Result<(Journal, JoinHan
 
 impl Journal {
     /// Asks for events to be recorded; the answer comes after the commit. Events already there (from a commit that
-    /// failed yet was written) are not written twice.
-    pub async fn record(&self, events: Vec<Event>) -> oneshot::Receiver<Answer> {
+    /// failed yet was written) are not written twice. It never waits: who owns the panel must not stand behind a disk.
+    pub fn record(&self, events: Vec<Event>) -> oneshot::Receiver<Answer> {
         let (answer, receiver) = oneshot::channel();
-        if let Err(mpsc::error::SendError(Job::Record { answer, .. })) =
-            self.jobs.send(Job::Record { events, answer }).await
-        {
-            let _ = answer.send(Err(JournalError::Gone));
+        match self.jobs.try_send(Job::Record { events, answer }) {
+            Err(mpsc::error::TrySendError::Full(Job::Record { answer, .. })) => {
+                let _ = answer.send(Err(JournalError::Behind));
+            }
+            Err(mpsc::error::TrySendError::Closed(Job::Record { answer, .. })) => {
+                let _ = answer.send(Err(JournalError::Gone));
+            }
+            _ => {}
         }
         receiver
     }
 
+    /// Whoever reads the file beside the writer found it damaged.
+    pub fn suspect(&self) {
+        // Full: it will be found again.
+        let _ = self.jobs.try_send(Job::Suspect);
+    }
+
     /// Notes the centre's receipt; written with the next commit or at once when idle. Losing it costs a duplicate.
     pub fn receipt(&self, receipt: Receipt) -> bool {
-        self.jobs.try_send(Job::Receipt(receipt)).is_ok()
+        // Half of the queue is for events: receipts must not keep an alarm from a slow disk.
+        self.jobs.capacity() > JOBS_MAX / 2 && self.jobs.try_send(Job::Receipt(receipt)).is_ok()
     }
 
     /// Keeps what the hub knew after `place`.
@@ -169,8 +192,9 @@ struct Writer {
     keys: Keys,
     head: watch::Sender<Head>,
     waiting: watch::Sender<Waiting>,
-    /// Events a failed commit may have written all the same.
+    /// Events that failed commits may have written all the same, and the last place before them.
     maybe: Vec<EventId>,
+    maybe_after: Place,
     begun: Arc<std::sync::Mutex<Option<Begun>>>,
 }
 
@@ -215,6 +239,7 @@ impl Writer {
                     let written = self.snapshot(&state, place);
                     self.log(written, "snapshot");
                 }
+                Job::Suspect => self.begin_anew(),
                 Job::Prune { before_ms, answer } => drop(answer.send(self.prune(before_ms))),
                 Job::Stop(answer) => {
                     if let Some(store) = &self.store {
@@ -240,7 +265,8 @@ impl Writer {
         let events: Vec<&Event> = records.iter().flat_map(|(events, _)| events).collect();
         match self.try_commit(&events, receipts) {
             Ok(head) => {
-                self.maybe.clear();
+                // Only what was answered is certain; the rest of a failed commit may still be asked for.
+                self.maybe.retain(|id| !events.iter().any(|event| event.id == *id));
                 self.head.send_replace(head);
                 for (events, answer) in records {
                     let ids = events.iter().map(|event| event.id).collect();
@@ -250,8 +276,11 @@ impl Writer {
                 self.tell_waiting();
             }
             Err(error) => {
+                if self.maybe.is_empty() {
+                    self.maybe_after = self.head.borrow().place;
+                }
                 self.maybe.extend(events.iter().map(|event| event.id));
-                let keep = full(&error);
+                let keep = full(&error) || matches!(error, JournalError::Unannounced);
                 if damaged(&error) || !self.dir.join("journal.db").exists() {
                     self.begin_anew();
                 } else if !keep {
@@ -282,6 +311,10 @@ impl Writer {
         let there = self.already_there(events)?;
         let store = self.store.as_mut().ok_or(JournalError::Gone)?;
         let mut head = store.head;
+        let announced = |event: &&Event| matches!(event.fact, Fact::JournalRestarted { .. });
+        if head.place.seq == 0 && !events.is_empty() && !events.first().is_some_and(announced) {
+            return Err(JournalError::Unannounced);
+        }
         let mut write = || -> rusqlite::Result<()> {
             let transaction = store.conn.transaction()?;
             for event in events.iter().filter(|event| !there.contains(&event.id)) {
@@ -307,7 +340,7 @@ impl Writer {
         if self.maybe.is_empty() {
             return Ok(vec![]);
         }
-        let known = self.head.borrow().place;
+        let known = self.maybe_after;
         let sql = "SELECT body FROM event WHERE epoch = ?1 AND seq > ?2 ORDER BY seq";
         let read = || -> rusqlite::Result<Vec<Vec<u8>>> {
             let mut statement = store.conn.prepare(sql)?;
@@ -328,8 +361,8 @@ impl Writer {
                 self.epoch = opened.store.epoch;
                 self.head.send_replace(opened.store.head);
                 self.store = Some(opened.store);
-                self.maybe.clear();
                 if let (Some(begun), Ok(mut slot)) = (opened.begun, self.begun.lock()) {
+                    self.maybe.clear();
                     *slot = Some(begun);
                 }
             }
@@ -380,11 +413,17 @@ impl Writer {
         Ok(Some(place))
     }
 
-    fn tell_waiting(&self) {
+    fn tell_waiting(&mut self) {
         let Some(store) = &self.store else { return };
         match count_waiting(store) {
             Ok(waiting) => drop(self.waiting.send_replace(waiting)),
-            Err(error) => tracing::warn!(%error, "what waits for a receipt could not be counted"),
+            Err(error) => {
+                tracing::warn!(%error, "what waits for a receipt could not be counted");
+                let path = self.dir.join("journal.db");
+                if damaged(&sqlite("count in", &path)(error)) {
+                    self.begin_anew();
+                }
+            }
         }
     }
 }

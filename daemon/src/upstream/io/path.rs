@@ -174,7 +174,7 @@ impl Path {
         Ok(())
     }
 
-    /// SUBACK: the birth and the first beat, then events. `Some`: the connection carries events from now on.
+    /// SUBACK: the birth; the first beat and events follow as the broker takes them. `Some`: the connection carries events from now on.
     pub(super) fn subscribed(&mut self, granted: bool, site: &Site<'_>) -> Result<Option<ConnId>, Failure> {
         let Phase::Subscribing(_) = &self.phase else { return Ok(None) };
         if !granted {
@@ -191,10 +191,8 @@ impl Path {
         let birth = PathStatus { up: true, since: site.now.at(), reason: None };
         let topic = site.topics.path(&self.settings.name);
         let born = live.control(topic, true, topic::path_payload(&birth), site.now.mono_ms);
-        self.beats += 1;
-        let beaten = born.and_then(|()| live.beat(site, &self.settings.name, self.beats));
         self.phase = Phase::Live(Box::new(live));
-        beaten.map(|()| Some(id))
+        born.map(|()| Some(id))
     }
 
     /// A farewell, instead of the last will.

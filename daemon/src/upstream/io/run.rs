@@ -43,6 +43,8 @@ const REPORTS_MAX: usize = 64;
 const NOTES_MAX: usize = 64;
 /// After the journal did not answer, milliseconds until it is asked again.
 const ASK_AGAIN_MS: u64 = 200;
+/// Between two beats on a path that is not the primary, ms: enough to know that it works, and cheap on LTE.
+const BEAT_ALTERNATIVE_MS: u64 = 180_000;
 /// Longest farewell.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -138,12 +140,13 @@ async fn answer(question: &mut Option<Question>) -> Option<Vec<Stored>> {
 impl Upstream {
     fn new(settings: Settings, inlets: &mut Inlets, reports: mpsc::Sender<(usize, ConnId, LinkEvent)>) -> Self {
         let now = (inlets.now)();
-        let beat_ms = u64::from(settings.beat_primary_s) * 1_000;
+        let primary_ms = u64::from(settings.beat_primary_s) * 1_000;
+        let period = |at| if at == 0 { primary_ms } else { primary_ms.max(BEAT_ALTERNATIVE_MS) };
         let unknown = || PathStatus { up: false, since: now.at(), reason: None };
         Self {
             topics: Topics::new(&settings.gateway),
             outbox: Outbox::new(inlets.head.borrow_and_update().place, u64::from(settings.alarm_deadline_s) * 1_000),
-            paths: settings.paths.iter().map(|path| Path::new(path.clone(), beat_ms)).collect(),
+            paths: settings.paths.iter().enumerate().map(|(at, path)| Path::new(path.clone(), period(at))).collect(),
             statuses: settings.paths.iter().map(|path| (path.name.clone(), unknown())).collect(),
             statuses_changed: false,
             refusals: Refusals::default(),
