@@ -29,6 +29,7 @@ impl Fact {
             | Fact::PathDown { .. }
             | Fact::NotDeliveredInTime { .. }
             | Fact::JoinRefused { .. }
+            | Fact::SecretsLost { .. }
             | Fact::ReceiptRefused { .. } => Class::Fault,
             Fact::AreaArmed { .. }
             | Fact::AreaDisarmed { .. }

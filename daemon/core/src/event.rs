@@ -347,6 +347,8 @@ pub enum Fact {
     DeviceAssigned {},
     /// A device was taken off.
     DeviceRemoved {},
+    /// Codes, device keys and the Zigbee network's key were damaged: they must be set up again.
+    SecretsLost { kept_as: String },
     /// A device nobody let in asked to join the Zigbee network and was sent away; `count` such requests since
     /// the last one that was told, of any device.
     JoinRefused { count: u64 },

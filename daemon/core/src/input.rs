@@ -113,6 +113,8 @@ pub enum Input {
     Report(Report),
     /// A known detector was heard but could not be read.
     Unreadable { device: DeviceId },
+    /// The file of codes and keys was damaged and is put aside.
+    SecretsLost { kept_as: String },
     /// A device nobody let in asked to join.
     JoinRefused { device: DeviceId, count: u64 },
     /// A radio receiver failed (with the reason) or works again (`None`).

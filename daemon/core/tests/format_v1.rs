@@ -89,6 +89,7 @@ fn facts() -> Vec<Fact> {
         Fact::ReceiptRefused { reason: text("signed by nobody we list"), count: 3 },
         Fact::PermitOpened { seconds: 60, joining: Some(Joining::InstallCode) },
         Fact::JoinRefused { count: 2 },
+        Fact::SecretsLost { kept_as: text("secrets.db.quarantined-1") },
     ]
 }
 
@@ -144,6 +145,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::NotDeliveredInTime { .. } => "not_delivered_in_time",
         Fact::ReceiptRefused { .. } => "receipt_refused",
         Fact::JoinRefused { .. } => "join_refused",
+        Fact::SecretsLost { .. } => "secrets_lost",
     }
 }
 

@@ -79,6 +79,28 @@ pub struct Secrets {
 }
 
 impl Secrets {
+    /// Opens the file, or makes it with fresh keys of the hub. A damaged one is put aside, and its new name told: a hub
+    /// that has forgotten its codes still alarms, one that does not start does not.
+    ///
+    /// # Errors
+    /// It can be neither read nor made.
+    pub fn open_or_anew(dir: &Path) -> Result<(Self, Option<PathBuf>), SecretsError> {
+        match Self::open(dir) {
+            Err(SecretsError::Sqlite { source, .. }) if damaged(&source) => {}
+            Err(SecretsError::Key(_)) => {}
+            opened => return Ok((opened?, None)),
+        }
+        let path = dir.join("secrets.db");
+        let named = |n: u32| dir.join(format!("secrets.db.quarantined-{n}"));
+        let aside = (1..1_000).map(named).find(|aside| !aside.exists()).unwrap_or_else(|| named(1_000));
+        std::fs::rename(&path, &aside).map_err(|source| SecretsError::File { path, source })?;
+        for tail in ["-wal", "-shm"] {
+            // Without its main file a log is of no use to anybody; that it is not there is as good.
+            let _ = std::fs::remove_file(dir.join(format!("secrets.db{tail}")));
+        }
+        Ok((Self::open(dir)?, Some(aside)))
+    }
+
     /// Opens the file, or makes it with fresh keys of the hub.
     ///
     /// # Errors
@@ -89,7 +111,14 @@ impl Secrets {
         made.map_err(|source| SecretsError::File { path: path.clone(), source })?;
         let sqlite = |source| SecretsError::Sqlite { doing: "open", path: path.clone(), source };
         let conn = Connection::open(&path).map_err(sqlite)?;
+        // Whoever looks a code up must not wait for somebody who writes to a disk that hangs.
+        conn.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
         conn.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+        conn.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)).map_err(sqlite).and_then(
+            |found| {
+                if found == "ok" { Ok(()) } else { Err(SecretsError::Key("secrets.db does not hold together")) }
+            },
+        )?;
         conn.execute_batch(SCHEMA).map_err(sqlite)?;
         let mut secrets = Self { conn, path, code_key: [0; 32] };
         secrets.code_key = secrets.own_key("hub.code")?;
@@ -218,6 +247,11 @@ impl Secrets {
             .map_err(self.sqlite("read"))?;
         Ok(user.and_then(|user| UserId::new(user).ok()))
     }
+}
+
+fn damaged(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode;
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown))
 }
 
 /// 32 bytes from the system.

@@ -49,6 +49,7 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
             }
         }
         Input::RefusedReceipt { reason, count } => say(draft, Fact::ReceiptRefused { reason: cut(reason), count }),
+        Input::SecretsLost { kept_as } => say(draft, Fact::SecretsLost { kept_as: cut(kept_as) }),
         Input::JoinRefused { device, count } => {
             let about = About { device: Some(device), ..About::default() };
             draft.emit(Fact::JoinRefused { count }, about);

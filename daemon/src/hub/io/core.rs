@@ -169,6 +169,15 @@ impl Core {
         self.keep_house();
     }
 
+    /// The secrets were damaged and are put aside.
+    pub async fn lost_secrets(&mut self, kept_as: String) {
+        tracing::error!(
+            kept_as,
+            "secrets.db was damaged: codes, device keys and the Zigbee network must be set up again"
+        );
+        self.turn(vec![Input::SecretsLost { kept_as }]).await;
+    }
+
     /// Runs until told to stop.
     pub async fn run(mut self, mut inlets: Inlets) {
         let mut house = Instant::now() + KEEP_HOUSE;

@@ -52,8 +52,10 @@ const STRANGERS_MAX: usize = 256;
 pub struct Desk {
     /// To the core.
     pub commands: mpsc::Sender<(Input, oneshot::Sender<Reply>)>,
-    /// Keys and codes.
+    /// Keys and codes, to be changed.
     pub secrets: Arc<Mutex<Secrets>>,
+    /// The same, to look codes up: a change that hangs with its disk must not keep anybody from disarming.
+    pub codes: Arc<Mutex<Secrets>>,
     /// What the panel knows.
     pub seen: watch::Receiver<super::core::Seen>,
     /// Signal and last word of each device.
@@ -147,8 +149,11 @@ impl Desk {
             }
         }
         if let (Some(user), Reply::Done { .. }) = (removed, &reply) {
-            // After the event: a code without a person opens nothing.
-            let _ = self.with_secrets(move |secrets| secrets.drop_code(&user).map_err(|e| e.to_string())).await;
+            // After the event: a code without a person opens nothing. It must not stay for the next of that name.
+            let dropped = self.with_secrets(move |secrets| secrets.drop_code(&user).map_err(|e| e.to_string())).await;
+            if let Err(refusal) = dropped {
+                return refusal;
+            }
         }
         if let (true, Reply::Done { .. }) = (added, &reply) {
             // "Known" is only true once the receivers have it too: its next telegram is heard.
@@ -199,7 +204,13 @@ impl Desk {
         &self,
         work: impl FnOnce(&Secrets) -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
-        let secrets = self.secrets.clone();
+        Self::with(self.secrets.clone(), work).await
+    }
+
+    async fn with<T: Send + 'static>(
+        secrets: Arc<Mutex<Secrets>>,
+        work: impl FnOnce(&Secrets) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
         let work = tokio::task::spawn_blocking(move || match secrets.lock() {
             Ok(secrets) => work(&secrets),
             Err(_) => Err("the secrets are not available".to_owned()),
@@ -211,18 +222,25 @@ impl Desk {
     }
 
     async fn checked(&self, code: Hidden) -> Result<CodeChecked, String> {
-        let user = self.with_secrets(move |secrets| secrets.whose(&code.0).map_err(|e| e.to_string())).await?;
+        let whose = move |secrets: &Secrets| secrets.whose(&code.0).map_err(|e| e.to_string());
+        let user = Self::with(self.codes.clone(), whose).await?;
         Ok(CodeChecked { source: "local".to_owned(), user, method: Method::Local })
     }
 
     async fn set_code(&self, user: UserId, code: Hidden) -> Result<(), String> {
-        if self.seen.borrow().state.disk_down.is_some() {
-            return Err(refusal("disk", "the journal's disk does not answer: settings wait until it does"));
-        }
+        self.disk_answers()?;
         self.with_secrets(move |secrets| secrets.set_code(&user, &code.0).map_err(|e| e.to_string())).await
     }
 
+    fn disk_answers(&self) -> Result<(), String> {
+        match self.seen.borrow().state.disk_down {
+            Some(_) => Err(refusal("disk", "the journal's disk does not answer: settings wait until it does")),
+            None => Ok(()),
+        }
+    }
+
     async fn keep_key(&self, key: Hidden) -> Result<String, String> {
+        self.disk_answers()?;
         let Some(bytes) = key_bytes(&key.0) else {
             return Err(refusal("bad_key", "a key is 32 hex digits"));
         };

@@ -86,22 +86,21 @@ pub fn start(needs: Needs) -> (JoinHandle<()>, Mesh) {
     (port, Mesh { orders: orders_in, progress })
 }
 
-/// What Zigbee devices were added as.
+/// What Zigbee devices were added as; whole from the first moment, because a stick is judged by it.
 fn follow(mut seen: watch::Receiver<Seen>) -> watch::Receiver<Arc<Kinds>> {
-    let (known_in, known) = watch::channel(Arc::default());
+    fn ours(seen: &Seen) -> Kinds {
+        let ours = seen.state.devices.iter().filter(|(id, _)| id.as_str().starts_with("zb-"));
+        ours.map(|(id, device)| (id.clone(), device.kind)).collect()
+    }
+    let (known_in, known) = watch::channel(Arc::new(ours(&seen.borrow_and_update())));
     tokio::spawn(async move {
-        loop {
-            let now = seen.borrow_and_update().clone();
-            let ours = now.state.devices.iter().filter(|(id, _)| id.as_str().starts_with("zb-"));
-            let ours: Kinds = ours.map(|(id, device)| (id.clone(), device.kind)).collect();
+        while seen.changed().await.is_ok() {
+            let ours = ours(&seen.borrow_and_update());
             known_in.send_if_modified(|known| {
                 let changed = **known != ours;
                 *known = Arc::new(ours);
                 changed
             });
-            if seen.changed().await.is_err() {
-                return;
-            }
         }
     });
     known
@@ -174,7 +173,9 @@ async fn port(settings: Settings, secrets: Arc<std::sync::Mutex<Secrets>>, ways:
     let mut back_off = BackOff::default();
     loop {
         let began = Instant::now();
-        let error = serve(&settings, &secrets, &ways).await;
+        // A hub whose memory is gone but whose panel knows devices had a network: another would lose them all.
+        let expected = ways.known.borrow().len();
+        let error = serve(&settings, &secrets, &ways, expected).await;
         let pause = back_off.fell(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
         tracing::warn!(receiver = NAME, %error, pause_ms = pause, "the Zigbee stick fell; it will be opened again");
         let failed = Input::Receiver { receiver: NAME.to_owned(), error: Some(error) };
@@ -185,13 +186,24 @@ async fn port(settings: Settings, secrets: Arc<std::sync::Mutex<Secrets>>, ways:
     }
 }
 
-async fn serve(settings: &Settings, secrets: &Arc<std::sync::Mutex<Secrets>>, ways: &Arc<Ways>) -> String {
+async fn serve(
+    settings: &Settings,
+    secrets: &Arc<std::sync::Mutex<Secrets>>,
+    ways: &Arc<Ways>,
+    expected: usize,
+) -> String {
     let of = Arc::clone(secrets);
     let read = tokio::task::spawn_blocking(move || {
         let secrets = of.lock().map_err(|_| "the secrets are not available".to_owned())?;
         secrets.zigbee().map_err(|error| error.to_string())
     });
     let memory: Memory = match read.await.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(None) if expected > 0 => {
+            return format!(
+                "the hub knows {expected} Zigbee devices but has lost its network's key: put secrets.db back, or remove \
+                 the devices with `vaktd device remove` and join them again"
+            );
+        }
         Ok(None) => Memory::default(),
         // What cannot be read is not "nothing": a new network would lose every device.
         Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {

@@ -129,7 +129,8 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     clock::start(&config.state_dir).map_err(file("count the start in", &config.state_dir))?;
     let trust = trust(&config);
     clock::look(trust);
-    let secrets = Secrets::open(&config.state_dir)?;
+    let (secrets, lost) = Secrets::open_or_anew(&config.state_dir)?;
+    let codes = Arc::new(Mutex::new(Secrets::open(&config.state_dir)?));
     let (sign, hub_public) = secrets.sign_key()?;
     let keys = writer::Keys { seal: secrets.seal_key()?, sign };
     let opened = store::open(&config.state_dir, &keys.seal, first_epoch())?;
@@ -153,6 +154,9 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let limit = Duration::from_millis(config.journal.commit_limit_ms);
     let mut core = Core::new(opened.state, journal.clone(), limit, outlets);
     core.start(opened.begun, env!("CARGO_PKG_VERSION").to_owned(), installed_keys(&config, hub_public)).await;
+    if let Some(kept_as) = lost {
+        core.lost_secrets(kept_as.display().to_string()).await;
+    }
     let core = tokio::spawn(core.run(Inlets { inputs, words, commands, stop }));
 
     let secrets = Arc::new(Mutex::new(secrets));
@@ -171,7 +175,8 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let voice =
         voice(&config, (seen.clone(), heard.clone()), journal.clone(), next, unjournaled, &inputs_in, upstream_stop);
     let waiting = journal.waiting();
-    let desk = Desk { commands: commands_in, secrets, seen, heard, known, strangers: strangers_in, mesh, waiting };
+    let desk =
+        Desk { commands: commands_in, secrets, codes, seen, heard, known, strangers: strangers_in, mesh, waiting };
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
     tokio::spawn(control::io::run(listener, asked_in));
     tokio::spawn(desk.run(asked));
