@@ -121,7 +121,7 @@ fn a_key_like_none_gets_the_list_of_those_there_are() {
         "gateway = 'g'\n\"a\\nb\" = 1\n",
         &[
             "vaktd.toml:2: a\\nb: there is no such key, known here: centre clock gateway journal run_dir site state_dir \
-         subghz upstream",
+         subghz upstream zigbee",
         ],
     );
 }

@@ -401,7 +401,7 @@ fn the_outbox_reads_the_journal_that_is_there_now_and_never_passes_over_a_row() 
     lived(dir.path(), 60);
     lived(other.path(), 80);
     let path = dir.path().join("journal.db");
-    let (told, suspected) = std::sync::mpsc::channel();
+    let (told, suspected) = std::sync::mpsc::sync_channel(16);
     let questions = reader::serve(path.clone(), move || told.send(()).unwrap()).unwrap();
     let ask = |after: u64| {
         let (answer, rows) = tokio::sync::oneshot::channel();

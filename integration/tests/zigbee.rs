@@ -3,7 +3,7 @@
 //! The twin was written from documents and captures without a look at the host, and an independent host believes it
 //! (`ncp_bellows`). Nothing here sleeps; every random choice has a printed seed.
 
-#![allow(clippy::unwrap_used)] // a test that meets the unexpected should stop there
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds are printed; a test that meets the unexpected stops
 
 mod sim {
     pub mod site;
@@ -359,11 +359,6 @@ fn one_life(version: u8, seed: u64, faults: &Faults, trouble: impl Fn(&mut Site,
         let what = format!("EZSP {version}, seed {seed}, detector {name}: told {told:?}, said {said:?}");
         // A detector whose word was not heard says it again, and a later one may overtake it: then an "open" is told
         // all the same, followed by the newest word again, and a "closed" is not.
-        if std::env::var_os("VAKT_SEED").is_some() {
-            for notice in site.ncp.log().notices().iter().filter(|notice| notice.device == device) {
-                println!("{} tsn {} {:x} {:?}", notice.id, notice.sequence, notice.status, notice.sendings);
-            }
-        }
         let opened = |words: &[DeviceState]| words.iter().filter(|word| **word == DeviceState::Open).count();
         assert!(opened(&told) >= opened(&said) || site.slipped(), "an opening is lost: {what}");
         // A word that was lost in a reset is read back afterwards.

@@ -401,7 +401,7 @@ impl Host {
 
     fn step(&mut self, now_ms: u64) {
         let State::Starting(start) = &mut self.state else { return };
-        match start.next() {
+        match start.step() {
             Next::Ask(command) => self.ask(For::Start, command, now_ms),
             Next::WaitUp => {}
             Next::Again => self.connect(now_ms),

@@ -174,7 +174,7 @@ impl Start {
     }
 
     /// The next step; to be called after `new`, after each answer and after each word on the network.
-    pub fn next(&mut self) -> Next {
+    pub fn step(&mut self) -> Next {
         if self.wait_up.is_some() && !self.up {
             return Next::WaitUp;
         }

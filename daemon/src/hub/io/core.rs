@@ -5,6 +5,7 @@
 
 use super::clock;
 use super::notify;
+use super::view;
 use super::view::Heard;
 use crate::journal::io::store::Begun;
 use crate::journal::io::store::JournalError;
@@ -319,10 +320,9 @@ impl Core {
     }
 
     fn note_heard(&self, now: &Stamp, inputs: &[Input]) {
-        let Ok(mut heard) = self.outlets.heard.lock() else { return };
         for input in inputs {
             if let Input::Report(report) = input {
-                heard.insert(report.device.clone(), (*now, report.rssi_dbm));
+                view::note(&self.outlets.heard, *now, report);
             }
         }
     }

@@ -68,6 +68,8 @@ const KEYS_FIRST: Duration = Duration::from_secs(3);
 const KEYS_AGAIN: Duration = Duration::from_secs(5);
 /// How often the view for the centre is made anew, at most.
 const VIEW: Duration = Duration::from_millis(250);
+/// And at the least, for what is heard of devices without an event.
+const VIEW_SIGNS: Duration = Duration::from_secs(60);
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -398,8 +400,10 @@ fn voice(
                 changed
             });
             tokio::time::sleep(VIEW).await;
-            if seen.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = seen.changed() => if changed.is_err() { return },
+                // When a device was last heard, and how well, changes without an event.
+                () = tokio::time::sleep(VIEW_SIGNS) => {}
             }
         }
     });

@@ -17,6 +17,7 @@ use vakt_core::alarm::state::Device;
 use vakt_core::alarm::state::State;
 use vakt_core::device::DeviceFault;
 use vakt_core::device::DeviceId;
+use vakt_core::device::Report;
 use vakt_core::event::ArmMode;
 use vakt_core::stamp::Stamp;
 use vakt_core::stamp::rfc3339;
@@ -24,8 +25,35 @@ use vakt_core::stamp::rfc3339;
 /// `last_heard` is shown to this grain, in ms: each change of it is a publish.
 const LAST_HEARD_MS: i64 = 15 * 60_000;
 
-/// When each device last spoke, and how loudly. Not journaled: a measurement, not an event.
-pub type Heard = Arc<Mutex<BTreeMap<DeviceId, (Stamp, Option<i16>)>>>;
+/// The signal is shown to this grain, in dB: it never stands still, and each change of it is a publish.
+const SIGNAL_DB: i16 = 10;
+
+/// What a device told beside its state. Not journaled: measurements, not events.
+#[derive(Debug, Clone, Copy)]
+pub struct Signs {
+    /// When it last spoke.
+    pub at: Stamp,
+    rssi_dbm: Option<i16>,
+    lqi: Option<u8>,
+    battery_percent: Option<u8>,
+    /// It tells whether its battery is low.
+    tells_battery: bool,
+}
+
+/// Each device's.
+pub type Heard = Arc<Mutex<BTreeMap<DeviceId, Signs>>>;
+
+/// Notes what a device told; what it does not tell this time stays.
+pub fn note(heard: &Heard, now: Stamp, report: &Report) {
+    let Ok(mut heard) = heard.lock() else { return };
+    let fresh = Signs { at: now, rssi_dbm: None, lqi: None, battery_percent: None, tells_battery: false };
+    let signs = heard.entry(report.device.clone()).or_insert(fresh);
+    signs.at = now;
+    signs.rssi_dbm = report.rssi_dbm.or(signs.rssi_dbm);
+    signs.lqi = report.lqi.or(signs.lqi);
+    signs.battery_percent = report.battery_percent.or(signs.battery_percent);
+    signs.tells_battery |= report.low_battery.is_some();
+}
 
 /// What the centre sees.
 pub fn view(state: &State, heard: &Heard) -> View {
@@ -84,15 +112,20 @@ fn word(fault: DeviceFault) -> &'static str {
 fn device_view(state: &State, id: &DeviceId, device: &Device, heard: &Heard) -> DeviceView {
     let last = heard.lock().ok().and_then(|heard| heard.get(id).copied());
     let coarse = |stamp: Stamp| rfc3339(stamp.wall_ms.div_euclid(LAST_HEARD_MS) * LAST_HEARD_MS);
-    let low = device.faults.contains(&DeviceFault::LowBattery);
+    let battery = match (device.faults.contains(&DeviceFault::LowBattery), last) {
+        (true, _) => Some(Battery::Low),
+        (false, Some(Signs { tells_battery: true, .. })) => Some(Battery::Ok),
+        _ => None,
+    };
+    let signal = last.and_then(|signs| signs.rssi_dbm);
     DeviceView {
         kind: device.kind,
         area: device.zone.as_ref().and_then(|zone| state.zones.get(zone)).map(|zone| zone.area.clone()),
         zone: device.zone.clone(),
         state: device.state,
-        battery: low.then_some(Battery::Low),
-        signal_dbm: None,
-        last_heard: last.map(|(stamp, _)| coarse(stamp)),
+        battery,
+        signal_dbm: signal.map(|dbm| dbm.div_euclid(SIGNAL_DB) * SIGNAL_DB),
+        last_heard: last.map(|signs| coarse(signs.at)),
         faults: device.faults.iter().copied().collect(),
     }
 }
@@ -102,9 +135,15 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
     let line = |(id, device): (&DeviceId, &Device)| {
         let last = heard.lock().ok().and_then(|heard| heard.get(id).copied());
         let mut view = device_view(state, id, device, heard);
-        view.signal_dbm = last.and_then(|(_, rssi)| rssi);
-        view.last_heard = last.map(|(stamp, _)| stamp.at());
+        view.signal_dbm = last.and_then(|signs| signs.rssi_dbm);
+        view.last_heard = last.map(|signs| signs.at.at());
         let mut value = serde_json::to_value(&view).expect("a device is words and numbers");
+        if let Some(lqi) = last.and_then(|signs| signs.lqi) {
+            value["lqi"] = lqi.into();
+        }
+        if let Some(percent) = last.and_then(|signs| signs.battery_percent) {
+            value["battery_percent"] = percent.into();
+        }
         value["device"] = id.as_str().into();
         value["has_key"] = device.secret.is_some().into();
         value.to_string()
