@@ -36,6 +36,7 @@ pub mod zigbee {
     pub mod eui64; //        a radio's own address
     pub mod ezsp; //         what a stick is asked
     pub mod ezsp_answer; //  what it says
+    pub mod ezsp_json; //    both, for the command line
     pub mod ezsp_link; //    one command at a time, each with its answer
     pub mod ezsp_status; //  in two number spaces
     pub mod hear; //         what a node says, understood

@@ -135,6 +135,15 @@ pub enum Decode {
         #[arg(allow_hyphen_values = true)]
         hex: String,
     },
+    /// Zigbee sticks: one ASH frame, its flag (7E) last, or one EZSP frame
+    Ezsp {
+        /// The EZSP version that was agreed on: 14 and later have another layout
+        #[arg(long, default_value_t = 13, value_parser = clap::value_parser!(u8).range(13..=19))]
+        version: u8,
+        /// The frame; `-` reads one `HEX` a line from stdin
+        #[arg(allow_hyphen_values = true)]
+        hex: String,
+    },
     /// Zigbee Cluster Library: one ZCL frame, header first
     Zcl {
         /// The cluster it came on, e.g. 0x0500

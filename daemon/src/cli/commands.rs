@@ -27,6 +27,7 @@ use crate::subghz::decode as wmbus;
 use crate::subghz::wmbus_link::FrameKind;
 use crate::upstream::topic::StatePayload;
 use crate::zigbee::decode as zcl;
+use crate::zigbee::ezsp_json;
 use crate::zigbee::ias::ZoneType;
 use clap::Parser;
 use serde_json::Value;
@@ -87,6 +88,10 @@ fn perform(command: Command) -> Result<(), Exit> {
         Command::Run(file) => run(read_config(&file.config)?),
         Command::Check(file) => read_config(&file.config).map(|_| say(format!("{}: good", file.config.display()))),
         Command::Decode(Decode::Wmbus { frame, key, hex }) => decode_wmbus(frame, key.as_deref(), &hex),
+        Command::Decode(Decode::Ezsp { version, hex }) => {
+            let line = |hex: &str| ezsp_json::decode_line(version, hex);
+            decoded(&hex, line, line)
+        }
         Command::Decode(Decode::Zcl { cluster, zone_type, hex }) => {
             let zone_type = zone_type.map(ZoneType::new);
             decoded(

@@ -9,6 +9,8 @@ use serde::Serializer;
 pub enum Reason {
     /// Not hexadecimal text, or an odd number of digits.
     BadHex,
+    /// A check does not fit.
+    BadCrc,
     /// The bytes end before what they promise.
     TooShort,
     /// More bytes, or deeper nesting, than this receiver takes.
@@ -26,6 +28,7 @@ impl Reason {
     pub fn word(self) -> &'static str {
         match self {
             Self::BadHex => "bad_hex",
+            Self::BadCrc => "bad_crc",
             Self::TooShort => "too_short",
             Self::TooLong => "too_long",
             Self::UnknownType => "unknown_type",

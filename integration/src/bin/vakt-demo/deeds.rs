@@ -12,6 +12,8 @@ use vakt_integration::lab::site::contact;
 use vakt_integration::lab::site::contact_device;
 use vakt_integration::lab::site::smoke;
 use vakt_integration::lab::site::smoke_device;
+use vakt_integration::twins::ncp::habits::Habits;
+use vakt_integration::twins::ncp::habits::Kind;
 
 /// The demo's own code; this site exists for a minute.
 pub const CODE: &str = "24680";
@@ -20,14 +22,18 @@ pub const CODE: &str = "24680";
 const HALL: &str = "00010205";
 pub const KITCHEN: &str = "00010204";
 const CELLAR: &str = "00010207";
+/// The Zigbee contact.
+const WINDOW: &str = "bedroom-window";
 
 /// Where a word of the journal is bent, so that it still reads but says otherwise: `fire` becomes `fhre`.
 const WORD: &[u8] = b"\"kind\":\"fire\"";
 const BENT: &[u8] = b"\"kind\":\"fhre\"";
 
-const DEEDS: [&str; 12] = [
+const DEEDS: [&str; 14] = [
     "the site starts",
     "the house is furnished",
+    "a zigbee contact joins at the bedroom window",
+    "the bedroom window opens",
     "anna arms the house",
     "anna arms the house for the night",
     "the hall door opens",
@@ -51,6 +57,11 @@ pub async fn play(stage: &mut Stage, deed: &str) -> Result<Vec<String>, String> 
     match deed {
         "the site starts" => starts(stage).await,
         "the house is furnished" => furnish(stage).await,
+        "a zigbee contact joins at the bedroom window" => joins(stage).await,
+        "the bedroom window opens" => {
+            stage.look()?;
+            quiet(stage.lab.happens(WINDOW, 1, 0).map_err(text))
+        }
         "anna arms the house" => command(stage, json!({"command": "arm", "mode": "away", "code": CODE})).await,
         "anna arms the house for the night" => night(stage).await,
         "the hall door opens" => quiet(stage.say(&contact(HALL, true)).await),
@@ -106,6 +117,11 @@ async fn furnish(stage: &mut Stage) -> Result<Vec<String>, String> {
     }
     closed(stage).await?;
     Ok(vec!["hall door, smoke detectors in kitchen and cellar, Anna with a code; each an event".to_owned()])
+}
+
+async fn joins(stage: &mut Stage) -> Result<Vec<String>, String> {
+    let device = stage.lab.join(WINDOW, Habits::of(Kind::Contact), "perimeter").await.map_err(text)?;
+    Ok(vec![format!("{device}: found, keyed, interviewed, enrolled on a coordinator with EZSP 13, and given its zone")])
 }
 
 /// The hall door is closed, and the hub has it in its journal.

@@ -58,7 +58,7 @@ impl Stage {
         if folder.exists() {
             std::fs::remove_dir_all(&folder).map_err(|e| format!("empty {}: {e}", folder.display()))?;
         }
-        let settings = LabSettings { folder: Some(folder), ..LabSettings::default() };
+        let settings = LabSettings { folder: Some(folder), zigbee: Some(13), ..LabSettings::default() };
         Ok(Self { lab: Lab::start(settings).await.map_err(text)?, page: Page::default() })
     }
 
@@ -80,12 +80,18 @@ impl Stage {
         self.lab.status().await.map_err(text)
     }
 
-    /// The stick says a telegram; somebody looks for its commit from now on.
-    pub async fn say(&mut self, telegram: &str) -> Result<(), String> {
+    /// Somebody looks for the next commit from now on.
+    pub fn look(&mut self) -> Result<(), String> {
         let watch = Watch::open(&self.lab.daemon.journal()).map_err(text)?;
         let next = watch.head() + 1;
         self.page.committing = Some(tokio::task::spawn_blocking(move || watch.committed(next, SOON)));
         self.page.began_us = now_us();
+        Ok(())
+    }
+
+    /// The 868 MHz stick says a telegram; somebody looks for its commit.
+    pub async fn say(&mut self, telegram: &str) -> Result<(), String> {
+        self.look()?;
         self.lab.stick.bytes(telegram.as_bytes()).await.map_err(text)
     }
 
