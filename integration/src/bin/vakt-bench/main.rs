@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)] // it speaks to whoever runs it
 
 mod figures;
+mod zigbee;
 
 use clap::Parser;
 use figures::Beside;
@@ -51,6 +52,8 @@ const PAYLOAD_BYTES: usize = 700;
 const CALM: Duration = Duration::from_millis(25);
 /// The smoke detector of the captured telegram.
 const SMOKE: &str = "00010204";
+/// The longest message a tap takes; zigbee2mqtt's description of a device is longer than the client's own limit.
+const TAP_PACKET_BYTES: u32 = 1024 * 1024;
 /// Messages waiting between the tap and the measurement; the bench reads each at once.
 const TAP: usize = 4_096;
 
@@ -59,7 +62,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// Measures the daemon beside what limits it.
 #[derive(Parser)]
 struct Arguments {
-    /// Only figures of this group: alarm (with disk and loopback), journal, rss, start
+    /// Only figures of this group: alarm (with disk and loopback), journal, rss, start, zigbee
     name: Option<String>,
     /// Write JSON Lines there too
     #[arg(long)]
@@ -91,6 +94,23 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
         }
         figures.put("start.ready.fresh", fresh.p50(), "s", Beside::Missing);
     }
+    if wanted("zigbee") {
+        zigbee::zigbee(&mut figures).await?;
+    }
+    if ["alarm", "disk", "loopback", "journal", "rss", "start"].into_iter().any(&wanted) {
+        metered(&wanted, fresh.p50(), &mut figures).await?;
+    }
+    if figures.is_empty() {
+        return Err("no figure begins so; there are alarm, disk, loopback, journal, rss, start and zigbee".into());
+    }
+    if let Some(path) = &arguments.json {
+        figures.write(path).map_err(|error| format!("write {}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// What is measured on a site of wM-Bus detectors.
+async fn metered(wanted: &impl Fn(&str) -> bool, fresh: f64, figures: &mut Figures) -> Outcome<()> {
     let mut lab = Lab::start(LabSettings::default()).await?;
     lab.start_arc(Misbehaviour::default()).await?;
     lab.daemon.start().await?;
@@ -102,22 +122,16 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     lab.furnish(SMOKE, &contacts).await?;
     lab.all_signed().await?;
     if wanted("alarm") || wanted("disk") || wanted("loopback") {
-        alarm(&lab, &mut figures).await?;
+        alarm(&lab, figures).await?;
     }
     if wanted("journal") || wanted("rss") || wanted("start") {
-        bursts(&lab, &contacts, wanted("journal").then_some(&mut figures)).await?;
+        bursts(&lab, &contacts, wanted("journal").then_some(&mut *figures)).await?;
     }
     if wanted("rss") {
         figures.put("rss.after_10000", lab.daemon.rss_kib()? as f64 / 1024.0, "MiB", Beside::Missing);
     }
     if wanted("start") {
-        starts(&mut lab, fresh.p50(), &mut figures).await?;
-    }
-    if figures.is_empty() {
-        return Err("no figure begins so; there are alarm, disk, loopback, journal, rss and start".into());
-    }
-    if let Some(path) = &arguments.json {
-        figures.write(path).map_err(|error| format!("write {}: {error}", path.display()))?;
+        starts(&mut lab, fresh, figures).await?;
     }
     Ok(())
 }
@@ -173,6 +187,7 @@ fn client(lab: &Lab, id: &str) -> (AsyncClient, mpsc::Receiver<(u64, Vec<u8>)>) 
     let address = lab.broker.plain_address();
     let mut options = MqttOptions::new(id, address.ip().to_string(), address.port());
     options.set_keep_alive(Duration::from_secs(20));
+    options.set_max_packet_size(Some(TAP_PACKET_BYTES));
     let mut network = rumqttc::NetworkOptions::new();
     network.set_tcp_nodelay(true);
     options.set_network_options(network);
