@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::json;
+use vaktd::zigbee::ash_frame::Frame;
 use vaktd::zigbee::bytes::Reader;
 use vaktd::zigbee::ezsp::Command;
 use vaktd::zigbee::ezsp_answer::Answer;
@@ -12,6 +13,11 @@ use vaktd::zigbee::ezsp_answer::Callback;
 use vaktd::zigbee::ezsp_answer::Header;
 use vaktd::zigbee::ezsp_json::decode;
 use vaktd::zigbee::ezsp_json::decode_line;
+use vaktd::zigbee::ezsp_link::Down;
+use vaktd::zigbee::ezsp_link::EzspLink;
+use vaktd::zigbee::ezsp_link::Failed;
+use vaktd::zigbee::ezsp_link::Said;
+use vaktd::zigbee::ezsp_link::WAITING_MAX;
 use vaktd::zigbee::ezsp_status::Layout;
 use vaktd::zigbee::ezsp_status::Status;
 use vaktd::zigbee::host::Host;
@@ -135,4 +141,70 @@ proptest! {
             }
         }
     }
+}
+
+/// A link whose stick has just been reset, and what a stick of this version says to it.
+fn ready(version: u8) -> EzspLink {
+    let mut link = EzspLink::default();
+    link.connect(0);
+    link.take_output();
+    link.feed(&Frame::RstAck { version: 2, code: 0x0B }.encode(), 0);
+    link.take_output();
+    stick_says(&mut link, 0, 0, &[0, 0x80, 0, version, 2, 0x10, 0x74]);
+    stick_says(&mut link, 1, 0, &[1, 0x80, 1, 0, 0, version, 2, 0x10, 0x74]);
+    link.take_output();
+    link
+}
+
+fn stick_says(link: &mut EzspLink, number: u8, now_ms: u64, data: &[u8]) {
+    let frame = Frame::Data { number, again: false, ack: (number + 1) % 8, data: data.to_vec() };
+    link.feed(&frame.encode(), now_ms);
+}
+
+fn said(link: &mut EzspLink) -> Vec<Said> {
+    std::iter::from_fn(|| link.take_said()).collect()
+}
+
+#[test]
+fn t8_a_stick_that_forgot_the_version_fails_the_command_and_ends_the_link() {
+    let mut link = ready(13);
+    assert_eq!(said(&mut link), [Said::Ready { version: 13, stack: 0x7410 }]);
+    assert!(link.ask(7, Command::GetEui64, 0));
+    assert!(link.ask(8, Command::Nop, 0));
+    stick_says(&mut link, 2, 0, &[2, 0x80, 1, 0x58, 0, 0x30]);
+    assert_eq!(said(&mut link), [Said::Answer(8, Err(Failed::Down)), Said::Down(Down::Forgot)]);
+}
+
+#[test]
+fn t9_other_versions_are_refused_in_clear_words() {
+    for (version, words) in [(8, "flash EmberZNet 7.4"), (12, "flash EmberZNet 7.4"), (20, "update vaktd")] {
+        let mut link = ready(version);
+        let all = said(&mut link);
+        let [Said::Down(why)] = all.as_slice() else { panic!("{version}: {all:?}") };
+        assert!(why.to_string().contains(words), "{why}");
+    }
+}
+
+#[test]
+fn a_command_that_is_never_answered_ends_the_link_and_an_answer_to_nothing_is_counted() {
+    let mut link = ready(18);
+    said(&mut link);
+    assert!(link.ask(1, Command::GetEui64, 0));
+    stick_says(&mut link, 2, 0, &[9, 0x80, 1, 0x26, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!((said(&mut link), link.counters().1.stray), (vec![], 1));
+    // The frame was acked, the command never answered.
+    while let Some(due_ms) = link.due_ms() {
+        link.tick(due_ms);
+    }
+    let all = said(&mut link);
+    let unanswered = Said::Down(Down::Unanswered(0x0026));
+    assert_eq!(all, [Said::Answer(1, Err(Failed::Down)), unanswered]);
+    assert!(!link.ask(2, Command::Nop, 0), "a link that is down takes nothing");
+}
+
+#[test]
+fn what_waits_for_a_stick_is_bounded() {
+    let mut link = ready(13);
+    let taken = (0..1_000).filter(|ticket| link.ask(*ticket, Command::Nop, 0)).count();
+    assert_eq!(taken, WAITING_MAX + 1, "one under way, the rest waiting");
 }

@@ -160,7 +160,7 @@ async fn burst(lab: &Lab, names: &[String]) -> Outcome<f64> {
     let began = now_us();
     let mut last = began;
     for number in 0..BURST {
-        let (set, clear) = if number / names.len() % 2 == 0 { (1, 0) } else { (0, 1) };
+        let (set, clear) = if (number / names.len()).is_multiple_of(2) { (1, 0) } else { (0, 1) };
         lab.happens(&names[number % names.len()], set, clear)?;
         volley(number).await;
     }
