@@ -82,6 +82,8 @@ async fn r38_a_zigbee_site_alarms_and_survives_kills_and_an_unplugged_stick() {
     centre_has(&lab, &smoke, "alarm_raised", 3).await;
 
     lab.all_signed().await.unwrap();
+    let status = lab.until("the stick's counters", |status| status["zigbee"]["up"] == json!(true)).await.unwrap();
+    assert!(status["zigbee"]["frames"]["received"].as_u64().unwrap() > 50, "{status}");
     let counts = lab.arc.as_ref().unwrap().counts();
     assert!(counts.clean(), "{counts:?}");
     let raised =

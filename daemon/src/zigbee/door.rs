@@ -87,11 +87,24 @@ impl Host {
     pub(crate) fn joined(&mut self, joined: &Joined, now_ms: u64) {
         let Joined { nwk, device, update, denied, .. } = *joined;
         match update {
-            Update::Join if denied || self.door.is_none() => self.refuse(device, now_ms),
+            Update::Join if denied || !self.awaits(device) => {
+                self.refuse(device, now_ms);
+                // Whatever the stick let it have, it goes.
+                self.ask(For::Nobody, Command::RemoveDevice { nwk, device }, now_ms);
+            }
             Update::Join => self.meet(device, nwk, now_ms),
             Update::SecuredRejoin | Update::UnsecuredRejoin if denied => self.refuse(device, now_ms),
             Update::SecuredRejoin | Update::UnsecuredRejoin => self.moved(device, nwk),
             Update::Left | Update::Other(_) => {}
+        }
+    }
+
+    /// Whether the door is open, and open to this one.
+    fn awaits(&self, device: Eui64) -> bool {
+        match self.door {
+            Some((_, Admission::InstallCode { device: awaited, .. })) => awaited == device,
+            Some((_, Admission::Legacy)) => true,
+            None => false,
         }
     }
 

@@ -99,6 +99,8 @@ pub struct Progress {
 pub(crate) enum For {
     Start,
     Nobody,
+    /// How its radio fares, and whether it is there at all.
+    Counters,
     /// Opening the door, with what is said when it fails.
     Permit,
     /// Whose short address is this?
@@ -128,6 +130,30 @@ pub struct Counters {
     pub undelivered: u64,
     /// Times the stick had no room for what it heard.
     pub overflows: u64,
+    /// Radio frames the stick sent again; this and the next three are its own counters, since the daemon runs.
+    pub radio_retries: u64,
+    /// Radio frames nobody took.
+    pub radio_failed: u64,
+    /// Whole messages the stick sent again.
+    pub message_retries: u64,
+    /// Whole messages nobody acknowledged.
+    pub message_failed: u64,
+}
+
+/// Where the stick's counters stand (UG100, EmberCounterType): MAC retries and failures, APS retries and failures.
+const STICK_COUNTERS: [usize; 4] = [4, 5, 10, 11];
+
+/// What was met since the daemon runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Met {
+    /// The network is up.
+    pub up: bool,
+    /// By the host.
+    pub host: Counters,
+    /// By the command layer.
+    pub link: ezsp_link::Counters,
+    /// By the frame layer.
+    pub frames: ash::Counters,
 }
 
 /// A word that was heard: who, from which endpoint, on which cluster, its number, its bytes, when.
@@ -239,7 +265,7 @@ impl Host {
         }
         if self.is_up() && self.tickets.is_empty() && self.heard_ms + QUIET_MS <= now_ms {
             self.heard_ms = now_ms;
-            self.ask(For::Nobody, Command::Nop, now_ms);
+            self.ask(For::Counters, Command::ReadAndClearCounters, now_ms);
         }
         if self.door.is_some_and(|(until_ms, _)| until_ms <= now_ms) {
             self.shut(now_ms);
@@ -441,6 +467,15 @@ impl Host {
                 };
                 self.placed(nwk, device, now_ms);
             }
+            Some(For::Counters) => {
+                if let Ok(Answer::Counters(counters)) = answer {
+                    let of = |at: usize| u64::from(counters.get(STICK_COUNTERS[at]).copied().unwrap_or(0));
+                    self.counters.radio_retries += of(0);
+                    self.counters.radio_failed += of(1);
+                    self.counters.message_retries += of(2);
+                    self.counters.message_failed += of(3);
+                }
+            }
             Some(For::Nobody) | None => {}
         }
     }
@@ -547,8 +582,9 @@ impl Host {
         }
     }
 
-    /// The link's own counters: the frame layer's and the command layer's.
-    pub fn link_counters(&self) -> (ash::Counters, ezsp_link::Counters) {
-        self.link.counters()
+    /// Everything that was met, for who looks after the site: the host's, the link's, the frames'.
+    pub fn met(&self) -> Met {
+        let (frames, link) = self.link.counters();
+        Met { up: self.is_up(), host: self.counters, link, frames }
     }
 }

@@ -8,10 +8,15 @@ use crate::zigbee::door::Admission;
 use crate::zigbee::eui64::Eui64;
 use crate::zigbee::host::AnswerId;
 use crate::zigbee::host::Host;
+use crate::zigbee::host::Met;
 use crate::zigbee::host::Out;
 use crate::zigbee::host::Progress;
 use crate::zigbee::memory::Memory;
 use rustix::fs::OFlags;
+use rustix::termios::ControlModes;
+use rustix::termios::OptionalActions;
+use rustix::termios::tcgetattr;
+use rustix::termios::tcsetattr;
 use serial2_tokio::FlowControl;
 use serial2_tokio::SerialPort;
 use std::collections::BTreeMap;
@@ -119,6 +124,8 @@ pub struct Ways {
     pub host: Mutex<Option<Host>>,
     /// Its clock's zero.
     pub begun: Instant,
+    /// What it has met.
+    pub met: watch::Sender<Met>,
 }
 
 /// Opens the port and serves it until it fails; says why it did.
@@ -138,6 +145,7 @@ pub async fn listen(settings: &Settings, memory: Memory, random: [u8; 64], ways:
     host.connect(now());
     let why = serve(&mut host, &port, ways, (&mut orders, &mut recorded, &mut known), now).await;
     host.unplugged(why.clone());
+    ways.met.send_replace(host.met());
     *kept = Some(host);
     format!("{path}: {why}")
 }
@@ -155,6 +163,10 @@ async fn serve(host: &mut Host, port: &SerialPort, ways: &Ways, inlets: Inlets<'
                 return why;
             }
         }
+        ways.met.send_if_modified(|met| {
+            let before = std::mem::replace(met, host.met());
+            before != *met
+        });
         let due = host.due_ms().map_or(IDLE, |due_ms| Duration::from_millis(due_ms.saturating_sub(now())));
         tokio::select! {
             read = port.read(&mut bytes) => match read {
@@ -214,7 +226,13 @@ fn lock(path: &Path) -> std::io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            // Closing the port must not pull the lines that reset some sticks.
+            let mut line = tcgetattr(&file)?;
+            line.control_modes.remove(ControlModes::HUPCL);
+            tcsetattr(&file, OptionalActions::Now, &line)?;
+            Ok(file)
+        }
         Err(TryLockError::WouldBlock) => Err(std::io::Error::other("another program uses this stick: stop it first")),
         Err(TryLockError::Error(error)) => Err(error),
     }

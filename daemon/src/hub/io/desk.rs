@@ -106,7 +106,7 @@ impl Desk {
         let seen = self.seen.borrow().clone();
         let waiting = *self.waiting.borrow();
         let view = view::view(&seen.state, &self.heard);
-        json!({
+        let mut status = json!({
             "ok": true,
             "areas": view.state.areas,
             "incidents": view.state.incidents,
@@ -114,8 +114,11 @@ impl Desk {
             "paths": seen.state.paths.iter().map(|(path, why)| (path.clone(), json!({"up": why.is_none(), "reason": why}))).collect::<serde_json::Map<_, _>>(),
             "sound": seen.sound,
             "journal": {"epoch": seen.place.epoch, "seq": seen.place.seq, "unreceipted": waiting.events, "waiting_for_disk": seen.pending},
-        })
-        .to_string()
+        });
+        if let Some(mesh) = &self.mesh {
+            status["zigbee"] = serde_json::to_value(*mesh.met.borrow()).expect("numbers have a JSON form");
+        }
+        status.to_string()
     }
 
     async fn command(&self, request: Request) -> String {

@@ -6,6 +6,7 @@ use super::start::AbortOnDrop;
 use crate::hub::restart::BackOff;
 use crate::secrets::io::Secrets;
 use crate::secrets::io::random;
+use crate::zigbee::host::Met;
 use crate::zigbee::host::Progress;
 use crate::zigbee::interview::Stage;
 use crate::zigbee::io::Kept;
@@ -45,6 +46,8 @@ pub struct Mesh {
     pub orders: mpsc::Sender<Ordered>,
     /// How far newcomers are.
     pub progress: broadcast::Sender<Progress>,
+    /// What was met on the stick's line and in the air.
+    pub met: watch::Receiver<Met>,
 }
 
 /// What it needs.
@@ -69,6 +72,7 @@ pub fn start(needs: Needs) -> (JoinHandle<()>, Mesh) {
     let (news_in, news) = mpsc::channel(NEWS_MAX);
     let (keep_in, keep) = mpsc::channel(KEPT_MAX);
     let (progress, _) = broadcast::channel(NEWS_MAX);
+    let (met_in, met) = watch::channel(Met::default());
     let known = follow(needs.seen.clone());
     tokio::spawn(remember(keep, Arc::clone(&needs.secrets)));
     tokio::spawn(add(news, progress.clone(), needs.seen, needs.commands));
@@ -81,9 +85,10 @@ pub fn start(needs: Needs) -> (JoinHandle<()>, Mesh) {
         recorded: needs.recorded.into(),
         host: tokio::sync::Mutex::default(),
         begun: Instant::now(),
+        met: met_in,
     };
     let port = tokio::spawn(port(needs.settings, needs.secrets, Arc::new(ways)));
-    (port, Mesh { orders: orders_in, progress })
+    (port, Mesh { orders: orders_in, progress, met })
 }
 
 /// What Zigbee devices were added as; whole from the first moment, because a stick is judged by it.
