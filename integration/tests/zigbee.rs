@@ -15,6 +15,7 @@ use std::time::Duration;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::DeviceState;
 use vakt_core::device::Report;
+use vakt_integration::twins::ncp::Settings;
 use vakt_integration::twins::ncp::bytes::Chance;
 use vakt_integration::twins::ncp::habits::Enrolment;
 use vakt_integration::twins::ncp::habits::Habits;
@@ -114,7 +115,7 @@ fn joined(version: u8, kind: Kind, habits: impl FnOnce(&mut Habits)) -> (Site, V
     let mut usual = Habits::of(kind);
     habits(&mut usual);
     site.ncp.add("detector", usual, None).unwrap();
-    assert!(site.open(180, Admission::Legacy));
+    site.open(180, Admission::Legacy).unwrap();
     site.run(Duration::from_millis(500));
     site.ncp.join(site.now, "detector").unwrap();
     let stages = site.until_joined();
@@ -164,7 +165,7 @@ fn a_detector_joins_in_each_of_the_three_ways_of_enrolment() {
     site.up();
     let habits = Habits { enrolment: Enrolment::WhenTripped, ..Habits::of(Kind::Contact) };
     site.ncp.add("detector", habits, None).unwrap();
-    assert!(site.open(180, Admission::Legacy));
+    site.open(180, Admission::Legacy).unwrap();
     site.run(Duration::from_millis(500));
     site.ncp.join(site.now, "detector").unwrap();
     site.until(|site| site.stages().contains(&Stage::Trip));
@@ -182,7 +183,7 @@ fn an_install_code_lets_its_own_device_in_and_nobody_else() {
     let device = site.ncp.add("mine", with_key, None).unwrap();
     site.ncp.add("stranger", Habits::of(Kind::Contact), None).unwrap();
     let device = vaktd::zigbee::eui64::Eui64(device.0);
-    assert!(site.open(180, Admission::InstallCode { device, key }));
+    site.open(180, Admission::InstallCode { device, key }).unwrap();
     site.run(Duration::from_millis(500));
     // The stick itself refuses it, or lets it starve without a key: either way it never becomes one of ours.
     let _ = site.ncp.join(site.now, "stranger");
@@ -200,10 +201,24 @@ fn nobody_joins_while_the_door_is_shut() {
     site.ncp.add("detector", Habits::of(Kind::Contact), None).unwrap();
     let tried = site.ncp.join(site.now, "detector");
     assert!(tried.is_err(), "the stick does not even answer");
-    assert!(site.open(10, Admission::Legacy));
+    site.open(10, Admission::Legacy).unwrap();
     site.run(Duration::from_secs(12));
     assert!(site.ncp.join(site.now, "detector").is_err(), "the door has shut by itself");
     assert_eq!(site.added, []);
+}
+
+#[test]
+fn a_door_the_stick_does_not_open_is_told_as_shut() {
+    let mut settings = Settings::new(14);
+    settings.keys_full = true;
+    let mut site = Site::with(settings);
+    site.up();
+    let refused = site.open(180, Admission::Legacy).unwrap_err();
+    assert!(refused.starts_with("the stick does not open the network"), "{refused}");
+    site.run(Duration::from_secs(1));
+    assert!(!site.ncp.is_open(site.now), "half open is open to whoever knows the key");
+    // The next try is its own.
+    site.open(180, Admission::Legacy).unwrap_err();
 }
 
 #[test]
@@ -322,7 +337,7 @@ fn lives() -> u64 {
 fn one_life(version: u8, seed: u64, faults: &Faults, trouble: impl Fn(&mut Site, &mut Chance)) {
     let mut site = Site::new(version, seed);
     site.up();
-    assert!(site.open(180, Admission::Legacy));
+    site.open(180, Admission::Legacy).unwrap();
     site.run(Duration::from_millis(200));
     for name in ["a", "b", "c"] {
         site.ncp.add(name, Habits::of(Kind::Contact), None).unwrap();
@@ -438,7 +453,7 @@ fn a_stick_that_is_pulled_out_under_traffic_loses_and_doubles_no_word_it_saw_ack
 fn a_burst_at_460800_baud_loses_nothing() {
     let mut site = Site::new(18, 5);
     site.up();
-    assert!(site.open(180, Admission::Legacy));
+    site.open(180, Admission::Legacy).unwrap();
     site.run(Duration::from_millis(200));
     let names: Vec<String> = (0..20).map(|number| format!("d{number}")).collect();
     for name in &names {

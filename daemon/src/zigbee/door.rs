@@ -39,24 +39,59 @@ pub enum Admission {
     Legacy,
 }
 
+/// An open door.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Door {
+    /// When it shuts.
+    pub(crate) until_ms: u64,
+    /// For whom it is open.
+    admission: Admission,
+    /// Steps of opening it that the stick has not answered yet.
+    unanswered: usize,
+}
+
 impl Host {
-    /// Lets newcomers in for a while. False: the network is not up.
-    #[must_use]
-    pub fn open(&mut self, seconds: u8, admission: Admission, now_ms: u64) -> bool {
+    /// Lets newcomers in for a while; `Out::Door` tells whether the stick does.
+    pub fn open(&mut self, seconds: u8, admission: Admission, now_ms: u64) {
         if !self.is_up() {
-            return false;
+            return self.out.push_back(Out::Door(Err("the Zigbee network is not up".to_owned())));
         }
-        self.door = Some((now_ms + u64::from(seconds) * 1_000, admission));
+        self.shut(now_ms);
         let (device, key, decision) = match admission {
             Admission::InstallCode { device, key } => (device, key, start::OPEN_INSTALL_CODE),
             Admission::Legacy => (Eui64(u64::MAX), start::WELL_KNOWN, start::OPEN_LEGACY),
         };
-        self.ask(For::Permit, Command::ImportTransientKey { device, key }, now_ms);
-        self.ask(For::Permit, Command::SetPolicy { id: TRUST_CENTRE, decision }, now_ms);
-        self.ask(For::Permit, Command::PermitJoining { seconds }, now_ms);
+        let steps = [
+            Command::ImportTransientKey { device, key },
+            Command::SetPolicy { id: TRUST_CENTRE, decision },
+            Command::PermitJoining { seconds },
+        ];
+        self.door = Some(Door { until_ms: now_ms + u64::from(seconds) * 1_000, admission, unanswered: steps.len() });
+        for step in steps {
+            if !self.ask(For::Permit, step, now_ms) {
+                self.permitted(Err("the stick has too much to do".to_owned()), now_ms);
+            }
+        }
         self.tell_routers(seconds, now_ms);
         self.flush();
-        true
+    }
+
+    /// The stick's answer to one step of opening the door.
+    pub(crate) fn permitted(&mut self, answer: Result<(), String>, now_ms: u64) {
+        // The answers that follow a refusal open nothing: the door is shut already.
+        let Some(door) = self.door.as_mut().filter(|door| door.unanswered > 0) else { return };
+        match answer {
+            Ok(()) => {
+                door.unanswered -= 1;
+                if door.unanswered == 0 {
+                    self.out.push_back(Out::Door(Ok(())));
+                }
+            }
+            Err(why) => {
+                self.shut(now_ms);
+                self.out.push_back(Out::Door(Err(why)));
+            }
+        }
     }
 
     /// Lets nobody in any more.
@@ -102,8 +137,8 @@ impl Host {
     /// Whether the door is open, and open to this one.
     fn awaits(&self, device: Eui64) -> bool {
         match self.door {
-            Some((_, Admission::InstallCode { device: awaited, .. })) => awaited == device,
-            Some((_, Admission::Legacy)) => true,
+            Some(Door { admission: Admission::InstallCode { device: awaited, .. }, .. }) => awaited == device,
+            Some(Door { admission: Admission::Legacy, .. }) => true,
             None => false,
         }
     }

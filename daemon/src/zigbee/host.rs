@@ -11,7 +11,7 @@
 //! ```
 
 use crate::zigbee::ash;
-use crate::zigbee::door::Admission;
+use crate::zigbee::door::Door;
 use crate::zigbee::eui64::Eui64;
 use crate::zigbee::ezsp::Command;
 use crate::zigbee::ezsp_answer::Answer;
@@ -68,6 +68,8 @@ pub enum Out {
     Progress(Progress),
     /// What joined, ready to be added.
     Joined(Vec<(DeviceId, Option<DeviceKind>)>),
+    /// The stick has opened the door, or why it has not.
+    Door(Result<(), String>),
     /// Devices asked to join while the door was shut, or on the wrong key.
     Refused {
         /// The last one.
@@ -174,7 +176,7 @@ pub struct Host {
     tickets: BTreeMap<Ticket, For>,
     next_ticket: Ticket,
     next_tsn: u8,
-    pub(crate) door: Option<(u64, Admission)>,
+    pub(crate) door: Option<Door>,
     /// Refusals not told yet, and when one last was.
     pub(crate) refused: (u64, Option<u64>),
     pub(crate) interviews: BTreeMap<Eui64, Interview>,
@@ -267,7 +269,7 @@ impl Host {
             self.heard_ms = now_ms;
             self.ask(For::Counters, Command::ReadAndClearCounters, now_ms);
         }
-        if self.door.is_some_and(|(until_ms, _)| until_ms <= now_ms) {
+        if self.door.is_some_and(|door| door.until_ms <= now_ms) {
             self.shut(now_ms);
         }
         self.work(now_ms);
@@ -280,7 +282,7 @@ impl Host {
             _ => None,
         };
         let interviews = self.interviews.values().map(Interview::due_ms).min().filter(|_| self.is_up());
-        let door = self.door.map(|(until_ms, _)| until_ms);
+        let door = self.door.map(|door| door.until_ms);
         let quiet = (self.is_up() && self.tickets.is_empty()).then_some(self.heard_ms + QUIET_MS);
         [self.link.due_ms(), start, interviews, door, quiet].into_iter().flatten().min()
     }
@@ -334,13 +336,15 @@ impl Host {
         self.next_tsn
     }
 
-    pub(crate) fn ask(&mut self, purpose: For, command: Command, now_ms: u64) {
+    /// Asks the stick. False: it has too much to do, and what was asked is lost like a message in the air.
+    pub(crate) fn ask(&mut self, purpose: For, command: Command, now_ms: u64) -> bool {
         self.next_ticket = self.next_ticket.wrapping_add(1);
         let ticket = self.next_ticket;
-        if self.link.ask(ticket, command, now_ms) {
+        let taken = self.link.ask(ticket, command, now_ms);
+        if taken {
             self.tickets.insert(ticket, purpose);
         }
-        // What is not taken is lost like a message in the air: questions are asked again, doors shut by themselves.
+        taken
     }
 
     pub(crate) fn send(&mut self, nwk: u16, message: Message, now_ms: u64) {
@@ -428,7 +432,7 @@ impl Host {
     fn step(&mut self, now_ms: u64) {
         let State::Starting(start) = &mut self.state else { return };
         match start.step() {
-            Next::Ask(command) => self.ask(For::Start, command, now_ms),
+            Next::Ask(command) => drop(self.ask(For::Start, command, now_ms)),
             Next::WaitUp => {}
             Next::Again => self.connect(now_ms),
             Next::Done { hub } => {
@@ -456,9 +460,12 @@ impl Host {
                 }
             }
             Some(For::Permit) => {
-                if !matches!(answer, Ok(Answer::Status(Status::Ok))) {
-                    self.shut(now_ms);
-                }
+                let taken = match answer {
+                    Ok(Answer::Status(Status::Ok)) => Ok(()),
+                    Ok(other) => Err(format!("the stick does not open the network: {other:?}")),
+                    Err(failed) => Err(format!("the stick does not open the network: {failed}")),
+                };
+                self.permitted(taken, now_ms);
             }
             Some(For::Lookup(nwk)) => {
                 let device = match answer {

@@ -98,8 +98,10 @@ pub enum News {
 
 /// What devices were added as.
 pub type Kinds = BTreeMap<DeviceId, DeviceKind>;
-/// An order, and the place for "done": false when the stick cannot do it now.
-pub type Ordered = (Order, oneshot::Sender<bool>);
+/// Done, or why the stick does not.
+pub type Outcome = Result<(), String>;
+/// An order, and the place for its outcome.
+pub type Ordered = (Order, oneshot::Sender<Outcome>);
 /// A word for the core, and the answer it wants when it is recorded.
 pub type Word = (Input, Option<AnswerId>);
 /// Something to be kept, and the place for "kept".
@@ -157,9 +159,16 @@ type Inlets<'a> =
 async fn serve(host: &mut Host, port: &SerialPort, ways: &Ways, inlets: Inlets<'_>, now: impl Fn() -> u64) -> String {
     let (orders, recorded, known) = inlets;
     let mut bytes = [0u8; CHUNK];
+    let mut opening: Option<oneshot::Sender<Outcome>> = None;
     loop {
         while let Some(out) = host.take() {
-            if let Err(why) = act(out, port, ways).await {
+            if let Out::Door(outcome) = out {
+                let told = opening.take().is_some_and(|asker| asker.send(outcome).is_ok());
+                if !told {
+                    // Nobody waits for newcomers any more.
+                    host.shut(now());
+                }
+            } else if let Err(why) = act(out, port, ways).await {
                 return why;
             }
         }
@@ -175,20 +184,18 @@ async fn serve(host: &mut Host, port: &SerialPort, ways: &Ways, inlets: Inlets<'
                 Err(error) => return format!("read: {error}"),
             },
             Some(answer) = recorded.recv() => host.recorded(answer, now()),
-            // An order waits for a stick that is starting; one that nobody waits for any more is not carried out.
-            Some((order, done)) = orders.recv(), if host.is_up() => if !done.is_closed() {
-                let ready = match order {
-                    Order::Open { seconds, admission } => host.open(seconds, admission, now()),
-                    Order::Shut => {
-                        host.shut(now());
-                        true
+            // An order waits for a stick that is starting. Nobody is let in for who waits no more; who is sent away goes.
+            Some((order, done)) = orders.recv(), if host.is_up() => if !done.is_closed() || matches!(order, Order::Remove(_)) {
+                match order {
+                    Order::Open { seconds, admission } => {
+                        host.open(seconds, admission, now());
+                        opening = Some(done);
+                        continue;
                     }
-                    Order::Remove(device) => {
-                        host.remove(device, now());
-                        true
-                    }
-                };
-                let _ = done.send(ready);
+                    Order::Shut => host.shut(now()),
+                    Order::Remove(device) => host.remove(device, now()),
+                }
+                let _ = done.send(Ok(()));
             },
             changed = known.changed() => match changed {
                 Ok(()) => host.know(known.borrow_and_update().as_ref().clone(), now()),
@@ -267,6 +274,7 @@ async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
             ways.words.send((well, None)).await.map_err(|_| gone())?;
         }
         Out::Down(why) => return Err(why),
+        Out::Door(_) => unreachable!("told to its asker"),
     }
     Ok(())
 }

@@ -73,6 +73,8 @@ pub struct Settings {
     pub think: Duration,
     /// How long a parent keeps a message for a sleeping child when the host sets nothing else (Zigbee: 7.68 s).
     pub indirect: Duration,
+    /// It has no room for a newcomer's key.
+    pub keys_full: bool,
 }
 
 impl Settings {
@@ -96,6 +98,7 @@ impl Settings {
             boot: Duration::from_millis(80),
             think: Duration::ZERO,
             indirect: Duration::from_millis(7680),
+            keys_full: false,
         }
     }
 }

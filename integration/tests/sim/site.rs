@@ -41,6 +41,8 @@ pub struct Site {
     unrecorded: VecDeque<AnswerId>,
     again: Option<Duration>,
     downs: Vec<String>,
+    /// What came of opening the door.
+    door: Option<Result<(), String>>,
     seed: u64,
 }
 
@@ -48,6 +50,11 @@ impl Site {
     pub fn new(version: u8, seed: u64) -> Self {
         let mut settings = Settings::new(version);
         settings.seed = seed;
+        Self::with(settings)
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        let seed = settings.seed;
         let ncp = Ncp::new(settings);
         Self {
             ncp,
@@ -64,6 +71,7 @@ impl Site {
             unrecorded: VecDeque::new(),
             again: Some(Duration::ZERO),
             downs: Vec::new(),
+            door: None,
             seed,
         }
     }
@@ -130,6 +138,7 @@ impl Site {
                     self.downs.push(why.clone());
                     self.again = Some(self.now + AGAIN);
                 }
+                Out::Door(outcome) => self.door = Some(outcome.clone()),
                 Out::Up | Out::Refused { .. } => {}
             }
             self.outs.push(out);
@@ -220,9 +229,13 @@ impl Site {
         self.downs.last().unwrap().clone()
     }
 
-    pub fn open(&mut self, seconds: u8, admission: Admission) -> bool {
+    /// Opens the door; how that went.
+    pub fn open(&mut self, seconds: u8, admission: Admission) -> Result<(), String> {
         let ms = self.ms();
-        self.host.as_mut().is_some_and(|host| host.open(seconds, admission, ms))
+        self.door = None;
+        self.host.as_mut().unwrap().open(seconds, admission, ms);
+        self.until(|site| site.door.is_some());
+        self.door.clone().unwrap()
     }
 
     pub fn remove(&mut self, device: Eui64) {

@@ -148,7 +148,8 @@ impl Desk {
                 seen.state.devices.keys().any(|other| other.as_str().starts_with(prefix.as_str()))
             };
             if !others(&self.seen.borrow().clone()) {
-                self.order(Order::Remove(device)).await;
+                // Should the stick be away now, the host sends it away when it is back.
+                let _ = self.order(Order::Remove(device)).await;
             }
         }
         if let (Some(user), Reply::Done { .. }) = (removed, &reply) {
@@ -286,16 +287,22 @@ impl Desk {
             _ => return Ok(()),
         };
         match (self.order(order).await, order) {
-            (true, _) | (_, Order::Shut) => Ok(()),
-            _ => Err(refusal("no_stick", "the Zigbee stick does not work now; `vaktd status` tells why")),
+            (Ok(()), _) | (_, Order::Shut) => Ok(()),
+            (Err(why), _) => Err(refusal("no_stick", &why)),
         }
     }
 
-    async fn order(&self, order: Order) -> bool {
-        let Some(mesh) = &self.mesh else { return false };
+    async fn order(&self, order: Order) -> Result<(), String> {
+        let down = || Err("the Zigbee stick does not work now; `vaktd status` tells why".to_owned());
+        let Some(mesh) = &self.mesh else { return down() };
         let (done, answer) = oneshot::channel();
-        let ordered = async { mesh.orders.send((order, done)).await.is_ok() && answer.await.unwrap_or(false) };
-        tokio::time::timeout(ORDER, ordered).await.unwrap_or(false)
+        let ordered = async {
+            match mesh.orders.send((order, done)).await {
+                Ok(()) => answer.await.unwrap_or_else(|_| down()),
+                Err(_) => down(),
+            }
+        };
+        tokio::time::timeout(ORDER, ordered).await.unwrap_or_else(|_| down())
     }
 
     /// How newcomers are to prove themselves, if they are to be let in at all.

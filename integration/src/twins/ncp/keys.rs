@@ -208,6 +208,9 @@ impl Ncp {
     }
 
     fn import_transient(&mut self, now: Duration, device: Eui64, key: Key) -> Status {
+        if self.settings.keys_full {
+            return Status::TableFull;
+        }
         self.ram.transient.retain(|entry| entry.until > now && entry.device != device);
         if self.ram.transient.len() >= TRANSIENT_MOST {
             self.ram.transient.remove(0);
