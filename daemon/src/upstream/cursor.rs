@@ -18,7 +18,9 @@ pub const PAGE: usize = 16;
 /// has its own, because a centre may sign `upto` only: the lowest event without a receipt must go out whatever its
 /// class.
 pub const SEND_AHEAD: usize = 256;
-/// Milliseconds without a receipt for the oldest event sent, until everything unreceipted is sent again.
+/// Milliseconds without a receipt until what waits for one is sent again: an alarm from when it was sent, others from
+/// when everything that was to go with them had gone. A centre may sign `upto` only, and on a slow path the event it
+/// waits for may be the last of a long pass: sending the first ones again meanwhile would never let it through.
 pub const RESEND_FIRST_MS: u64 = 5_000;
 /// The wait doubles up to this, in milliseconds: a centre that is down is not flooded.
 pub const RESEND_WIDEST_MS: u64 = 60_000;
@@ -52,10 +54,15 @@ pub(crate) struct Lane {
     sent: BTreeMap<Place, Sent>,
     /// How many of them are of each class.
     ahead: [usize; 6],
-    /// The order of sending, with times; entries whose event is receipted are passed over.
-    turns: VecDeque<(u64, Place, u64)>,
+    /// The order of sending alarms, with times; entries whose event is receipted are passed over.
+    alarm_turns: VecDeque<(u64, Place, u64)>,
+    /// The order of sending the others.
+    turns: VecDeque<(u64, Place)>,
+    /// Where passes ended, and when.
+    passes: VecDeque<(u64, u64)>,
     next_turn: u64,
-    resend_after_ms: u64,
+    /// The wait of alarms, and of the others.
+    resend_after_ms: [u64; 2],
     /// When unjournaled alarms last left on this connection.
     pub(crate) extras: BTreeMap<EventId, u64>,
 }
@@ -75,16 +82,18 @@ impl Lane {
             alarm_pass: Place::default(),
             sent: BTreeMap::new(),
             ahead: [0; 6],
+            alarm_turns: VecDeque::new(),
             turns: VecDeque::new(),
+            passes: VecDeque::new(),
             next_turn: 0,
-            resend_after_ms: RESEND_FIRST_MS,
+            resend_after_ms: [RESEND_FIRST_MS; 2],
             extras: BTreeMap::new(),
         }
     }
 
     /// The next row in order of urgency, or the question that must be answered first. `event`: there is room for
     /// others than alarms. `receipted` says which rows need no sending any more.
-    pub(crate) fn next(&mut self, head: Place, event: bool, receipted: impl Fn(Place) -> bool) -> Next {
+    pub(crate) fn next(&mut self, head: Place, event: bool, now_ms: u64, receipted: impl Fn(Place) -> bool) -> Next {
         let blocked = Class::ALL.into_iter().skip(1).all(|class| self.ahead[class as usize] >= SEND_AHEAD);
         if !event || blocked {
             self.alarm_pass = head; // nothing of the lower classes could be kept from progress
@@ -111,6 +120,9 @@ impl Lane {
                     return Next::Read(NextEvents { class, after: cursor.read_to, limit: PAGE });
                 }
             }
+            if self.passes.back().is_none_or(|(turn, _)| *turn < self.next_turn) && !self.turns.is_empty() {
+                self.passes.push_back((self.next_turn, now_ms));
+            }
             if self.pass >= head && self.alarm_pass >= head {
                 return Next::Nothing;
             }
@@ -125,7 +137,11 @@ impl Lane {
         let again = self.sent.insert(row.place, sent);
         assert!(again.is_none(), "a cursor goes forward only");
         self.ahead[row.class as usize] += 1;
-        self.turns.push_back((self.next_turn, row.place, now_ms));
+        if row.class == Class::Alarm {
+            self.alarm_turns.push_back((self.next_turn, row.place, now_ms));
+        } else {
+            self.turns.push_back((self.next_turn, row.place));
+        }
     }
 
     /// The journal's answer to a question asked when the head was `head`. An answer to a question this lane would not
@@ -149,52 +165,80 @@ impl Lane {
 
     /// Everything without a receipt is to be sent again, from the oldest.
     pub(crate) fn rewind(&mut self) {
-        self.cursors = Default::default();
-        self.sent.clear();
-        self.ahead = [0; 6];
-        self.turns.clear();
+        self.rewind_alarms();
+        self.rewind_others();
+        self.alarm_pass = Place::default();
+    }
+
+    fn rewind_alarms(&mut self) {
+        self.cursors[Class::Alarm as usize] = Cursor::default();
+        self.sent.retain(|_, sent| sent.class != Class::Alarm);
+        self.ahead[Class::Alarm as usize] = 0;
+        self.alarm_turns.clear();
         self.extras.clear();
-        (self.pass, self.alarm_pass) = (Place::default(), Place::default());
     }
 
-    /// Rewinds when the oldest event sent has waited too long, and waits longer the next time.
+    fn rewind_others(&mut self) {
+        for class in Class::ALL.into_iter().filter(|class| *class != Class::Alarm) {
+            self.cursors[class as usize] = Cursor::default();
+            self.ahead[class as usize] = 0;
+        }
+        self.sent.retain(|_, sent| sent.class == Class::Alarm);
+        self.turns.clear();
+        self.passes.clear();
+        self.pass = Place::default();
+    }
+
+    /// Rewinds what has waited too long, and waits longer the next time.
     pub(crate) fn rewind_if_due(&mut self, now_ms: u64) {
-        if self.resend_at_ms().is_some_and(|at| at <= now_ms) {
-            self.rewind();
-            self.resend_after_ms = (self.resend_after_ms * 2).min(RESEND_WIDEST_MS);
+        let [alarms, others] = self.resends_at_ms();
+        if alarms.is_some_and(|at| at <= now_ms) {
+            self.rewind_alarms();
+            self.resend_after_ms[0] = (self.resend_after_ms[0] * 2).min(RESEND_WIDEST_MS);
+        }
+        if others.is_some_and(|at| at <= now_ms) {
+            self.rewind_others();
+            self.resend_after_ms[1] = (self.resend_after_ms[1] * 2).min(RESEND_WIDEST_MS);
         }
     }
 
-    /// When the oldest event sent will have waited too long, in monotonic milliseconds.
+    /// When something sent will have waited too long, in monotonic milliseconds.
     pub(crate) fn resend_at_ms(&mut self) -> Option<u64> {
-        while let Some((turn, place, at)) = self.turns.front() {
-            if self.sent.get(place).is_some_and(|sent| sent.turn == *turn) {
-                return Some(at + self.resend_after_ms);
-            }
-            self.turns.pop_front();
-        }
-        None
+        self.resends_at_ms().into_iter().flatten().min()
+    }
+
+    /// When the oldest alarm, and the oldest of the others, will have waited too long.
+    fn resends_at_ms(&mut self) -> [Option<u64>; 2] {
+        let sent = &self.sent;
+        let waits = |turn: u64, place: &Place| sent.get(place).is_some_and(|sent| sent.turn == turn);
+        while self.alarm_turns.pop_front_if(|(turn, place, _)| !waits(*turn, place)).is_some() {}
+        while self.turns.pop_front_if(|(turn, place)| !waits(*turn, place)).is_some() {}
+        let oldest = self.turns.front().map(|(turn, _)| *turn);
+        while self.passes.pop_front_if(|(last, _)| oldest.is_none_or(|oldest| *last < oldest)).is_some() {}
+        [
+            self.alarm_turns.front().map(|(_, _, at)| at + self.resend_after_ms[0]),
+            self.passes.front().map(|(_, ended)| ended + self.resend_after_ms[1]),
+        ]
     }
 
     /// When an unjournaled alarm sent at `at` is sent again.
     pub(crate) fn extra_again_at_ms(&self, at: u64) -> u64 {
-        at + self.resend_after_ms
+        at + self.resend_after_ms[0]
     }
 
     /// These are receipted: whether any of them had been waiting here.
     pub(crate) fn receipted(&mut self, covered: impl Fn(Place, EventId) -> bool) -> bool {
         let before = self.sent.len();
-        let ahead = &mut self.ahead;
-        self.sent.retain(|place, sent| {
+        let Self { ahead, sent, resend_after_ms, .. } = self;
+        sent.retain(|place, sent| {
             let keep = !covered(*place, sent.id);
-            ahead[sent.class as usize] -= usize::from(!keep);
+            if !keep {
+                ahead[sent.class as usize] -= 1;
+                resend_after_ms[usize::from(sent.class != Class::Alarm)] = RESEND_FIRST_MS;
+            }
             keep
         });
-        let progress = self.sent.len() < before;
-        if progress {
-            self.resend_after_ms = RESEND_FIRST_MS;
-        }
-        progress
+        self.sent.len() < before
     }
 
     /// What is sent and not receipted.
