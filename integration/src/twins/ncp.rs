@@ -317,6 +317,19 @@ impl Ncp {
         self.tick(now);
     }
 
+    /// It says an EZSP frame that no stick would: to see what the host makes of it.
+    pub fn say_raw(&mut self, now: Duration, frame: Vec<u8>) {
+        self.ash.send(now, frame, true, None);
+        self.tick(now);
+    }
+
+    /// It passes on a message that no device of this twin sent.
+    pub fn say_incoming(&mut self, now: Duration, incoming: &frames::Incoming<'_>) {
+        let body = incoming.body(self.settings.ezsp);
+        self.callback(now, frames::id::INCOMING, &body, None);
+        self.tick(now);
+    }
+
     /// It stops: nothing is heard, nothing said, the radio is dead.
     pub fn hang(&mut self) {
         self.health = Health::Hung;

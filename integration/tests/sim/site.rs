@@ -76,6 +76,13 @@ impl Site {
         }
     }
 
+    /// A daemon started with what was kept, on a stick that has its network; the detectors it knows were added.
+    pub fn resumed(ncp: Ncp, memory: Memory) -> Self {
+        let mut site = Self::with(ncp.settings().clone());
+        (site.ncp, site.memory) = (ncp, memory);
+        site
+    }
+
     fn ms(&self) -> u64 {
         u64::try_from(self.now.as_millis()).unwrap()
     }

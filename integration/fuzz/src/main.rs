@@ -1,0 +1,21 @@
+//! Bytes led by coverage against the oracles of `integration/tests/fuzz/oracles.rs`. `VAKT_FUZZ` names one of them.
+#![no_main]
+
+#[path = "../../tests/fuzz/oracles.rs"]
+mod oracles;
+#[path = "../../tests/sim"]
+#[allow(dead_code)] // a site does more than is asked of it here
+mod sim {
+    pub mod site;
+}
+
+use std::sync::LazyLock;
+
+static ORACLE: LazyLock<fn(&[u8])> = LazyLock::new(|| match std::env::var("VAKT_FUZZ").as_deref() {
+    Ok("ash") => oracles::ash,
+    Ok("ezsp") => oracles::ezsp,
+    Ok("zcl") => oracles::zcl,
+    other => panic!("VAKT_FUZZ is {other:?}; it must be ash, ezsp or zcl"),
+});
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ORACLE(data));

@@ -1,0 +1,198 @@
+//! What must be true of any bytes a line or the air may bring: nothing panics, nothing grows without bound, and nothing
+//! that does not say "closed" or "clear" in the standard's own words is ever taken for it.
+//!
+//! Each oracle reads the standard for itself, or asks the stick's twin, which was written without a look at the host.
+
+use crate::sim::site::Site;
+use std::time::Duration;
+use vakt_core::device::DeviceState;
+use vakt_integration::twins::ncp::Ncp;
+use vakt_integration::twins::ncp::Settings;
+use vakt_integration::twins::ncp::frames::Aps;
+use vakt_integration::twins::ncp::frames::Incoming;
+use vakt_integration::twins::ncp::habits::Habits;
+use vakt_integration::twins::ncp::habits::Kind;
+use vakt_integration::twins::ncp::wire;
+use vaktd::zigbee::ash::Ash;
+use vaktd::zigbee::ash::Told;
+use vaktd::zigbee::decode::decode_line;
+use vaktd::zigbee::door::Admission;
+use vaktd::zigbee::ias::ZoneType;
+use vaktd::zigbee::memory::Memory;
+
+/// The layouts there are: the older one, and the newer.
+const VERSIONS: [u8; 2] = [13, 18];
+/// IAS Zone, and the attribute that says how a zone stands.
+const IAS_ZONE: u16 = 0x0500;
+const ZONE_STATUS: u16 = 0x0002;
+const BITMAP16: u8 = 0x19;
+
+/// Takes bytes off the front; fewer at the end.
+fn take<'a>(data: &mut &'a [u8], count: usize) -> &'a [u8] {
+    let (taken, rest) = data.split_at(count.min(data.len()));
+    *data = rest;
+    taken
+}
+
+/// Everything a line may do to the frame layer. Each step's first byte says what happens: raw bytes, a whole frame,
+/// time, or something to send. What is passed on must be the frames a second decoder finds, in their order.
+pub fn ash(mut data: &[u8]) {
+    let mut ash = Ash::default();
+    let mut now_ms = 0;
+    let mut line = Vec::new();
+    ash.connect(now_ms);
+    let up = wire::encode(&wire::Frame::RstAck { code: 0x0B });
+    ash.feed(&up, now_ms);
+    let mut passed_on = Vec::new();
+    while let [step, rest @ ..] = data {
+        data = rest;
+        let fed = match step & 3 {
+            0 => take(&mut data, 1 + usize::from(step >> 2)).to_vec(),
+            1 => {
+                let [number, ack] = [step >> 2 & 7, step >> 5 & 7];
+                let payload = take(&mut data, 12).to_vec();
+                wire::encode(&wire::Frame::Data { number, again: payload.len() & 1 == 1, ack, payload })
+            }
+            2 => {
+                now_ms += u64::from(step >> 2) * 50;
+                ash.tick(now_ms);
+                Vec::new()
+            }
+            _ => {
+                let _ = ash.send(vec![step >> 2; 5], now_ms);
+                Vec::new()
+            }
+        };
+        ash.feed(&fed, now_ms);
+        line.extend(fed);
+        let said = ash.take_output().len();
+        assert!(said < 8 * 1024, "{said} bytes in one breath");
+        while let Some(told) = ash.take_told() {
+            if let Told::Frame(frame) = told {
+                passed_on.push(frame);
+            }
+        }
+    }
+    let mut found = whole_frames(&line);
+    for frame in passed_on {
+        assert!(found.any(|whole| whole == frame), "{frame:02X?} was never on the line, or in another order");
+    }
+}
+
+/// The EZSP frames on a line, as the twin reads it.
+fn whole_frames(line: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let mut cutter = wire::Cutter::default();
+    line.iter().filter_map(move |byte| match cutter.byte(*byte) {
+        Some(wire::Event::Frame(Ok(wire::Frame::Data { payload, .. }))) => Some(payload),
+        _ => None,
+    })
+}
+
+/// A site with a contact that has joined, ready to be started again and again.
+struct Joined {
+    settings: Settings,
+    stick: vakt_integration::twins::ncp::memory::Memory,
+    memory: Memory,
+    nwk: u16,
+    endpoint: u8,
+}
+
+fn joined(version: u8) -> Joined {
+    let mut site = Site::new(version, 7);
+    site.up();
+    site.ncp.add("detector", Habits::of(Kind::Contact), None).expect("there is room");
+    site.open(180, Admission::Legacy).expect("the stick opens");
+    site.ncp.join(site.now, "detector").expect("it joins");
+    site.until_joined();
+    let node = site.memory.nodes.values().next().expect("it has joined");
+    let (nwk, endpoint) = (node.nwk, node.zones.first().expect("a contact").endpoint);
+    let settings = site.ncp.settings().clone();
+    Joined { settings, stick: site.ncp.memory().clone(), memory: site.memory.clone(), nwk, endpoint }
+}
+
+thread_local! {
+    static SITES: [Joined; 2] = VERSIONS.map(joined);
+}
+
+/// Everything a stick may say to a host at work: frames that mean nothing, and messages of a contact it knows. The
+/// host must be at work in the end, and "closed" must have been said.
+pub fn ezsp(data: &[u8]) {
+    let Some((first, mut data)) = data.split_first() else { return };
+    SITES.with(|sites| {
+        let joined = &sites[usize::from(first & 1)];
+        let ncp = Ncp::with_memory(joined.settings.clone(), joined.stick.clone());
+        let mut site = Site::resumed(ncp, joined.memory.clone());
+        site.up();
+        site.run(Duration::from_millis(200));
+        let mut secure = false;
+        let mut checked = true;
+        while let [step, rest @ ..] = data {
+            data = rest;
+            site.forget_reports();
+            if step & 1 == 0 {
+                // It may be anybody's word: only that it is survived is checked.
+                checked = false;
+                site.ncp.say_raw(site.now, take(&mut data, usize::from(step >> 1)).to_vec());
+            } else {
+                let cluster = if step & 2 == 0 { IAS_ZONE } else { u16::from(step >> 2) };
+                let message = take(&mut data, usize::from(step >> 2)).to_vec();
+                secure |= cluster == IAS_ZONE && says_secure(&message);
+                site.ncp.say_incoming(site.now, &incoming(joined, cluster, &message));
+            }
+            site.run(Duration::from_millis(100));
+            for report in &site.reports {
+                let closed = matches!(report.state, Some(DeviceState::Closed | DeviceState::Clear));
+                assert!(!checked || !closed || secure, "{report:?} out of nothing that says so");
+            }
+            site.outs.clear();
+        }
+        // A stick that hung is found, reset and at work again.
+        site.run(Duration::from_secs(60));
+        assert!(site.host_is_up(), "the host did not find its stick again");
+    });
+}
+
+fn incoming<'a>(joined: &Joined, cluster: u16, message: &'a [u8]) -> Incoming<'a> {
+    let (source, destination) = (joined.endpoint, 1);
+    let aps = Aps { profile: 0x0104, cluster, source, destination, options: 0x0140, group: 0, sequence: 7 };
+    Incoming { kind: 0, aps, sender: joined.nwk, lqi: 200, rssi: -60, message }
+}
+
+/// A message of any cluster from a device of any zone type, decoded.
+pub fn zcl(mut data: &[u8]) {
+    let head = take(&mut data, 4);
+    let [c0, c1, z0, z1] = *head else { return };
+    let clusters = [IAS_ZONE, IAS_ZONE, 0x0000, 0x0001, 0x0020, 0x0101, 0x0402, 0x0501, 0x0B05];
+    let cluster = clusters.get(usize::from(c0)).copied().unwrap_or(u16::from_le_bytes([c0, c1]));
+    let zone_type = ZoneType::new(u16::from_le_bytes([z0, z1]));
+    let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (line, good) = decode_line(cluster, Some(zone_type), &hex);
+    let said: serde_json::Value = serde_json::from_str(&line).expect("one line of JSON");
+    assert_eq!(good, said.get("error").is_none(), "{line}");
+    assert!(line.len() < 64 * 1024, "{} bytes out of {}", line.len(), data.len());
+    let state = said["report"]["state"].as_str().unwrap_or("");
+    if state == "closed" || state == "clear" {
+        assert!(cluster == IAS_ZONE && says_secure(data), "{line} out of nothing that says so");
+    }
+}
+
+/// Whether a message on IAS Zone says that no alarm stands, by the standard's own words (ZCL revision 8, 8.2.2): a
+/// Zone Status Change Notification, or the attribute told, with both alarm bits clear.
+fn says_secure(message: &[u8]) -> bool {
+    let quiet = |low: u8| low & 0b11 == 0;
+    match message {
+        // To the client, of the cluster, by no maker: status, extended status; zone id and delay, which old ones lack.
+        [control, _, 0x00, low, _, rest @ ..] if control & 0x0F == 0x09 => {
+            quiet(*low) && (rest.len() == 1 || rest.len() >= 4)
+        }
+        // Read Attributes Response and Report Attributes.
+        [control, _, command @ (0x01 | 0x0A), rest @ ..] if control & 0x03 == 0 => {
+            let told = ZONE_STATUS.to_le_bytes();
+            let record: &[u8] =
+                if *command == 0x01 { &[told[0], told[1], 0, BITMAP16] } else { &[told[0], told[1], BITMAP16] };
+            let mut windows = rest.windows(record.len() + 2);
+            windows.any(|window| window.starts_with(record) && quiet(window[record.len()]))
+        }
+        _ => false,
+    }
+}
