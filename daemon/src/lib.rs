@@ -30,6 +30,7 @@ pub mod zigbee {
     //! Zigbee: our own host for a coordinator stick, from its bytes to a detector's word.
     pub mod ash; //          the link to the stick: every frame once, in order
     pub mod ash_frame; //    one frame of it
+    pub(crate) mod asking; // which zones are still to be asked how they stand
     pub mod bytes; //        bounds, and hexadecimal text
     pub mod decode; //       ZCL, for the command line
     pub mod door; //         who may join
@@ -49,7 +50,9 @@ pub mod zigbee {
     pub mod memory; //       what is kept from start to start
     pub mod power; //        battery, temperature, link, check-in
     pub mod refused; //      every reason a message is not believed
+    pub(crate) mod senders; // the lasting address behind a short one
     pub mod start; //        a stick becomes the hub's coordinator
+    pub(crate) mod words; // said again, overtaken, waiting to be recorded
     pub mod zcl; //          the header of every ZCL frame
     pub mod zcl_global; //   attributes read, written, reported
     pub mod zcl_json; //     attributes for people

@@ -170,7 +170,7 @@ fn t8_a_stick_that_forgot_the_version_fails_the_command_and_ends_the_link() {
     let mut link = ready(13);
     assert_eq!(said(&mut link), [Said::Ready { version: 13, stack: 0x7410 }]);
     assert!(link.ask(7, Command::GetEui64, 0));
-    assert!(link.ask(8, Command::Nop, 0));
+    assert!(link.ask(8, Command::ReadAndClearCounters, 0));
     stick_says(&mut link, 2, 0, &[2, 0x80, 1, 0x58, 0, 0x30]);
     assert_eq!(said(&mut link), [Said::Answer(8, Err(Failed::Down)), Said::Down(Down::Forgot)]);
 }
@@ -199,12 +199,12 @@ fn a_command_that_is_never_answered_ends_the_link_and_an_answer_to_nothing_is_co
     let all = said(&mut link);
     let unanswered = Said::Down(Down::Unanswered(0x0026));
     assert_eq!(all, [Said::Answer(1, Err(Failed::Down)), unanswered]);
-    assert!(!link.ask(2, Command::Nop, 0), "a link that is down takes nothing");
+    assert!(!link.ask(2, Command::ReadAndClearCounters, 0), "a link that is down takes nothing");
 }
 
 #[test]
 fn what_waits_for_a_stick_is_bounded() {
     let mut link = ready(13);
-    let taken = (0..1_000).filter(|ticket| link.ask(*ticket, Command::Nop, 0)).count();
+    let taken = (0..1_000).filter(|ticket| link.ask(*ticket, Command::ReadAndClearCounters, 0)).count();
     assert_eq!(taken, WAITING_MAX + 1, "one under way, the rest waiting");
 }

@@ -324,7 +324,6 @@ fn either_alarm_bit_alarms_and_a_test_never_hides_it() {
             assert_eq!(said.state, expected, "{zone_type:?} {status:?}");
             assert_eq!(said.tamper, status.0 & 0x004 != 0);
             assert_eq!(said.low_battery, status.0 & 0x208 != 0, "low, or broken");
-            assert_eq!((said.supervised, said.restores), (status.0 & 0x010 != 0, status.0 & 0x020 != 0));
             assert_eq!((said.fault, said.mains_lost), (status.0 & 0x040 != 0, status.0 & 0x080 != 0));
             assert_eq!(said.test, status.0 & 0x100 != 0);
         }
@@ -644,16 +643,11 @@ fn questions_to_devices_and_their_answers() {
         zdo_request::Binding { source: device, source_endpoint: 1, cluster: 0x0500, target: hub, target_endpoint: 1 };
     let to = "0807060504030201 01 0005 03 588A7CFEFF7EE0E8 01";
     for (request, cluster, sent) in [
-        (NwkAddress(device), 0x0000, "21 0807060504030201 00 00"),
         (IeeeAddress(0x1B0E), 0x0001, "21 0E1B 00 00"),
         (NodeDescriptor(0x1B0E), 0x0002, "21 0E1B"),
         (SimpleDescriptor(0x1B0E, 1), 0x0004, "21 0E1B 01"),
         (ActiveEndpoints(0x1B0E), 0x0005, "21 0E1B"),
         (Bind(binding), 0x0021, &format!("21 {to}")),
-        (Unbind(binding), 0x0022, &format!("21 {to}")),
-        (Lqi(3), 0x0031, "21 03"),
-        (Leave { device, rejoin: false }, 0x0034, "21 0807060504030201 00"),
-        (Leave { device, rejoin: true }, 0x0034, "21 0807060504030201 80"),
         (PermitJoining(180), 0x0036, "21 B4 01"),
     ] {
         assert_eq!((request.cluster(), request.message(0x21)), (cluster, bytes(sent)), "{request:?}");
@@ -719,31 +713,6 @@ fn questions_to_devices_and_their_answers() {
     assert_eq!((zdo::Status(0x81).name(), zdo::Status(0x33).name()), ("device_not_found", "unknown"));
     assert_eq!(Heard::parse(0x8013, &bytes("21 00")).unwrap_err().kind, Reason::NotSupported);
     assert_eq!(Heard::parse(0x0031, &bytes("21 00")).unwrap_err().kind, Reason::NotSupported, "we serve no tables");
-}
-
-#[test]
-fn a_device_that_looks_for_a_hub_finds_it() {
-    let ours = [zdo::SimpleDescriptor {
-        endpoint: 1,
-        profile: 0x0104,
-        device: 0x0400,
-        inputs: vec![0x0000, 0x0019, 0x0501],
-        outputs: vec![0x0500, 0x0502],
-    }];
-    let asked = |spaced: &str| {
-        let (tsn, heard) = Heard::parse(0x0006, &bytes(spaced)).unwrap();
-        let Heard::MatchRequest(request) = heard else { panic!("{heard:?}") };
-        request.answer(tsn, 0x0000, &ours).map(|answer| hex(&answer))
-    };
-    let found = Some("3100000001 01".replace(' ', ""));
-    assert_eq!(asked("31 FDFF 0401 00 01 0005"), found, "a detector that looks for its CIE");
-    assert_eq!(asked("31 0000 0401 01 1900 00"), found, "a device that looks for updates");
-    assert_eq!(asked("31 0000 FFFF 01 1900 00"), found, "in whichever profile");
-    assert_eq!(asked("31 FDFF 5EC0 01 1900 00"), None, "not in a profile that is not ours");
-    assert_eq!(asked("31 FDFF 0401 01 0005 00"), None, "the hub is no detector");
-    assert_eq!(asked("31 0E1B 0401 00 01 0005"), None, "about another device");
-    assert_eq!(asked("31 0000 0401 01 0005 00"), Some("3100000000".into()), "asked by name, it says so");
-    assert_eq!(Heard::parse(0x0006, &bytes("31 0000 0401 02 0005")).unwrap_err().kind, Reason::TooShort);
 }
 
 mod random {
@@ -873,9 +842,7 @@ mod random {
             let (line, _) = decode_line(clusters[known], Some(ZoneType::Contact), &hex(&noise));
             serde_json::from_str::<Value>(&line).unwrap();
             for cluster in [cluster, 0x0013, 0x0006, 0x8000, 0x8001, 0x8002, 0x8004, 0x8005, 0x8021, 0x8031, 0x8034, 0x8036] {
-                if let Ok((tsn, Heard::MatchRequest(request))) = Heard::parse(cluster, &noise) {
-                    let _ = request.answer(tsn, 0, &[]);
-                }
+                let _ = Heard::parse(cluster, &noise);
             }
         }
     }

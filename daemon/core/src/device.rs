@@ -165,6 +165,8 @@ pub enum DeviceFault {
     Masked,
     /// It lost its mains supply.
     MainsLost,
+    /// It has left its network, or what the hub needs to hear it is lost: it guards nothing.
+    Gone,
 }
 
 /// One detector's word, as a port understood it. Made only from a frame whose every check passed.

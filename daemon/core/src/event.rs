@@ -244,6 +244,8 @@ pub enum CauseKind {
     Masked,
     /// The detector lost its mains supply.
     MainsLost,
+    /// The detector has left its network, or cannot be heard.
+    Gone,
     /// The detector has not been heard since it was added.
     NeverHeard,
     /// A radio receiver of the hub is not working.

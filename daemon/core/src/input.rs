@@ -113,6 +113,8 @@ pub enum Input {
     Report(Report),
     /// A known detector was heard but could not be read.
     Unreadable { device: DeviceId },
+    /// A known detector has left its network, or cannot be heard for want of its key.
+    Gone { device: DeviceId },
     /// The file of codes and keys was damaged and is put aside.
     SecretsLost { kept_as: String },
     /// A device nobody let in asked to join.

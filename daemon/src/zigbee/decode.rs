@@ -28,7 +28,7 @@ use vakt_core::device::DeviceKind;
 use vakt_core::device::DeviceState;
 
 /// Door Lock and IAS ACE: their commands carry codes.
-const WITH_CODES: [u16; 2] = [0x0101, 0x0501];
+pub(crate) const WITH_CODES: [u16; 2] = [0x0101, 0x0501];
 
 /// A decoded frame, as the contract writes it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -17,8 +17,12 @@ use crate::zigbee::interview::to_cluster;
 use crate::zigbee::start;
 use crate::zigbee::zdo_request::Request;
 
-/// Newcomers interviewed at once; the next one is heard when it announces itself again.
+/// Newcomers interviewed at once; the next one is sent away and joins again.
 const INTERVIEWS_MAX: usize = 16;
+/// Zones of one device; a further one is not enrolled.
+const ZONES_MAX: usize = 8;
+/// Between two tries to shut the door, ms.
+const SHUT_AGAIN_MS: u64 = 1_000;
 /// Between two words on devices that were sent away, ms.
 const REFUSED_MS: u64 = 60_000;
 
@@ -43,11 +47,21 @@ pub enum Admission {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Door {
     /// When it shuts.
-    pub(crate) until_ms: u64,
+    until_ms: u64,
     /// For whom it is open.
     admission: Admission,
     /// Steps of opening it that the stick has not answered yet.
     unanswered: usize,
+    /// Who opened it knows that it is open.
+    told: bool,
+}
+
+/// Who was sent away and is not told of yet.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    count: u64,
+    last: Option<Eui64>,
+    told_ms: Option<u64>,
 }
 
 impl Host {
@@ -57,7 +71,17 @@ impl Host {
             return self.out.push_back(Out::Door(Err("the Zigbee network is not up".to_owned())));
         }
         self.shut(now_ms);
-        let (device, key, decision) = match admission {
+        self.unshut = None;
+        let until_ms = now_ms + u64::from(seconds) * 1_000;
+        self.door = Some(Door { until_ms, admission, unanswered: 0, told: false });
+        self.permit(seconds, now_ms);
+        self.flush();
+    }
+
+    /// Asks the stick to let the awaited in.
+    fn permit(&mut self, seconds: u8, now_ms: u64) {
+        let Some(door) = &mut self.door else { return };
+        let (device, key, decision) = match door.admission {
             Admission::InstallCode { device, key } => (device, key, start::OPEN_INSTALL_CODE),
             Admission::Legacy => (Eui64(u64::MAX), start::WELL_KNOWN, start::OPEN_LEGACY),
         };
@@ -66,14 +90,28 @@ impl Host {
             Command::SetPolicy { id: TRUST_CENTRE, decision },
             Command::PermitJoining { seconds },
         ];
-        self.door = Some(Door { until_ms: now_ms + u64::from(seconds) * 1_000, admission, unanswered: steps.len() });
+        door.unanswered = steps.len();
         for step in steps {
             if !self.ask(For::Permit, step, now_ms) {
                 self.permitted(Err("the stick has too much to do".to_owned()), now_ms);
             }
         }
         self.tell_routers(seconds, now_ms);
-        self.flush();
+    }
+
+    /// The stick was started anew: a door that was open is opened again for the rest of its time.
+    pub(crate) fn open_again(&mut self, now_ms: u64) {
+        self.unshut = None; // every start shuts it
+        let Some(door) = self.door else { return };
+        match u8::try_from(door.until_ms.saturating_sub(now_ms).div_ceil(1_000)) {
+            Ok(seconds @ 1..) => self.permit(seconds, now_ms),
+            _ => self.door = None,
+        }
+    }
+
+    /// The link to the stick is gone. Who has not been told that the door is open is told that it is not.
+    pub(crate) fn door_link_down(&mut self) {
+        self.door = self.door.filter(|door| door.told);
     }
 
     /// The stick's answer to one step of opening the door.
@@ -83,7 +121,7 @@ impl Host {
         match answer {
             Ok(()) => {
                 door.unanswered -= 1;
-                if door.unanswered == 0 {
+                if door.unanswered == 0 && !std::mem::replace(&mut door.told, true) {
                     self.out.push_back(Out::Door(Ok(())));
                 }
             }
@@ -99,11 +137,40 @@ impl Host {
         if self.door.take().is_none() {
             return;
         }
+        self.ask_shut(now_ms);
+        self.flush();
+    }
+
+    fn ask_shut(&mut self, now_ms: u64) {
+        self.unshut = Some(now_ms + SHUT_AGAIN_MS);
         self.ask(For::Nobody, Command::PermitJoining { seconds: 0 }, now_ms);
-        self.ask(For::Nobody, Command::SetPolicy { id: TRUST_CENTRE, decision: start::CLOSED }, now_ms);
+        self.ask(For::Shut, Command::SetPolicy { id: TRUST_CENTRE, decision: start::CLOSED }, now_ms);
         self.ask(For::Nobody, Command::ClearTransientKeys, now_ms);
         self.tell_routers(0, now_ms);
-        self.flush();
+    }
+
+    pub(crate) fn shut_answered(&mut self, done: bool) {
+        if done {
+            self.unshut = None;
+        }
+    }
+
+    /// Does at the door what has fallen due.
+    pub(crate) fn mind_the_door(&mut self, now_ms: u64) {
+        if self.door.is_some_and(|door| door.until_ms <= now_ms) {
+            self.shut(now_ms);
+        }
+        if self.is_up() && self.unshut.is_some_and(|again| again <= now_ms) {
+            self.ask_shut(now_ms);
+        }
+        self.tell_refused(now_ms);
+    }
+
+    /// When there is something to do, ms.
+    pub(crate) fn door_due_ms(&self) -> Option<u64> {
+        let refused = self.refused.told_ms.filter(|_| self.refused.count > 0).map(|told| told + REFUSED_MS);
+        let unshut = self.unshut.filter(|_| self.is_up());
+        [self.door.map(|door| door.until_ms), unshut, refused].into_iter().flatten().min()
     }
 
     /// Routers let newcomers in for themselves.
@@ -122,15 +189,38 @@ impl Host {
     pub(crate) fn joined(&mut self, joined: &Joined, now_ms: u64) {
         let Joined { nwk, device, update, denied, .. } = *joined;
         match update {
-            Update::Join if denied || !self.awaits(device) => {
-                self.refuse(device, now_ms);
-                // Whatever the stick let it have, it goes.
-                self.ask(For::Nobody, Command::RemoveDevice { nwk, device }, now_ms);
-            }
+            Update::Join if denied || !self.awaits(device) => self.send_away(device, nwk, now_ms),
             Update::Join => self.meet(device, nwk, now_ms),
             Update::SecuredRejoin | Update::UnsecuredRejoin if denied => self.refuse(device, now_ms),
-            Update::SecuredRejoin | Update::UnsecuredRejoin => self.moved(device, nwk),
-            Update::Left | Update::Other(_) => {}
+            Update::SecuredRejoin | Update::UnsecuredRejoin => self.is_back(device, nwk, now_ms),
+            Update::Left => self.left(device),
+            Update::Other(_) => {}
+        }
+    }
+
+    /// A device is on the network again: one that is nobody here is sent away.
+    fn is_back(&mut self, device: Eui64, nwk: u16, now_ms: u64) {
+        if !self.memory.nodes.contains_key(&device) && !self.interviews.contains_key(&device) {
+            return self.send_away(device, nwk, now_ms);
+        }
+        self.moved(device, nwk, now_ms);
+        self.words.anew(device);
+    }
+
+    /// A detector that left guards nothing, whatever it said last.
+    fn left(&mut self, device: Eui64) {
+        let node = self.memory.nodes.get(&device);
+        for zone in node.map(|node| node.zones.clone()).unwrap_or_default() {
+            let id = self.id(device, zone.endpoint);
+            self.out.push_back(Out::Gone(id));
+        }
+    }
+
+    /// Somebody who is none of ours: told, and whatever key the stick let it have is of no use to it any more.
+    pub(crate) fn send_away(&mut self, device: Eui64, nwk: u16, now_ms: u64) {
+        if !self.memory.nodes.contains_key(&device) {
+            self.refuse(device, now_ms);
+            self.ask(For::Nobody, Command::RemoveDevice { nwk, device }, now_ms);
         }
     }
 
@@ -145,27 +235,39 @@ impl Host {
 
     /// Told at once, then counted: a stranger at the door must not fill the journal.
     fn refuse(&mut self, device: Eui64, now_ms: u64) {
-        self.refused.0 += 1;
-        if self.refused.1.is_none_or(|told_ms| told_ms + REFUSED_MS <= now_ms) {
-            let count = std::mem::take(&mut self.refused.0);
-            self.refused.1 = Some(now_ms);
+        self.refused.count += 1;
+        self.refused.last = Some(device);
+        self.tell_refused(now_ms);
+    }
+
+    fn tell_refused(&mut self, now_ms: u64) {
+        let Refusals { count, last: Some(device), told_ms } = self.refused else { return };
+        if count > 0 && told_ms.is_none_or(|told| told + REFUSED_MS <= now_ms) {
+            self.refused = Refusals { count: 0, last: None, told_ms: Some(now_ms) };
             self.out.push_back(Out::Refused { device, count });
         }
     }
 
     /// A newcomer, or an old one whose battery was out, joins.
     fn meet(&mut self, device: Eui64, nwk: u16, now_ms: u64) {
+        self.words.anew(device);
+        self.memory.freed(nwk, device);
         if self.interviews.len() >= INTERVIEWS_MAX {
-            return self.tell(device, Stage::Failed, "too many devices join at once; join this one again");
+            self.tell(device, Stage::Failed, "too many devices join at once; join this one again");
+            return self.send_away(device, nwk, now_ms);
         }
-        let zone_id = self.memory.nodes.get(&device).and_then(|node| node.zones.first()).map(|zone| zone.zone_id);
-        let taken = |id: u8| self.interviews.values().any(|other| other.first_zone_id() == id);
-        let free = zone_id.or_else(|| self.memory.free_zone_id(taken));
-        let Some(zone_id) = free else {
-            return self.tell(device, Stage::Failed, "this hub has no zone id left: remove devices first");
-        };
-        let interview = Interview::new(device, nwk, self.hub, zone_id, now_ms);
-        self.interviews.insert(device, interview);
+        let mut ids: Vec<u8> = self.zones(device).iter().map(|zone| zone.zone_id).collect();
+        while ids.len() < ZONES_MAX {
+            let promised =
+                |id: u8| ids.contains(&id) || self.interviews.values().any(|other| other.zone_ids().contains(&id));
+            let Some(id) = self.memory.free_zone_id(promised) else { break };
+            ids.push(id);
+        }
+        if ids.is_empty() {
+            self.tell(device, Stage::Failed, "this hub has no zone id left: remove devices first");
+            return self.send_away(device, nwk, now_ms);
+        }
+        self.interviews.insert(device, Interview::new(device, nwk, self.hub, ids, now_ms));
         self.tell(device, Stage::Found, "");
         self.ask(For::Nobody, Command::SetExtendedTimeout { device }, now_ms);
     }

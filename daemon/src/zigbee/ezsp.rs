@@ -110,8 +110,6 @@ pub struct Endpoint {
 pub enum KeyType {
     /// The network's.
     Network = 1,
-    /// The trust centre's link key.
-    TrustCentre = 2,
 }
 
 /// What the hub asks.
@@ -119,11 +117,9 @@ pub enum KeyType {
 #[allow(missing_docs)] // UG100's own names; the fields are its parameters
 pub enum Command {
     Version { desired: u8 },
-    Nop,
     SetConfiguration { id: u8, value: u16 },
     SetPolicy { id: u8, decision: u8 },
     AddEndpoint(Endpoint),
-    SetManufacturerCode(u16),
     SetConcentrator { max_hops: u8 },
     SetSourceRouteDiscovery { mode: u8 },
     NetworkInit,
@@ -132,14 +128,12 @@ pub enum Command {
     SetInitialSecurity { bits: u16, link_key: Key, network_key: Key },
     GetEui64,
     GetNetworkParameters,
-    GetNetworkKeyInfo,
     ExportKey(KeyType),
     ImportTransientKey { device: Eui64, key: Key },
     ClearTransientKeys,
     PermitJoining { seconds: u8 },
     RemoveDevice { nwk: u16, device: Eui64 },
     SetExtendedTimeout { device: Eui64 },
-    LookupNodeId(Eui64),
     LookupEui64(u16),
     ReadAndClearCounters,
     Unicast { nwk: u16, aps: Aps, tag: u8, message: Vec<u8> },
@@ -151,11 +145,9 @@ impl Command {
     pub fn id(&self) -> u16 {
         match self {
             Self::Version { .. } => frame::VERSION,
-            Self::Nop => frame::NOP,
             Self::SetConfiguration { .. } => frame::SET_CONFIGURATION_VALUE,
             Self::SetPolicy { .. } => frame::SET_POLICY,
             Self::AddEndpoint(_) => frame::ADD_ENDPOINT,
-            Self::SetManufacturerCode(_) => frame::SET_MANUFACTURER_CODE,
             Self::SetConcentrator { .. } => frame::SET_CONCENTRATOR,
             Self::SetSourceRouteDiscovery { .. } => frame::SET_SOURCE_ROUTE_DISCOVERY_MODE,
             Self::NetworkInit => frame::NETWORK_INIT,
@@ -164,14 +156,12 @@ impl Command {
             Self::SetInitialSecurity { .. } => frame::SET_INITIAL_SECURITY_STATE,
             Self::GetEui64 => frame::GET_EUI64,
             Self::GetNetworkParameters => frame::GET_NETWORK_PARAMETERS,
-            Self::GetNetworkKeyInfo => frame::GET_NETWORK_KEY_INFO,
             Self::ExportKey(_) => frame::EXPORT_KEY,
             Self::ImportTransientKey { .. } => frame::IMPORT_TRANSIENT_KEY,
             Self::ClearTransientKeys => frame::CLEAR_TRANSIENT_LINK_KEYS,
             Self::PermitJoining { .. } => frame::PERMIT_JOINING,
             Self::RemoveDevice { .. } => frame::REMOVE_DEVICE,
             Self::SetExtendedTimeout { .. } => frame::SET_EXTENDED_TIMEOUT,
-            Self::LookupNodeId(_) => frame::LOOKUP_NODE_ID,
             Self::LookupEui64(_) => frame::LOOKUP_EUI64,
             Self::ReadAndClearCounters => frame::READ_AND_CLEAR_COUNTERS,
             Self::Unicast { .. } => frame::SEND_UNICAST,
@@ -190,19 +180,13 @@ impl Command {
     fn parameters(&self, layout: Layout, out: &mut Vec<u8>) {
         match self {
             Self::Version { desired } => out.push(*desired),
-            Self::Nop
-            | Self::GetEui64
-            | Self::GetNetworkParameters
-            | Self::GetNetworkKeyInfo
-            | Self::ClearTransientKeys
-            | Self::ReadAndClearCounters => {}
+            Self::GetEui64 | Self::GetNetworkParameters | Self::ClearTransientKeys | Self::ReadAndClearCounters => {}
             Self::SetConfiguration { id, value } => {
                 out.push(*id);
                 out.extend(value.to_le_bytes());
             }
             Self::SetPolicy { id, decision } => out.extend([*id, *decision]),
             Self::AddEndpoint(endpoint) => add_endpoint(endpoint, out),
-            Self::SetManufacturerCode(code) => out.extend(code.to_le_bytes()),
             Self::SetConcentrator { max_hops } => set_concentrator(*max_hops, out),
             Self::SetSourceRouteDiscovery { mode } => out.push(*mode),
             Self::NetworkInit => out.extend([0, 0]),
@@ -235,7 +219,6 @@ impl Command {
                 out.extend(device.bytes());
                 out.push(1);
             }
-            Self::LookupNodeId(device) => out.extend(device.bytes()),
             Self::LookupEui64(nwk) => out.extend(nwk.to_le_bytes()),
             Self::Unicast { nwk, aps, tag, message } => {
                 out.push(0); // direct, not by a table

@@ -16,6 +16,7 @@ use crate::zigbee::ezsp_answer::Incoming;
 use crate::zigbee::ezsp_status::Layout;
 use crate::zigbee::refused::Reason;
 use crate::zigbee::refused::Refused;
+use crate::zigbee::start::PROFILE_HA;
 use crate::zigbee::zcl_json::code;
 use crate::zigbee::zcl_json::plain;
 use serde_json::Value as Json;
@@ -65,7 +66,7 @@ const WITH_KEYS: [u16; 3] = [frame::SET_INITIAL_SECURITY_STATE, frame::IMPORT_TR
 /// Why it was refused.
 pub fn decode(version: u8, hex: &str) -> Result<Json, Refused> {
     let bytes = from_hex(hex)?;
-    let layout = if version >= FIRST_NEW { Layout::New } else { Layout::Old };
+    let layout = Layout::of(version);
     if bytes.last() != Some(&FLAG) {
         return ezsp(layout, &bytes);
     }
@@ -106,9 +107,6 @@ pub fn decode_line(version: u8, hex: &str) -> (String, bool) {
         Err(refused) => (json!({"error": refused}).to_string(), false),
     }
 }
-
-/// EZSP 14 changed the layout.
-const FIRST_NEW: u8 = 14;
 
 fn only(ash: Json) -> Json {
     json!({"ash": ash, "ezsp": null, "report": null})
@@ -151,15 +149,18 @@ fn ezsp(layout: Layout, bytes: &[u8]) -> Result<Json, Refused> {
                 view["joined"] = json!({"nwk": code(joined.nwk), "device": joined.device.device(None),
                     "update": format!("{:?}", joined.update), "denied": joined.denied, "parent": code(joined.parent)});
             }
-            Callback::Other(_) => view["parameters"] = plain(&bytes[at..]).into(),
+            Callback::Other(_) => {}
         }
     } else if header.response && header.id != frame::INVALID_COMMAND && name.is_some() {
         match Answer::parse(header.id, layout, &mut reader) {
             Ok(answer) => view["answer"] = self::answer(&answer),
-            Err(refused) if refused.kind == Reason::NotSupported => view["parameters"] = plain(&bytes[at..]).into(),
+            Err(refused) if refused.kind == Reason::NotSupported && !WITH_KEYS.contains(&header.id) => {
+                view["parameters"] = plain(&bytes[at..]).into();
+            }
+            Err(refused) if refused.kind == Reason::NotSupported => {}
             Err(refused) => return Err(refused),
         }
-    } else if !WITH_KEYS.contains(&header.id) {
+    } else if name.is_some() && !WITH_KEYS.contains(&header.id) {
         view["parameters"] = plain(&bytes[at..]).into();
     }
     Ok(json!({"ezsp": view, "report": report}))
@@ -167,15 +168,16 @@ fn ezsp(layout: Layout, bytes: &[u8]) -> Result<Json, Refused> {
 
 /// A message's surroundings and, where it is one this hub reads, what it says.
 fn message(incoming: &Incoming, view: &mut Json) -> Json {
-    /// Home Automation.
-    const HA: u16 = 0x0104;
     let aps = incoming.aps;
     view["message"] = json!({
         "broadcast": incoming.broadcast, "nwk": code(incoming.nwk), "profile": code(aps.profile),
         "cluster": code(aps.cluster), "source": aps.source, "destination": aps.destination, "aps": aps.sequence,
-        "lqi": incoming.lqi, "rssi_dbm": incoming.rssi_dbm, "payload": plain(&incoming.message),
+        "lqi": incoming.lqi, "rssi_dbm": incoming.rssi_dbm,
     });
-    if aps.profile != HA {
+    if !decode::WITH_CODES.contains(&aps.cluster) {
+        view["message"]["payload"] = plain(&incoming.message).into();
+    }
+    if aps.profile != PROFILE_HA {
         return Json::Null;
     }
     let Ok(zcl) = decode::decode(aps.cluster, None, &plain(&incoming.message)) else { return Json::Null };

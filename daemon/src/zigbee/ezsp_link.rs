@@ -227,11 +227,9 @@ impl EzspLink {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         let frame = command.encode(self.layout, sequence, first);
-        // One command is under way at a time, so there is room; a frame that is refused is never answered, and that
-        // is found like any other silence.
-        if let Err(error) = self.ash.send(frame, now_ms) {
-            debug_assert!(false, "a command is taken while the link is up: {error}");
-        }
+        // One command is under way at a time, so there is room. The frame layer may be down already, by what stood
+        // further on in the same read; it says so next, and that fails this command with the others.
+        let _ = self.ash.send(frame, now_ms);
         self.waiting = Some(Waiting { ticket, id: command.id(), sequence, due_ms: now_ms + ANSWER_MS });
     }
 
@@ -307,7 +305,7 @@ impl EzspLink {
             _ if protocol < *VERSIONS.start() => self.down(Down::TooOld(protocol)),
             _ if protocol > *VERSIONS.end() => self.down(Down::TooNew(protocol)),
             Stage::Version { first: true } => {
-                self.layout = if protocol >= FIRST_NEW { Layout::New } else { Layout::Old };
+                self.layout = Layout::of(protocol);
                 self.stage = Stage::Version { first: false };
                 self.put(None, &Command::Version { desired: protocol }, false, now_ms);
             }
@@ -321,5 +319,3 @@ impl EzspLink {
 
 /// EzspStatus: the version was not agreed on.
 const VERSION_NOT_SET: u8 = 0x30;
-/// The first version with the newer layout.
-const FIRST_NEW: u8 = 14;

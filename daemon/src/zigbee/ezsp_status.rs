@@ -14,6 +14,13 @@ pub enum Layout {
     New,
 }
 
+impl Layout {
+    /// Of an EZSP version.
+    pub fn of(version: u8) -> Self {
+        if version >= 14 { Self::New } else { Self::Old }
+    }
+}
+
 /// A stick's word on a command or on its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {

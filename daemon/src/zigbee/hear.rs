@@ -1,6 +1,6 @@
 //! What a node says, once it is known who it is: an announcement, an answer, a detector's word.
 //!
-//! A word that cannot be read is counted and answered as malformed; it is never "closed" and never "clear".
+//! A word that cannot be read is counted, told, and answered as malformed; it is never "closed" and never "clear".
 
 use crate::zigbee::bytes::Reader;
 use crate::zigbee::eui64::Eui64;
@@ -13,14 +13,20 @@ use crate::zigbee::ias::FromZone;
 use crate::zigbee::ias::ZoneAttributes;
 use crate::zigbee::ias::ZoneStatus;
 use crate::zigbee::ias_meaning::Statement;
-use crate::zigbee::interview;
 use crate::zigbee::interview::Answer;
+use crate::zigbee::interview::Message;
 use crate::zigbee::interview::Stage;
 use crate::zigbee::interview::to_cluster;
+use crate::zigbee::memory::NWK_UNKNOWN;
 use crate::zigbee::memory::Zone;
 use crate::zigbee::power;
 use crate::zigbee::power::Reading;
 use crate::zigbee::refused::Refused;
+use crate::zigbee::words::Again;
+use crate::zigbee::words::Order;
+use crate::zigbee::words::Said;
+use crate::zigbee::words::Word;
+use crate::zigbee::words::active;
 use crate::zigbee::zcl::Header;
 use crate::zigbee::zcl::Scope;
 use crate::zigbee::zcl::Status;
@@ -29,7 +35,6 @@ use crate::zigbee::zdo;
 use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
-use vakt_core::device::DeviceState;
 use vakt_core::device::Report;
 
 /// How long a device stays awake after a check-in for what the hub asks, quarters of a second.
@@ -41,20 +46,14 @@ impl Host {
         if incoming.aps.profile == 0 {
             return self.hear_zdo(device, incoming, now_ms);
         }
-        self.moved(device, incoming.nwk);
+        self.moved(device, incoming.nwk, now_ms);
         let known = self.memory.nodes.contains_key(&device) || self.interviews.contains_key(&device);
         if !known {
             self.counters.strangers += 1;
             return;
         }
-        let mut reader = match Reader::new(&incoming.message) {
-            Ok(reader) => reader,
-            Err(_) => return self.counters.unreadable += 1,
-        };
-        let Ok(header) = Header::parse(&mut reader) else {
-            self.counters.unreadable += 1;
-            return;
-        };
+        let header = Reader::new(&incoming.message).and_then(|mut reader| Ok((Header::parse(&mut reader)?, reader)));
+        let Ok((header, mut reader)) = header else { return self.unreadable(device, incoming.aps.source) };
         let heard = match header.scope {
             Scope::Global => self.hear_global(device, incoming, &header, &mut reader, now_ms),
             Scope::Cluster => self.hear_cluster(device, incoming, &header, &mut reader, now_ms),
@@ -63,9 +62,18 @@ impl Host {
             Ok(Reply::Given | Reply::Later) => {}
             Ok(Reply::Status(status)) => self.answer(incoming, &header, status, now_ms),
             Err(_) => {
-                self.counters.unreadable += 1;
+                self.unreadable(device, incoming.aps.source);
                 self.answer(incoming, &header, Status::MALFORMED_COMMAND, now_ms);
             }
+        }
+    }
+
+    /// A known detector said something nobody can read: whatever it was, it guards nothing meanwhile.
+    fn unreadable(&mut self, device: Eui64, endpoint: u8) {
+        self.counters.unreadable += 1;
+        if self.memory.nodes.contains_key(&device) {
+            let id = self.id(device, endpoint);
+            self.out.push_back(Out::Unreadable(id));
         }
     }
 
@@ -81,13 +89,14 @@ impl Host {
             return; // a question that the stick has answered itself
         };
         if let zdo::Heard::Announce { nwk, capability, .. } = heard {
-            self.moved(device, nwk);
+            self.moved(device, nwk, now_ms);
+            self.words.anew(device);
             if let Some(interview) = self.interviews.get_mut(&device) {
                 interview.announced(nwk, capability.sleepy(), now_ms);
                 self.tell(device, Stage::Keys, "it has the network's key");
             } else {
                 // It was away: what it says now is the truth.
-                self.read_zones(device, now_ms);
+                self.ask_zones(device, now_ms);
             }
             return;
         }
@@ -97,9 +106,18 @@ impl Host {
     }
 
     /// Asks a device how it stands.
-    pub(crate) fn read_zones(&mut self, device: Eui64, now_ms: u64) {
-        let Some(nwk) = self.memory.nodes.get(&device).map(|node| node.nwk) else { return };
+    fn ask_zones(&mut self, device: Eui64, now_ms: u64) {
         for Zone { endpoint, .. } in self.zones(device) {
+            self.asking.ask((device, endpoint), now_ms);
+        }
+    }
+
+    /// Asks a zone how it stands; one whose address nobody knows is heard when it speaks.
+    pub(crate) fn read_zone(&mut self, (device, endpoint): (Eui64, u8), now_ms: u64) {
+        let Some(nwk) = self.memory.nodes.get(&device).map(|node| node.nwk) else {
+            return self.asking.settled((device, endpoint));
+        };
+        if nwk != NWK_UNKNOWN {
             let tsn = self.tsn();
             self.send(nwk, to_cluster(ias::CLUSTER, endpoint, ias::read_zone(tsn)), now_ms);
         }
@@ -137,7 +155,7 @@ impl Host {
             return Ok(Reply::Status(Status::SUCCESS));
         }
         let reading = Reading::of(cluster, &global)?;
-        self.reading(device, incoming, &reading);
+        self.reading(device, incoming, &reading, now_ms);
         Ok(Reply::Status(Status::SUCCESS))
     }
 
@@ -153,7 +171,7 @@ impl Host {
         if power::is_check_in(cluster, header) {
             let message = power::check_in_response(header, Some(AWAKE_QUARTER_S));
             self.send(incoming.nwk, to_cluster(cluster, endpoint, message), now_ms);
-            self.read_zones(device, now_ms);
+            self.ask_zones(device, now_ms);
             return Ok(Reply::Given);
         }
         if cluster != ias::CLUSTER {
@@ -181,7 +199,7 @@ impl Host {
         }
     }
 
-    fn zones(&self, device: Eui64) -> Vec<Zone> {
+    pub(crate) fn zones(&self, device: Eui64) -> Vec<Zone> {
         self.memory.nodes.get(&device).map(|node| node.zones.clone()).unwrap_or_default()
     }
 
@@ -189,7 +207,7 @@ impl Host {
         self.zones(device).into_iter().find(|zone| zone.endpoint == endpoint)
     }
 
-    fn id(&self, device: Eui64, endpoint: u8) -> DeviceId {
+    pub(crate) fn id(&self, device: Eui64, endpoint: u8) -> DeviceId {
         device.device((self.zones(device).len() > 1).then_some(endpoint))
     }
 
@@ -204,15 +222,25 @@ impl Host {
     ) -> Reply {
         let endpoint = incoming.aps.source;
         let Some(zone) = self.zone(device, endpoint) else {
-            // Its interview is not over: what it says is read back at the end, and nobody guards with it yet.
-            return Reply::Status(Status::SUCCESS);
+            if self.interviews.contains_key(&device) {
+                // What it says is read back at the end of its interview, and nobody guards with it yet.
+                return Reply::Status(Status::SUCCESS);
+            }
+            self.unreadable(device, endpoint);
+            return Reply::Status(Status::UNSUPPORTED_CLUSTER);
         };
+        self.asking.settled((device, endpoint));
+        let default = default_response(incoming, header, Status::SUCCESS);
         let from = (device, endpoint, incoming.aps.cluster);
-        if let Some(answer) = self.again(from, &incoming.message, now_ms) {
+        let (tsn, aps) = (header.tsn, incoming.aps.sequence);
+        if let Some(again) = self.words.again(&Said { from, tsn, aps, bytes: &incoming.message, at_ms: now_ms }) {
             self.counters.repeated += 1;
-            // While the first one waits to be recorded its answer waits too, and then serves both.
-            let waits = answer.is_some_and(|answer| self.holds(answer));
-            return if waits { Reply::Later } else { Reply::Status(Status::SUCCESS) };
+            match (again, default) {
+                (Again::Done, _) => return Reply::Status(Status::SUCCESS),
+                (Again::Waits(answer), Some(message)) => self.words.hold_again(answer, incoming.nwk, message),
+                (Again::Waits(_), None) => {}
+            }
+            return Reply::Later;
         }
         let id = self.id(device, endpoint);
         let statement = Statement::of(zone.zone_type(), self.known.get(&id).copied(), status);
@@ -222,40 +250,36 @@ impl Host {
         report.rssi_dbm = Some(i16::from(incoming.rssi_dbm));
         report.lqi = Some(incoming.lqi);
         // Some detectors tell a low battery here, some only in per cent: low is what either says.
-        report.low_battery = Some(statement.low_battery || self.weak.contains(&device));
-        let answer =
-            default_response(incoming, header, Status::SUCCESS).map(|message| self.hold(incoming.nwk, message));
-        if let Some(recent) = self.recent.back_mut() {
-            recent.answer = answer;
-        }
+        let weak = self.memory.nodes.get(&device).is_some_and(|node| node.weak);
+        report.low_battery = Some(statement.low_battery || weak);
+        let answer = default.map(|message| self.words.hold(incoming.nwk, message));
         let own = (header.scope == Scope::Cluster).then_some(header.tsn);
-        let word = Word { own, aps: incoming.aps.sequence, at_ms: now_ms, report: report.clone() };
-        match self.newest.get(&(device, endpoint)).filter(|newest| word.is_older_than(newest)) {
+        let word = Word { own, aps, at_ms: now_ms, report: report.clone() };
+        match self.words.order((device, endpoint), word) {
+            Order::Newest => self.out.push_back(Out::Report(report, answer)),
             // What it watched for was there, and is gone or not by what it said later: both are told, in that order.
-            Some(newest) if word.active() && word.own.is_some() => {
-                let newest = newest.report.clone();
+            Order::Overtaken(newest) if active(&report) => {
                 self.out.push_back(Out::Report(report, answer));
                 self.out.push_back(Out::Report(newest, None));
+                self.asking.ask((device, endpoint), now_ms);
             }
-            // "Closed" or "clear" that a later word has overtaken says nothing of now.
-            Some(_) => {
+            // "Closed" or "clear" that a later word has overtaken says nothing of now. It is asked again, because what
+            // looks overtaken may only be oddly numbered.
+            Order::Overtaken(_) => {
                 self.counters.overtaken += 1;
+                self.asking.ask((device, endpoint), now_ms);
                 answer.into_iter().for_each(|answer| self.recorded(answer, now_ms));
-            }
-            None => {
-                self.newest.insert((device, endpoint), word);
-                self.out.push_back(Out::Report(report, answer));
             }
         }
         Reply::Later
     }
 
     /// What a device tells of its battery, under each of its functions.
-    fn reading(&mut self, device: Eui64, incoming: &Incoming, reading: &Reading) {
-        match reading.low_battery {
-            Some(true) => drop(self.weak.insert(device)),
-            Some(false) => drop(self.weak.remove(&device)),
-            None => {}
+    fn reading(&mut self, device: Eui64, incoming: &Incoming, reading: &Reading, now_ms: u64) {
+        if let (Some(weak), Some(node)) = (reading.low_battery, self.memory.nodes.get_mut(&device))
+            && std::mem::replace(&mut node.weak, weak) != weak
+        {
+            self.keep(now_ms);
         }
         for zone in self.zones(device) {
             let id = self.id(device, zone.endpoint);
@@ -275,37 +299,6 @@ impl Host {
     }
 }
 
-/// A detector's newest word.
-pub(crate) struct Word {
-    /// The detector's own number of it; an answer to a question of the hub's has the question's instead.
-    own: Option<u8>,
-    /// Its radio's number, which counts everything the device sends.
-    aps: u8,
-    at_ms: u64,
-    report: Report,
-}
-
-/// A word may be overtaken by so many others, safely less than half of what the numbers count to, and so much later, ms:
-/// a detector tries an unheard one again for some 5 s.
-const OVERTAKEN: (u8, u64) = (100, 10_000);
-
-impl Word {
-    /// Whether a later word has overtaken this one: both numbers say so, where both have them. One alone proves nothing
-    /// of a notification, because some detectors count oddly.
-    fn is_older_than(&self, newest: &Self) -> bool {
-        let behind = |mine: u8, theirs: u8| (1..=OVERTAKEN.0).contains(&theirs.wrapping_sub(mine));
-        behind(self.aps, newest.aps)
-            && self.own.zip(newest.own).is_none_or(|(mine, theirs)| behind(mine, theirs))
-            && self.at_ms.saturating_sub(newest.at_ms) <= OVERTAKEN.1
-    }
-
-    /// Whether it says that something is there, or wrong.
-    fn active(&self) -> bool {
-        let Report { state, tamper, fault, .. } = &self.report;
-        matches!(state, Some(DeviceState::Open | DeviceState::Alarm)) || *tamper == Some(true) || *fault == Some(true)
-    }
-}
-
 /// What a message is answered with.
 enum Reply {
     /// It has its answer already, or wants none.
@@ -316,7 +309,7 @@ enum Reply {
     Status(Status),
 }
 
-fn default_response(incoming: &Incoming, header: &Header, status: Status) -> Option<interview::Message> {
+fn default_response(incoming: &Incoming, header: &Header, status: Status) -> Option<Message> {
     let wanted = !incoming.broadcast && header.wants_default_response();
     wanted.then(|| {
         let mut message = to_cluster(incoming.aps.cluster, incoming.aps.source, header.default_response(status));

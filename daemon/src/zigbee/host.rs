@@ -5,72 +5,74 @@
 //! that it is recorded, and never lets anybody in unless a person has opened the door.
 //!
 //! ```text
-//!   Down ──connect──▶ Linking ──Ready──▶ Starting ──Done──▶ Up
-//!    ▲                   │                   │               │
-//!    └───────────────────┴───────────────────┴───────────────┘   the link is down · the stick is refused
+//!   Down ──connect──▶ Linking ──Ready──▶ Keeping ──kept──▶ Starting ──Done──▶ Up
+//!    ▲                   │     (only a new network)           │               │
+//!    └───────────────────┴────────────────────────────────────┴───────────────┘  the link is down · the stick is refused
 //! ```
 
 use crate::zigbee::ash;
+use crate::zigbee::asking::Asking;
 use crate::zigbee::door::Door;
+use crate::zigbee::door::Refusals;
 use crate::zigbee::eui64::Eui64;
 use crate::zigbee::ezsp::Command;
 use crate::zigbee::ezsp_answer::Answer;
 use crate::zigbee::ezsp_answer::Callback;
-use crate::zigbee::ezsp_answer::Incoming;
 use crate::zigbee::ezsp_link;
 use crate::zigbee::ezsp_link::EzspLink;
 use crate::zigbee::ezsp_link::Failed;
 use crate::zigbee::ezsp_link::Said;
 use crate::zigbee::ezsp_link::Ticket;
 use crate::zigbee::ezsp_status::Status;
-use crate::zigbee::hear::Word;
 use crate::zigbee::interview::Interview;
 use crate::zigbee::interview::Message;
 use crate::zigbee::interview::Stage;
 use crate::zigbee::interview::Wants;
 use crate::zigbee::memory::Memory;
 use crate::zigbee::memory::Network;
+use crate::zigbee::senders::Senders;
 use crate::zigbee::start::Next;
 use crate::zigbee::start::Start;
-use crate::zigbee::zdo;
+use crate::zigbee::words::Words;
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::Report;
 
-/// Words of detectors that wait to be recorded before they are answered; beyond it the oldest goes unanswered, and its
-/// detector says it again.
-const ANSWERS_MAX: usize = 256;
-/// Messages of nodes whose address is being looked up; beyond it the oldest is lost, counted, and said again by a
-/// detector that waits for an answer.
-const UNPLACED_MAX: usize = 32;
 /// Commands under way while devices are asked how they stand; alarms that must be answered are not kept waiting behind.
 const QUESTIONS_MAX: usize = 4;
 /// A stick that says nothing for so long, ms, is asked whether it is there: one that hangs looks like a quiet night.
 const QUIET_MS: u64 = 5_000;
-/// Words remembered to know a repeated one.
-const RECENT_MAX: usize = 512;
-/// A word with the same number, from the same place, is the same word for so long, ms.
-const RECENT_MS: u64 = 10_000;
+/// Messages a stick had no room for, waiting to be sent again; beyond it the oldest is lost like one in the air.
+const RESENT_MAX: usize = 64;
+/// Times a message is sent to a stick without room, and the wait before each, ms.
+const RESEND_MS: [u64; 4] = [100, 400, 1_600, 6_400];
+/// After what must be kept could not be, ms until it is tried again.
+const KEEP_AGAIN_MS: u64 = 5_000;
+/// What is merely good to know after a restart, a short address, is kept with the next thing, or after so long, ms.
+const KEEP_LATE_MS: u64 = 30_000;
 
 /// What the host wants done, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Out {
     /// These bytes to the stick.
     Bytes(Vec<u8>),
-    /// This kept, before anything that follows is done.
+    /// This kept; `kept` says whether it is. Nothing waits for it but what follows from it.
     Save(Box<Memory>),
     /// A detector's word. When it is recorded, `recorded` with this number lets the detector know.
     Report(Report, Option<AnswerId>),
     /// The person who opened the door told how far a newcomer is.
     Progress(Progress),
-    /// What joined, ready to be added.
+    /// What joined and is kept, ready to be added. That it guards is told by who adds it.
     Joined(Vec<(DeviceId, Option<DeviceKind>)>),
     /// The stick has opened the door, or why it has not.
     Door(Result<(), String>),
-    /// Devices asked to join while the door was shut, or on the wrong key.
+    /// A known device was heard and could not be understood.
+    Unreadable(DeviceId),
+    /// A known device has left, or what the hub needs to hear it is lost.
+    Gone(DeviceId),
+    /// Devices that were sent away: they asked to join while the door was shut, on the wrong key, or were no detectors.
     Refused {
         /// The last one.
         device: Eui64,
@@ -97,7 +99,8 @@ pub struct Progress {
     pub text: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a command is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum For {
     Start,
     Nobody,
@@ -105,14 +108,40 @@ pub(crate) enum For {
     Counters,
     /// Opening the door, with what is said when it fails.
     Permit,
+    /// Shutting it: asked for until it is done.
+    Shut,
     /// Whose short address is this?
     Lookup(u16),
+    /// A message; it is sent again, so often, should the stick have no room.
+    Message(Unsent),
 }
+
+/// A message on its way to the stick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unsent {
+    nwk: u16,
+    message: Message,
+    times: usize,
+}
+
+/// What must be kept, and where that stands.
+#[derive(Debug, Default)]
+struct Keeping {
+    /// It is being kept.
+    under_way: bool,
+    /// There is something newer, to be kept from this time on.
+    due_ms: Option<u64>,
+    /// Who joined and waits for that: with the one under way, and with the next.
+    joined: [Vec<JoinedAs>; 2],
+}
+
+type JoinedAs = (Eui64, Vec<(DeviceId, Option<DeviceKind>)>);
 
 #[derive(Debug)]
 enum State {
     Down,
     Linking,
+    Keeping,
     Starting(Start),
     Up,
 }
@@ -158,14 +187,6 @@ pub struct Met {
     pub frames: ash::Counters,
 }
 
-/// A word that was heard: who, from which endpoint, on which cluster, its number, its bytes, when.
-pub(crate) struct Recent {
-    pub(crate) from: (Eui64, u8, u16),
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) at_ms: u64,
-    pub(crate) answer: Option<AnswerId>,
-}
-
 /// The host.
 pub struct Host {
     link: EzspLink,
@@ -177,22 +198,19 @@ pub struct Host {
     next_ticket: Ticket,
     next_tsn: u8,
     pub(crate) door: Option<Door>,
-    /// Refusals not told yet, and when one last was.
-    pub(crate) refused: (u64, Option<u64>),
+    /// The door is shut, but the stick has not said that it is: when it is asked again, ms.
+    pub(crate) unshut: Option<u64>,
+    /// Refusals not told yet: how many, who, and when one was told.
+    pub(crate) refused: Refusals,
     pub(crate) interviews: BTreeMap<Eui64, Interview>,
-    unplaced: VecDeque<Incoming>,
-    pub(crate) recent: VecDeque<Recent>,
-    answers: BTreeMap<AnswerId, (u16, Message)>,
-    next_answer: AnswerId,
+    pub(crate) senders: Senders,
+    pub(crate) words: Words,
+    pub(crate) asking: Asking,
     pub(crate) known: BTreeMap<DeviceId, DeviceKind>,
     /// When the stick last said something, ms.
     heard_ms: u64,
-    /// Each detector's newest word.
-    pub(crate) newest: BTreeMap<(Eui64, u8), Word>,
-    /// Devices to be asked how they stand.
-    unasked: BTreeSet<Eui64>,
-    /// Devices whose battery is low by their own per cent.
-    pub(crate) weak: BTreeSet<Eui64>,
+    keeping: Keeping,
+    resends: VecDeque<(u64, Unsent)>,
     pub(crate) counters: Counters,
     pub(crate) out: VecDeque<Out>,
 }
@@ -210,18 +228,16 @@ impl Host {
             next_ticket: 0,
             next_tsn: 0,
             door: None,
-            refused: (0, None),
+            unshut: None,
+            refused: Refusals::default(),
             interviews: BTreeMap::new(),
-            unplaced: VecDeque::new(),
-            recent: VecDeque::new(),
-            answers: BTreeMap::new(),
-            // Numbers of an earlier host must not fit: its messages are gone.
-            next_answer: u64::from_le_bytes(random[56..].try_into().expect("eight of sixty-four")),
+            senders: Senders::default(),
+            words: Words::new(u64::from_le_bytes(random[56..].try_into().expect("eight of sixty-four"))),
+            asking: Asking::default(),
             known: BTreeMap::new(),
             heard_ms: 0,
-            newest: BTreeMap::new(),
-            unasked: BTreeSet::new(),
-            weak: BTreeSet::new(),
+            keeping: Keeping::default(),
+            resends: VecDeque::new(),
             counters: Counters::default(),
             out: VecDeque::new(),
         }
@@ -231,6 +247,12 @@ impl Host {
     pub fn connect(&mut self, now_ms: u64) {
         self.state = State::Linking;
         self.tickets.clear();
+        // Whoever was to keep it may be gone with the port.
+        if std::mem::take(&mut self.keeping.under_way) {
+            let [under_way, next] = &mut self.keeping.joined;
+            next.append(under_way);
+            self.keeping.due_ms = Some(now_ms);
+        }
         self.link.connect(now_ms);
         self.flush();
     }
@@ -242,10 +264,16 @@ impl Host {
     }
 
     /// What the devices of this hub were added as; it outweighs what they call themselves. A device that is new here is
-    /// asked how it stands.
+    /// asked how it stands; one that this network knows nothing of is not heard, and that is told.
     pub fn know(&mut self, known: BTreeMap<DeviceId, DeviceKind>, now_ms: u64) {
-        let fresh = known.keys().filter(|id| !self.known.contains_key(*id)).filter_map(Eui64::of);
-        self.unasked.extend(fresh);
+        let fresh: Vec<DeviceId> = known.keys().filter(|id| !self.known.contains_key(*id)).cloned().collect();
+        for id in fresh {
+            let Some(device) = Eui64::of(&id) else { continue };
+            match self.memory.nodes.get(&device) {
+                Some(node) => node.zones.iter().for_each(|zone| self.asking.ask((device, zone.endpoint), now_ms)),
+                None => self.out.push_back(Out::Gone(id)),
+            }
+        }
         self.known = known;
         self.work(now_ms);
     }
@@ -269,9 +297,7 @@ impl Host {
             self.heard_ms = now_ms;
             self.ask(For::Counters, Command::ReadAndClearCounters, now_ms);
         }
-        if self.door.is_some_and(|door| door.until_ms <= now_ms) {
-            self.shut(now_ms);
-        }
+        self.mind_the_door(now_ms);
         self.work(now_ms);
     }
 
@@ -282,9 +308,13 @@ impl Host {
             _ => None,
         };
         let interviews = self.interviews.values().map(Interview::due_ms).min().filter(|_| self.is_up());
-        let door = self.door.map(|door| door.until_ms);
         let quiet = (self.is_up() && self.tickets.is_empty()).then_some(self.heard_ms + QUIET_MS);
-        [self.link.due_ms(), start, interviews, door, quiet].into_iter().flatten().min()
+        let asking = self.asking.due_ms().filter(|_| self.is_up() && self.tickets.len() < QUESTIONS_MAX);
+        let resend = self.resends.front().map(|(at, _)| *at).filter(|_| self.is_up());
+        let keep = self.keeping.due_ms.filter(|_| !self.keeping.under_way);
+        let (door, sought) = (self.door_due_ms(), self.senders.due_ms());
+        let all = [self.link.due_ms(), start, interviews, door, quiet, asking, resend, keep, sought];
+        all.into_iter().flatten().min()
     }
 
     /// What is to be done next.
@@ -306,17 +336,60 @@ impl Host {
     pub fn remove(&mut self, device: Eui64, now_ms: u64) {
         self.interviews.remove(&device);
         if let Some(node) = self.memory.nodes.remove(&device) {
-            self.out.push_back(Out::Save(Box::new(self.memory.clone())));
+            node.zones.iter().for_each(|zone| self.asking.settled((device, zone.endpoint)));
+            self.keep(now_ms);
             self.ask(For::Nobody, Command::RemoveDevice { nwk: node.nwk, device }, now_ms);
         }
-        self.flush();
+        self.work(now_ms);
     }
 
     /// A detector's word is recorded: the detector may know.
     pub fn recorded(&mut self, answer: AnswerId, now_ms: u64) {
-        if let Some((nwk, message)) = self.answers.remove(&answer) {
+        if let Some((nwk, message)) = self.words.recorded(answer) {
             self.send(nwk, message, now_ms);
             self.flush();
+        }
+    }
+
+    /// What came of the last `Save`.
+    pub fn kept(&mut self, ok: bool, now_ms: u64) {
+        self.keeping.under_way = false;
+        let joined = std::mem::take(&mut self.keeping.joined[0]);
+        if ok {
+            for (_, ids) in joined {
+                self.out.push_back(Out::Joined(ids));
+            }
+            if matches!(self.state, State::Keeping) {
+                self.set_up(now_ms);
+            }
+        } else {
+            for (device, _) in &joined {
+                self.tell(
+                    *device,
+                    Stage::Enrolled,
+                    "the hub cannot keep it: its disk does not answer; it is tried again",
+                );
+            }
+            self.keeping.joined[1].extend(joined);
+            self.keeping.due_ms = Some(now_ms + KEEP_AGAIN_MS);
+            if matches!(self.state, State::Keeping) {
+                self.down("the key of a new network could not be kept".to_owned());
+            }
+        }
+        self.work(now_ms);
+    }
+
+    /// What is remembered has changed, and must be kept.
+    pub(crate) fn keep(&mut self, from_ms: u64) {
+        self.keeping.due_ms = Some(self.keeping.due_ms.map_or(from_ms, |due| due.min(from_ms)));
+    }
+
+    fn keep_if_due(&mut self, now_ms: u64) {
+        if !self.keeping.under_way && self.keeping.due_ms.is_some_and(|due| due <= now_ms) {
+            self.keeping.due_ms = None;
+            self.keeping.under_way = true;
+            self.keeping.joined.swap(0, 1);
+            self.out.push_back(Out::Save(Box::new(self.memory.clone())));
         }
     }
 
@@ -324,9 +397,10 @@ impl Host {
         if !matches!(self.state, State::Down) {
             self.state = State::Down;
             self.tickets.clear();
-            self.door = None;
-            self.unplaced.clear();
-            self.answers.clear();
+            self.resends.clear();
+            self.door_link_down();
+            self.senders = Senders::default();
+            self.words.link_down();
             self.out.push_back(Out::Down(why));
         }
     }
@@ -347,37 +421,29 @@ impl Host {
         taken
     }
 
+    /// A message to a node.
     pub(crate) fn send(&mut self, nwk: u16, message: Message, now_ms: u64) {
-        let Message { aps, bytes } = message;
-        self.ask(For::Nobody, Command::Unicast { nwk, aps, tag: 0, message: bytes }, now_ms);
+        self.send_again(Unsent { nwk, message, times: 0 }, now_ms);
     }
 
-    /// Keeps an answer until its word is recorded.
-    pub(crate) fn hold(&mut self, nwk: u16, message: Message) -> AnswerId {
-        if self.answers.len() == ANSWERS_MAX {
-            self.answers.pop_first();
+    fn send_again(&mut self, unsent: Unsent, now_ms: u64) {
+        let Message { aps, bytes } = unsent.message.clone();
+        let command = Command::Unicast { nwk: unsent.nwk, aps, tag: 0, message: bytes };
+        if !self.ask(For::Message(unsent.clone()), command, now_ms) {
+            self.later(unsent, now_ms);
         }
-        self.next_answer = self.next_answer.wrapping_add(1);
-        self.answers.insert(self.next_answer, (nwk, message));
-        self.next_answer
     }
 
-    /// Whether an answer still waits for its word to be recorded.
-    pub(crate) fn holds(&self, answer: AnswerId) -> bool {
-        self.answers.contains_key(&answer)
-    }
-
-    /// Whether this word was heard a moment ago; remembers it if not.
-    pub(crate) fn again(&mut self, from: (Eui64, u8, u16), bytes: &[u8], now_ms: u64) -> Option<Option<AnswerId>> {
-        while self.recent.front().is_some_and(|old| old.at_ms + RECENT_MS <= now_ms) || self.recent.len() >= RECENT_MAX
-        {
-            self.recent.pop_front();
+    /// The stick had no room: once more in a while, some times.
+    fn later(&mut self, mut unsent: Unsent, now_ms: u64) {
+        let Some(wait) = RESEND_MS.get(unsent.times).filter(|_| self.is_up()) else { return };
+        if self.resends.len() == RESENT_MAX {
+            self.resends.pop_front();
+            self.counters.undelivered += 1;
         }
-        if let Some(found) = self.recent.iter().find(|recent| recent.from == from && recent.bytes == bytes) {
-            return Some(found.answer);
-        }
-        self.recent.push_back(Recent { from, bytes: bytes.to_vec(), at_ms: now_ms, answer: None });
-        None
+        unsent.times += 1;
+        let at = self.resends.partition_point(|(at, _)| *at <= now_ms + wait);
+        self.resends.insert(at, (now_ms + wait, unsent));
     }
 
     pub(crate) fn flush(&mut self) {
@@ -396,35 +462,55 @@ impl Host {
                 // Somebody's word is lost, and nobody knows whose: everybody is asked.
                 Said::Overflow => {
                     self.counters.overflows += 1;
-                    self.unasked.extend(self.memory.nodes.keys());
+                    self.ask_everybody(now_ms);
                 }
                 Said::Unreadable(_) => {
                     self.counters.unreadable += 1;
-                    self.unasked.extend(self.memory.nodes.keys());
+                    self.ask_everybody(now_ms);
                 }
                 Said::Down(why) => self.down(why.to_string()),
             }
         }
         if self.is_up() {
             self.interview(now_ms);
+            self.look_up_senders(now_ms);
+            while let Some((_, unsent)) = self.resends.pop_front_if(|(at, _)| *at <= now_ms) {
+                self.send_again(unsent, now_ms);
+            }
             while self.tickets.len() < QUESTIONS_MAX
-                && let Some(device) = self.unasked.pop_first()
+                && let Some(zone) = self.asking.next(now_ms)
             {
-                self.read_zones(device, now_ms);
+                self.read_zone(zone, now_ms);
             }
         }
+        self.keep_if_due(now_ms);
         self.flush();
+    }
+
+    fn ask_everybody(&mut self, now_ms: u64) {
+        let Self { asking, memory, .. } = self;
+        asking.round(memory.zones(), now_ms);
     }
 
     /// The stick is there: make it the hub's coordinator.
     fn begin(&mut self, now_ms: u64) {
-        let network = self.memory.network.clone().unwrap_or_else(|| {
+        match &self.memory.network {
             // Kept before the stick hears of it: a network nobody remembers would orphan its devices.
-            let network = Network::draw(&self.random);
-            self.memory.network = Some(network.clone());
-            self.out.push_back(Out::Save(Box::new(self.memory.clone())));
-            network
-        });
+            None => {
+                self.memory.network = Some(Network::draw(&self.random));
+                self.state = State::Keeping;
+                self.keep(now_ms);
+            }
+            Some(network) if !network.formed && self.keeping.due_ms.is_some() => {
+                self.state = State::Keeping;
+                self.keep(now_ms);
+            }
+            Some(_) => self.set_up(now_ms),
+        }
+    }
+
+    fn set_up(&mut self, now_ms: u64) {
+        let network = self.memory.network.clone().expect("it was drawn before");
         self.state = State::Starting(Start::new(network));
         self.step(now_ms);
     }
@@ -435,17 +521,19 @@ impl Host {
             Next::Ask(command) => drop(self.ask(For::Start, command, now_ms)),
             Next::WaitUp => {}
             Next::Again => self.connect(now_ms),
-            Next::Done { hub } => {
+            Next::Done { hub, network } => {
                 self.hub = hub;
-                if let Some(network) = &mut self.memory.network
-                    && !std::mem::replace(&mut network.formed, true)
-                {
-                    self.out.push_back(Out::Save(Box::new(self.memory.clone())));
+                // Formed just now, or moved by the stack itself to another channel or short name.
+                if self.memory.network.as_ref() != Some(&network) {
+                    self.memory.network = Some(network);
+                    self.keep(now_ms);
                 }
                 self.state = State::Up;
                 // What they said while nobody listened is lost; those that are awake say how they stand.
-                self.unasked.extend(self.memory.nodes.keys());
+                let Self { asking, memory, .. } = self;
+                asking.anew(memory.zones(), now_ms);
                 self.out.push_back(Out::Up);
+                self.open_again(now_ms);
             }
         }
     }
@@ -467,12 +555,18 @@ impl Host {
                 };
                 self.permitted(taken, now_ms);
             }
+            Some(For::Shut) => self.shut_answered(matches!(answer, Ok(Answer::Status(Status::Ok)))),
             Some(For::Lookup(nwk)) => {
                 let device = match answer {
                     Ok(Answer::Eui64(device)) => Some(device),
                     _ => None,
                 };
-                self.placed(nwk, device, now_ms);
+                self.looked_up(nwk, device, now_ms);
+            }
+            Some(For::Message(unsent)) => {
+                if let Ok(Answer::Sent { status: Status::Busy, .. }) = answer {
+                    self.later(unsent, now_ms);
+                }
             }
             Some(For::Counters) => {
                 if let Ok(Answer::Counters(counters)) = answer {
@@ -510,45 +604,9 @@ impl Host {
         }
     }
 
-    /// A message: its sender's lasting address is found first, then it is heard.
-    fn came(&mut self, incoming: Incoming, now_ms: u64) {
-        let known = self.memory.by_nwk(incoming.nwk).or_else(|| {
-            self.interviews.iter().find(|(_, interview)| interview.nwk() == incoming.nwk).map(|(device, _)| *device)
-        });
-        let announced = match zdo::Heard::parse(incoming.aps.cluster, &incoming.message) {
-            Ok((_, zdo::Heard::Announce { device, .. })) if incoming.aps.profile == 0 => Some(device),
-            _ => None,
-        };
-        if let Some(device) = announced.or(incoming.device).or(known) {
-            return self.hear(device, &incoming, now_ms);
-        }
-        if self.unplaced.len() == UNPLACED_MAX {
-            self.unplaced.pop_front();
-            self.counters.strangers += 1;
-        }
-        let nwk = incoming.nwk;
-        let asked = self.unplaced.iter().any(|waiting| waiting.nwk == nwk);
-        self.unplaced.push_back(incoming);
-        if !asked {
-            self.ask(For::Lookup(nwk), Command::LookupEui64(nwk), now_ms);
-        }
-    }
-
-    fn placed(&mut self, nwk: u16, device: Option<Eui64>, now_ms: u64) {
-        let of_it = |waiting: &Incoming| waiting.nwk == nwk;
-        let (placed, rest): (VecDeque<_>, VecDeque<_>) = self.unplaced.drain(..).partition(of_it);
-        self.unplaced = rest;
-        for incoming in placed {
-            match device {
-                Some(device) => self.hear(device, &incoming, now_ms),
-                None => self.counters.strangers += 1,
-            }
-        }
-    }
-
-    pub(crate) fn moved(&mut self, device: Eui64, nwk: u16) {
+    pub(crate) fn moved(&mut self, device: Eui64, nwk: u16, now_ms: u64) {
         if self.memory.moved(device, nwk) {
-            self.out.push_back(Out::Save(Box::new(self.memory.clone())));
+            self.keep(now_ms + KEEP_LATE_MS);
         }
     }
 
@@ -575,14 +633,15 @@ impl Host {
                         let several = kinds.len() > 1;
                         let id = |endpoint: u8| device.device(several.then_some(endpoint));
                         let joined = kinds.iter().map(|(endpoint, kind)| (id(*endpoint), *kind)).collect();
+                        self.memory.freed(node.nwk, device);
                         self.memory.nodes.insert(device, node);
-                        self.out.push_back(Out::Save(Box::new(self.memory.clone())));
-                        self.out.push_back(Out::Joined(joined));
-                        self.tell(device, Stage::Ready, "");
+                        self.keeping.joined[1].push((device, joined));
+                        self.keep(now_ms);
                     }
                     Wants::Failed(why) => {
                         self.interviews.remove(&device);
                         self.tell(device, Stage::Failed, &why);
+                        self.send_away(device, nwk, now_ms);
                     }
                 }
             }

@@ -37,10 +37,6 @@ pub struct Statement {
     pub mains_lost: bool,
     /// It is being tested.
     pub test: bool,
-    /// It repeats its status by itself.
-    pub supervised: bool,
-    /// It tells when an alarm is over.
-    pub restores: bool,
 }
 
 impl Statement {
@@ -56,8 +52,6 @@ impl Statement {
             fault: status.trouble(),
             mains_lost: status.mains_lost(),
             test: status.test(),
-            supervised: status.supervision_reports(),
-            restores: status.restore_reports(),
         }
     }
 

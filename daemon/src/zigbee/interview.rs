@@ -40,7 +40,7 @@ const TRIES: u32 = 3;
 const PAUSE_MS: u64 = 500;
 /// Times a detector is asked whether it is enrolled, before a person is asked to trip it.
 const READS: u32 = 8;
-/// And after that; with `PAUSE_MS` between two, this is a minute.
+/// And after that; a minute of a device that is awake, and as many polls of one that sleeps.
 const READS_TRIPPED: u32 = 120;
 /// Endpoints looked at; a device with more is no detector.
 const ENDPOINTS_MAX: usize = 16;
@@ -137,6 +137,16 @@ impl Task {
         matches!(self, Self::NodeDescriptor | Self::Endpoints | Self::Simple(_) | Self::WriteCie(_) | Self::ReadZone(_))
     }
 
+    /// What a device that does not take it will not tell by itself.
+    fn tells(self) -> Option<&'static str> {
+        match self {
+            Self::ReportZone(_) => Some("repeat its state"),
+            Self::ReportBattery(_) => Some("tell its battery"),
+            Self::CheckIn(_) => Some("check in"),
+            _ => None,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::NodeDescriptor => "what kind of node it is",
@@ -175,7 +185,10 @@ pub struct Interview {
     device: Eui64,
     hub: Eui64,
     node: Node,
-    zone_id: u8,
+    /// Promised to its zones, in their order.
+    zone_ids: Vec<u8>,
+    /// What it does not tell by itself.
+    silent: Vec<&'static str>,
     state: State,
     tasks: VecDeque<Task>,
     tries: u32,
@@ -186,12 +199,24 @@ pub struct Interview {
 }
 
 impl Interview {
-    /// Of a device at the door, whose zones will get ids from `zone_id` on.
-    pub fn new(device: Eui64, nwk: u16, hub: Eui64, zone_id: u8, now_ms: u64) -> Self {
-        let node = Node { nwk, sleepy: true, maker: String::new(), model: String::new(), zones: Vec::new() };
-        let tasks = VecDeque::from([Task::Tell(Stage::Interview), Task::NodeDescriptor, Task::Endpoints]);
-        let (state, due_ms) = (State::Joining, now_ms + ANNOUNCE_MS);
-        Self { device, hub, node, zone_id, state, tasks, tries: 0, reads: 0, due_ms, power: None, poll: None }
+    /// Of a device at the door, whose zones will get these ids.
+    pub fn new(device: Eui64, nwk: u16, hub: Eui64, zone_ids: Vec<u8>, now_ms: u64) -> Self {
+        let (maker, model) = (String::new(), String::new());
+        let node = Node { nwk, sleepy: true, maker, model, zones: Vec::new(), weak: false };
+        Self {
+            device,
+            hub,
+            node,
+            zone_ids,
+            silent: Vec::new(),
+            state: State::Joining,
+            tasks: VecDeque::from([Task::Tell(Stage::Interview), Task::NodeDescriptor, Task::Endpoints]),
+            tries: 0,
+            reads: 0,
+            due_ms: now_ms + ANNOUNCE_MS,
+            power: None,
+            poll: None,
+        }
     }
 
     /// Where it is.
@@ -199,14 +224,18 @@ impl Interview {
         self.node.nwk
     }
 
-    /// The id its first zone gets.
-    pub fn first_zone_id(&self) -> u8 {
-        self.zone_id
+    /// The ids promised to its zones.
+    pub fn zone_ids(&self) -> &[u8] {
+        &self.zone_ids
     }
 
-    /// The zone an enrol request of this endpoint asks for, once its descriptor was read.
+    /// The zone an enrol request of this endpoint asks for. Some ask before they have said what they are: the first.
     pub fn zone_id(&self, endpoint: u8) -> Option<u8> {
-        self.node.zones.iter().find(|zone| zone.endpoint == endpoint).map(|zone| zone.zone_id)
+        match self.node.zones.iter().find(|zone| zone.endpoint == endpoint) {
+            Some(zone) => Some(zone.zone_id),
+            None if self.node.zones.is_empty() => self.zone_ids.first().copied(),
+            None => None,
+        }
     }
 
     /// It has the key and is there (again).
@@ -255,6 +284,7 @@ impl Interview {
                         let text = format!("it was asked {} {TRIES} times and did not answer", task.name());
                         return self.fail(&text);
                     }
+                    self.silent.extend(task.tells());
                 }
             }
         }
@@ -297,6 +327,9 @@ impl Interview {
         match stage {
             Stage::Trip => "trip it once, so that it speaks: open it, press its button, wave at it".to_owned(),
             Stage::Enrolled => format!("{} {}, alarms this hub", self.node.maker, self.node.model),
+            Stage::Reporting if !self.silent.is_empty() => {
+                format!("it does not {} unasked", self.silent.join(" or "))
+            }
             Stage::Interview => "it is asked what it is; a sleeping device takes up to a minute".to_owned(),
             _ => String::new(),
         }
@@ -324,7 +357,7 @@ impl Interview {
             Task::Bind(endpoint, cluster) => bind(endpoint, cluster),
             Task::WriteCie(endpoint) => to_cluster(ias::CLUSTER, endpoint, ias::write_cie_address(tsn, self.hub)),
             Task::Enroll(endpoint) => {
-                let id = self.zone_id(endpoint).unwrap_or(self.zone_id);
+                let id = self.zone_id(endpoint).unwrap_or(NO_ZONE_ID);
                 to_cluster(ias::CLUSTER, endpoint, ias::enroll_response(tsn, EnrollCode::Success, id))
             }
             Task::ReadZone(endpoint) => to_cluster(ias::CLUSTER, endpoint, ias::read_zone(tsn)),
@@ -403,10 +436,12 @@ impl Interview {
             {
                 return Some(self.zone_read(asked, global, now_ms));
             }
-            (
-                Task::WriteCie(_) | Task::ReportZone(_) | Task::ReportBattery(_) | Task::CheckIn(_),
-                Answer::Global { .. },
-            ) => {}
+            (Task::WriteCie(_), Answer::Global { .. }) => {}
+            (Task::ReportZone(_) | Task::ReportBattery(_) | Task::CheckIn(_), Answer::Global { global, .. }) => {
+                if !global.all_done() {
+                    self.silent.extend(task.tells());
+                }
+            }
             _ => return None,
         }
         Some(true)
@@ -416,9 +451,9 @@ impl Interview {
     fn described(&mut self, endpoint: u8, descriptor: Option<&zdo::SimpleDescriptor>) {
         if let Some(descriptor) = descriptor {
             let has = |cluster| descriptor.inputs.contains(&cluster);
-            if has(ias::CLUSTER) {
-                let id = self.zone_id.saturating_add(self.node.zones.len() as u8);
-                self.node.zones.push(Zone { endpoint, zone_type: ZONE_TYPE_UNKNOWN, zone_id: id });
+            let promised = self.zone_ids.get(self.node.zones.len()).copied();
+            if let Some(zone_id) = promised.filter(|_| has(ias::CLUSTER)) {
+                self.node.zones.push(Zone { endpoint, zone_type: ZONE_TYPE_UNKNOWN, zone_id });
             }
             self.power = self.power.or(has(power::cluster::POWER_CONFIGURATION).then_some(endpoint));
             self.poll = self.poll.or(has(power::cluster::POLL_CONTROL).then_some(endpoint));
@@ -490,6 +525,8 @@ const MAKER: u16 = 0x0004;
 const MODEL: u16 = 0x0005;
 /// Poll Control's first attribute.
 const CHECK_IN_INTERVAL: u16 = 0x0000;
+/// No zone id (07-5123, 8.2.2.2.3); a detector whose id is lost is never enrolled with another's.
+const NO_ZONE_ID: u8 = 0xFF;
 /// "Invalid zone type" (07-5123, table 8-5).
 const ZONE_TYPE_UNKNOWN: u16 = 0xFFFF;
 /// The longest name of a maker or model that is kept.
@@ -501,7 +538,8 @@ fn plain(bytes: &[u8]) -> String {
     text.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect::<String>().trim().to_owned()
 }
 
-fn device_objects(request: Request, tsn: u8) -> Message {
+/// A message to a device's own objects.
+pub(crate) fn device_objects(request: Request, tsn: u8) -> Message {
     let (profile, cluster) = (0, request.cluster());
     let aps = Aps { profile, cluster, source: 0, destination: 0, options: APS_RELIABLE, group: 0, sequence: 0 };
     Message { aps, bytes: request.message(tsn) }

@@ -106,6 +106,8 @@ pub type Ordered = (Order, oneshot::Sender<Outcome>);
 pub type Word = (Input, Option<AnswerId>);
 /// Something to be kept, and the place for "kept".
 pub type Kept = (Box<Memory>, oneshot::Sender<bool>);
+/// What a new host begins with: its memory, and randomness for a network should it have none.
+pub type Start = (Memory, [u8; 64]);
 
 /// What the hub hands out; it outlives each opening of the port.
 pub struct Ways {
@@ -130,8 +132,8 @@ pub struct Ways {
     pub met: watch::Sender<Met>,
 }
 
-/// Opens the port and serves it until it fails; says why it did.
-pub async fn listen(settings: &Settings, memory: Memory, random: [u8; 64], ways: &Ways) -> String {
+/// Opens the port and serves it until it fails; says why it did. `start`: where there is no host of an earlier opening.
+pub async fn listen(settings: &Settings, start: Option<Start>, ways: &Ways) -> String {
     let path = settings.path.display().to_string();
     let (port, _lock) = match open(settings).await {
         Ok(port) => port,
@@ -142,7 +144,9 @@ pub async fn listen(settings: &Settings, memory: Memory, random: [u8; 64], ways:
     let mut recorded = ways.recorded.lock().await;
     let mut known = ways.known.clone();
     let mut kept = ways.host.lock().await;
-    let mut host = kept.take().unwrap_or_else(|| Host::new(memory, random));
+    let Some(mut host) = kept.take().or_else(|| start.map(|(memory, random)| Host::new(memory, random))) else {
+        return "there is no host to serve it".to_owned();
+    };
     host.know(known.borrow_and_update().as_ref().clone(), now());
     host.connect(now());
     let why = serve(&mut host, &port, ways, (&mut orders, &mut recorded, &mut known), now).await;
@@ -160,13 +164,21 @@ async fn serve(host: &mut Host, port: &SerialPort, ways: &Ways, inlets: Inlets<'
     let (orders, recorded, known) = inlets;
     let mut bytes = [0u8; CHUNK];
     let mut opening: Option<oneshot::Sender<Outcome>> = None;
+    let mut keeping: Option<oneshot::Receiver<bool>> = None;
     loop {
         while let Some(out) = host.take() {
-            if let Out::Door(outcome) = out {
-                let told = opening.take().is_some_and(|asker| asker.send(outcome).is_ok());
-                if !told {
+            if let Out::Save(memory) = out {
+                let (done, kept) = oneshot::channel();
+                if ways.keep.send((memory, done)).await.is_err() {
+                    return "the hub has gone".to_owned();
+                }
+                keeping = Some(kept);
+            } else if let Out::Door(outcome) = out {
+                match opening.take().map(|asker| asker.send(outcome.clone())) {
+                    Some(Ok(())) => {}
                     // Nobody waits for newcomers any more.
-                    host.shut(now());
+                    Some(Err(_)) => host.shut(now()),
+                    None => tracing::warn!(?outcome, "the door of the Zigbee network"),
                 }
             } else if let Err(why) = act(out, port, ways).await {
                 return why;
@@ -184,6 +196,10 @@ async fn serve(host: &mut Host, port: &SerialPort, ways: &Ways, inlets: Inlets<'
                 Err(error) => return format!("read: {error}"),
             },
             Some(answer) = recorded.recv() => host.recorded(answer, now()),
+            kept = kept(&mut keeping) => {
+                keeping = None;
+                host.kept(kept, now());
+            }
             // An order waits for a stick that is starting. Nobody is let in for who waits no more; who is sent away goes.
             Some((order, done)) = orders.recv(), if host.is_up() => if !done.is_closed() || matches!(order, Order::Remove(_)) {
                 match order {
@@ -245,6 +261,14 @@ fn lock(path: &Path) -> std::io::Result<File> {
     }
 }
 
+/// What came of the last thing to be kept; waits for ever when there is none.
+async fn kept(keeping: &mut Option<oneshot::Receiver<bool>>) -> bool {
+    match keeping {
+        Some(kept) => kept.await == Ok(true),
+        None => std::future::pending().await,
+    }
+}
+
 /// Does one thing the host wants.
 async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
     let gone = || "the hub has gone".to_owned();
@@ -253,13 +277,6 @@ async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
             Ok(written) => written.map_err(|error| format!("write: {error}"))?,
             Err(_) => return Err(format!("it takes no bytes for {} s: is its flow control right?", WRITE.as_secs())),
         },
-        Out::Save(memory) => {
-            let (done, kept) = oneshot::channel();
-            ways.keep.send((memory, done)).await.map_err(|_| gone())?;
-            if kept.await != Ok(true) {
-                return Err("what the hub must remember of its network could not be kept".to_owned());
-            }
-        }
         Out::Report(report, answer) => {
             ways.words.send((Input::Report(report), answer)).await.map_err(|_| gone())?;
         }
@@ -267,6 +284,10 @@ async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
             let device = device.device(None);
             ways.words.send((Input::JoinRefused { device, count }, None)).await.map_err(|_| gone())?;
         }
+        Out::Unreadable(device) => {
+            ways.words.send((Input::Unreadable { device }, None)).await.map_err(|_| gone())?;
+        }
+        Out::Gone(device) => ways.words.send((Input::Gone { device }, None)).await.map_err(|_| gone())?,
         Out::Progress(progress) => drop(ways.news.try_send(News::Progress(progress))),
         Out::Joined(joined) => ways.news.send(News::Joined(joined)).await.map_err(|_| gone())?,
         Out::Up => {
@@ -274,7 +295,7 @@ async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
             ways.words.send((well, None)).await.map_err(|_| gone())?;
         }
         Out::Down(why) => return Err(why),
-        Out::Door(_) => unreachable!("told to its asker"),
+        Out::Save(_) | Out::Door(_) => unreachable!("these have their own ways"),
     }
     Ok(())
 }

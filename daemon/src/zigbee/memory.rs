@@ -48,6 +48,9 @@ pub struct Node {
     pub model: String,
     /// What it watches with.
     pub zones: Vec<Zone>,
+    /// Its battery is low by its own per cent, which it tells seldom.
+    #[serde(default)]
+    pub weak: bool,
 }
 
 /// An IAS zone of a node.
@@ -103,18 +106,25 @@ impl Memory {
         (0..=ZONE_ID_MAX).find(|id| !taken(*id) && !promised(*id))
     }
 
+    /// All zones of all nodes.
+    pub fn zones(&self) -> impl Iterator<Item = (Eui64, u8)> + '_ {
+        self.nodes.iter().flat_map(|(device, node)| node.zones.iter().map(|zone| (*device, zone.endpoint)))
+    }
+
+    /// A short address now belongs to this device: nobody else has it any more.
+    pub fn freed(&mut self, nwk: u16, owner: Eui64) {
+        let others = self.nodes.iter_mut().filter(|(device, node)| **device != owner && node.nwk == nwk);
+        others.for_each(|(_, node)| node.nwk = NWK_UNKNOWN);
+    }
+
     /// Notes a node's short address; true when that is news. An address has one owner: the one heard last.
     pub fn moved(&mut self, device: Eui64, nwk: u16) -> bool {
-        let Some(node) = self.nodes.get(&device) else { return false };
-        if node.nwk == nwk {
+        if self.nodes.get(&device).is_none_or(|node| node.nwk == nwk) {
             return false;
         }
-        for (other, node) in &mut self.nodes {
-            match *other == device {
-                true => node.nwk = nwk,
-                false if node.nwk == nwk => node.nwk = NWK_UNKNOWN,
-                false => {}
-            }
+        self.freed(nwk, device);
+        if let Some(node) = self.nodes.get_mut(&device) {
+            node.nwk = nwk;
         }
         true
     }
@@ -123,7 +133,7 @@ impl Memory {
 /// FF means "none" (07-5123, 8.2.2.2.3).
 const ZONE_ID_MAX: u8 = 0xFE;
 /// Nobody's address.
-const NWK_UNKNOWN: u16 = 0xFFFF;
+pub const NWK_UNKNOWN: u16 = 0xFFFF;
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +141,7 @@ mod tests {
 
     fn node(nwk: u16, zone_id: u8) -> Node {
         let zones = vec![Zone { endpoint: 1, zone_type: 0x15, zone_id }];
-        Node { nwk, sleepy: true, maker: String::new(), model: String::new(), zones }
+        Node { nwk, sleepy: true, maker: String::new(), model: String::new(), zones, weak: false }
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub enum Next {
     Done {
         /// The stick's own address.
         hub: Eui64,
+        /// The network as it is: formed, on the channel and with the short name that the stack moved it to.
+        network: Network,
     },
 }
 
@@ -92,13 +94,14 @@ pub const PROFILE_HA: u16 = 0x0104;
 
 /// Values a stick is configured with: (id, value), in this order; the packet buffers last, as they take what is left.
 /// Ids and values of UG100 "EzspConfigId"; sizes as both peers run them in the field.
-const CONFIGURATION: [(u8, u16); 12] = [
+const CONFIGURATION: [(u8, u16); 13] = [
     (0x0C, 2),      // stack profile: Zigbee PRO
     (0x0D, 5),      // security level: the standard's
     (0x12, 7_680),  // a message waits so many ms for a sleeping device: two of its slowest polls
     (0x13, 8),      // a child that did not poll for 2^8 min is forgotten
     (0x11, 32),     // sleeping children
     (0x1A, 200),    // routes to them
+    (0x03, 32),     // messages under way: a site's detectors are asked at once after a start
     (0x05, 16),     // addresses
     (0x1E, 4),      // link keys of others
     (0x36, 180),    // s that a newcomer's key is good for: the longest permit
@@ -190,7 +193,10 @@ impl Start {
                 Next::Ask(command)
             }
             (None, Some(Wanted::Left)) => Next::Again,
-            (None, _) => Next::Done { hub: self.hub.expect("its address was asked for before its network") },
+            (None, _) => Next::Done {
+                hub: self.hub.expect("its address was asked for before its network"),
+                network: Network { formed: true, ..self.network.clone() },
+            },
         }
     }
 
@@ -219,15 +225,12 @@ impl Start {
             (Wanted::Init, Ok(Answer::Status(Status::NotJoined))) => self.form(),
             (Wanted::Init, Ok(Answer::Status(status))) => return Err(no("to resume its network", status)),
             (Wanted::Parameters, Ok(Answer::Parameters { status: Status::Ok, parameters })) => {
-                let own = self.network.parameters();
-                let differs = [
-                    ("PAN id", parameters.pan != own.pan),
-                    ("extended PAN id", parameters.extended_pan != own.extended_pan),
-                    ("channel", parameters.channel != own.channel),
-                ];
-                if let Some((what, _)) = differs.into_iter().find(|(_, differs)| *differs) {
-                    return self.strange(what);
+                // Its long name and its key are what makes a network the hub's own. The short name and the channel are
+                // changed by stacks themselves, where two networks met.
+                if parameters.extended_pan != self.network.extended_pan {
+                    return self.strange("extended PAN id");
                 }
+                (self.network.pan, self.network.channel) = (parameters.pan, parameters.channel);
             }
             (Wanted::Key, Ok(Answer::Key { status: Status::Ok, key })) => {
                 if key != self.network.key {

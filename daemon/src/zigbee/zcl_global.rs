@@ -71,6 +71,15 @@ pub enum Global {
 }
 
 impl Global {
+    /// Whether an answer to something that was to be done says that all of it was.
+    pub fn all_done(&self) -> bool {
+        match self {
+            Self::WriteResponse(failed) | Self::ConfigureReportingResponse(failed) => failed.is_empty(),
+            Self::DefaultResponse { status, .. } => *status == Status::SUCCESS,
+            _ => false,
+        }
+    }
+
     /// Reads the payload of a global command, to its end.
     ///
     /// # Errors

@@ -27,12 +27,6 @@ pub mod cluster {
 /// Set in the cluster id of every answer.
 pub const RESPONSE: u16 = 0x8000;
 
-/// Short addresses from here on are to several devices.
-const FIRST_BROADCAST: u16 = 0xFFF8;
-
-/// The profile that stands for every profile.
-const ANY_PROFILE: u16 = 0xFFFF;
-
 /// A status of the standard, or any other: all are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Status(pub u8);
@@ -157,8 +151,6 @@ pub enum Heard {
         /// What its radio can do.
         capability: Capability,
     },
-    /// It looks for endpoints that match.
-    MatchRequest(MatchRequest),
     /// The address that was asked for, of either kind.
     Address(Result<(Eui64, u16), Status>),
     /// What kind of node it is.
@@ -198,7 +190,6 @@ impl Heard {
                 device: Eui64::parse(reader)?,
                 capability: Capability(reader.u8("the capability")?),
             },
-            cluster::MATCH_DESCRIPTOR => Self::MatchRequest(MatchRequest::parse(reader)?),
             answer if answer & RESPONSE != 0 => Self::answer(answer & !RESPONSE, reader)?,
             other => return Err(unknown(other)),
         };
@@ -287,48 +278,4 @@ fn neighbour(reader: &mut Reader) -> Result<Neighbour, Refused> {
     let depth = reader.u8("the depth")?;
     let lqi = reader.u8("the link quality")?;
     Ok(Neighbour { device, nwk, logical_type: flags & 3, relationship: flags >> 4 & 7, depth, lqi })
-}
-
-/// A device looks for partners: many detectors only enrol where an IAS CIE answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MatchRequest {
-    /// Whom it asks; FFFD is everybody who listens.
-    pub nwk: u16,
-    /// In which profile.
-    pub profile: u16,
-    /// Clusters it wants served.
-    pub inputs: Vec<u16>,
-    /// Clusters it serves and wants used.
-    pub outputs: Vec<u16>,
-}
-
-impl MatchRequest {
-    fn parse(reader: &mut Reader) -> Result<Self, Refused> {
-        let nwk = nwk(reader)?;
-        let profile = reader.u16("the profile")?;
-        Ok(Self { nwk, profile, inputs: clusters(reader)?, outputs: clusters(reader)? })
-    }
-
-    /// The answer that names those of our endpoints which match (05-3474, 2.4.4.2.7), or none: nobody answers a
-    /// question to everybody that does not concern him, nor one about another. `hub` is our short address, 0000 for a
-    /// coordinator.
-    pub fn answer(&self, tsn: u8, hub: u16, ours: &[SimpleDescriptor]) -> Option<Vec<u8>> {
-        if self.nwk != hub && self.nwk < FIRST_BROADCAST {
-            return None;
-        }
-        let shares = |asked: &[u16], have: &[u16]| asked.iter().any(|cluster| have.contains(cluster));
-        let matches = |own: &&SimpleDescriptor| {
-            (self.profile == own.profile || self.profile == ANY_PROFILE)
-                && (shares(&self.inputs, &own.inputs) || shares(&self.outputs, &own.outputs))
-        };
-        let found: Vec<u8> = ours.iter().filter(matches).map(|own| own.endpoint).collect();
-        if found.is_empty() && self.nwk != hub {
-            return None;
-        }
-        let mut out = vec![tsn, Status::SUCCESS.0];
-        out.extend(hub.to_le_bytes());
-        out.push(u8::try_from(found.len()).expect("there are 254 endpoints at most"));
-        out.extend(found);
-        Some(out)
-    }
 }

@@ -7,8 +7,6 @@ use crate::zigbee::zdo::cluster;
 /// A question or an order to a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// Which short address has this device?
-    NwkAddress(Eui64),
     /// Which device has this short address?
     IeeeAddress(u16),
     /// What kind of node is it?
@@ -19,17 +17,6 @@ pub enum Request {
     SimpleDescriptor(u16, u8),
     /// Send this cluster's reports to that endpoint.
     Bind(Binding),
-    /// No longer.
-    Unbind(Binding),
-    /// Which neighbours has it, from this one in its table on?
-    Lqi(u8),
-    /// Leave the network.
-    Leave {
-        /// Who shall leave.
-        device: Eui64,
-        /// And come back at once.
-        rejoin: bool,
-    },
     /// Let others join through it for so many seconds; 0 closes, 255 would be for ever and is never sent.
     PermitJoining(u8),
 }
@@ -53,15 +40,11 @@ impl Request {
     /// The cluster it is sent on; the answer comes on this with `zdo::RESPONSE` set.
     pub fn cluster(&self) -> u16 {
         match self {
-            Self::NwkAddress(_) => cluster::NWK_ADDRESS,
             Self::IeeeAddress(_) => cluster::IEEE_ADDRESS,
             Self::NodeDescriptor(_) => cluster::NODE_DESCRIPTOR,
             Self::ActiveEndpoints(_) => cluster::ACTIVE_ENDPOINTS,
             Self::SimpleDescriptor(..) => cluster::SIMPLE_DESCRIPTOR,
             Self::Bind(_) => cluster::BIND,
-            Self::Unbind(_) => cluster::UNBIND,
-            Self::Lqi(_) => cluster::LQI,
-            Self::Leave { .. } => cluster::LEAVE,
             Self::PermitJoining(_) => cluster::PERMIT_JOINING,
         }
     }
@@ -72,10 +55,6 @@ impl Request {
         const SINGLE: u8 = 0;
         let mut out = vec![tsn];
         match *self {
-            Self::NwkAddress(device) => {
-                out.extend(device.bytes());
-                out.extend([SINGLE, 0]);
-            }
             Self::IeeeAddress(nwk) => {
                 out.extend(nwk.to_le_bytes());
                 out.extend([SINGLE, 0]);
@@ -85,7 +64,7 @@ impl Request {
                 out.extend(nwk.to_le_bytes());
                 out.push(endpoint);
             }
-            Self::Bind(binding) | Self::Unbind(binding) => {
+            Self::Bind(binding) => {
                 /// The target is a device and an endpoint, not a group.
                 const TO_ENDPOINT: u8 = 3;
                 out.extend(binding.source.bytes());
@@ -94,11 +73,6 @@ impl Request {
                 out.push(TO_ENDPOINT);
                 out.extend(binding.target.bytes());
                 out.push(binding.target_endpoint);
-            }
-            Self::Lqi(start) => out.push(start),
-            Self::Leave { device, rejoin } => {
-                out.extend(device.bytes());
-                out.push(if rejoin { 0x80 } else { 0 });
             }
             // The last byte asks for the trust centre's significance, which the standard fixes at 1.
             Self::PermitJoining(seconds) => out.extend([seconds, 1]),

@@ -119,6 +119,7 @@ fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
         (DeviceFault::Masked, report.masked),
         (DeviceFault::MainsLost, report.mains_lost),
         (DeviceFault::Unreadable, Some(false)),
+        (DeviceFault::Gone, Some(false)),
     ];
     for (fault, said) in said {
         let has = draft.state.devices[&report.device].faults.contains(&fault);
@@ -136,14 +137,14 @@ fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
     }
 }
 
-/// A known detector whose telegrams cannot be read guards nothing: told once, until it is read again.
-pub(crate) fn on_unreadable(draft: &mut Draft, id: DeviceId) {
+/// A known detector that cannot be read or heard guards nothing: told once, until it is read again.
+pub(crate) fn on_fault(draft: &mut Draft, id: DeviceId, fault: DeviceFault) {
     let Some(device) = draft.state.devices.get(&id) else { return };
-    if !device.faults.contains(&DeviceFault::Unreadable) {
+    if !device.faults.contains(&fault) {
         let zone = device.zone.clone();
         let area = zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.area.clone());
         let about = About { area, zone, device: Some(id), ..About::default() };
-        draft.emit(Fact::FaultRaised { fault: DeviceFault::Unreadable }, about);
+        draft.emit(Fact::FaultRaised { fault }, about);
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
                 say(draft, error.map_or(Fact::CommandConfirmed { act, command }, failed));
             }
         }
-        Input::Tick | Input::Report(_) | Input::Unreadable { .. } | Input::Command { .. } => {}
+        Input::Tick | Input::Report(_) | Input::Unreadable { .. } | Input::Gone { .. } | Input::Command { .. } => {}
     }
 }
 

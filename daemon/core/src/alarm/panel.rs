@@ -10,6 +10,7 @@ use crate::alarm::hub;
 use crate::alarm::install;
 use crate::alarm::state::Arming;
 use crate::alarm::state::State;
+use crate::device::DeviceFault;
 use crate::event::Fact;
 use crate::input::{Command, Context, Effect, Input, Reply, Sound};
 use crate::stamp::Stamp;
@@ -78,7 +79,8 @@ impl Panel {
         match input {
             Input::Tick => {}
             Input::Report(report) => detector::on_report(draft, report),
-            Input::Unreadable { device } => detector::on_unreadable(draft, device),
+            Input::Unreadable { device } => detector::on_fault(draft, device, DeviceFault::Unreadable),
+            Input::Gone { device } => detector::on_fault(draft, device, DeviceFault::Gone),
             Input::Command { request, method, command } => match command {
                 Command::Arm { area, mode, code } => area::on_arm(draft, request, area, mode, &code),
                 Command::Disarm { area, code } => area::on_disarm(draft, request, area, &code),

@@ -147,9 +147,13 @@ impl Desk {
             let others = |seen: &super::core::Seen| {
                 seen.state.devices.keys().any(|other| other.as_str().starts_with(prefix.as_str()))
             };
-            if !others(&self.seen.borrow().clone()) {
-                // Should the stick be away now, the host sends it away when it is back.
-                let _ = self.order(Order::Remove(device)).await;
+            let last = !others(&self.seen.borrow().clone());
+            if last && let Err(why) = self.order(Order::Remove(device)).await {
+                let text = format!(
+                    "it is gone from the panel, but still has the network's key ({why}); it is sent away when the \
+                     stick works again, unless the hub is started anew before"
+                );
+                return json!({"ok": true, "text": text}).to_string();
             }
         }
         if let (Some(user), Reply::Done { .. }) = (removed, &reply) {

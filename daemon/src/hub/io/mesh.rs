@@ -15,6 +15,7 @@ use crate::zigbee::io::NAME;
 use crate::zigbee::io::News;
 use crate::zigbee::io::Ordered;
 use crate::zigbee::io::Settings;
+use crate::zigbee::io::Start;
 use crate::zigbee::io::Ways;
 use crate::zigbee::io::Word;
 use crate::zigbee::io::listen;
@@ -145,20 +146,22 @@ async fn add(
             News::Joined(joined) => joined,
         };
         for (device, kind) in joined {
-            if seen.borrow().state.devices.contains_key(&device) {
-                continue;
-            }
-            let text = match kind {
-                None => format!("nobody knows its zone type: `vaktd device add {device} --kind KIND` tells the hub"),
+            let known = seen.borrow().state.devices.contains_key(&device);
+            let (stage, text) = match kind {
+                _ if known => (Stage::Ready, "it is back".to_owned()),
+                None => {
+                    let add = format!("`vaktd device add {device} --kind KIND`");
+                    (Stage::Failed, format!("it joined, but its zone type is unknown here: {add} tells what it is"))
+                }
                 Some(kind) => {
                     let command = Command::DeviceAdd { device: device.clone(), kind, name: None, secret: None };
                     match tell(&commands, command).await {
-                        Reply::Done { text, .. } => text,
-                        Reply::Refused { text, .. } => format!("it joined, but was not added: {text}"),
+                        Reply::Done { text, .. } => (Stage::Ready, text),
+                        Reply::Refused { text, .. } => (Stage::Failed, format!("it joined, but was not added: {text}")),
                     }
                 }
             };
-            let _ = progress.send(Progress { device, stage: Stage::Reporting, text });
+            let _ = progress.send(Progress { device, stage, text });
         }
     }
 }
@@ -197,35 +200,45 @@ async fn serve(
     ways: &Arc<Ways>,
     expected: usize,
 ) -> String {
+    // After the first opening the host itself remembers, and better; a disk that hangs must not keep it from its stick.
+    let start = match ways.host.lock().await.is_some() {
+        true => None,
+        false => match remembered(secrets, expected).await {
+            Ok(start) => Some(start),
+            Err(why) => return why,
+        },
+    };
+    let (settings, ways) = (settings.clone(), Arc::clone(ways));
+    // A task of its own: should a decoder ever panic, the stick falls and nothing else.
+    let listening = tokio::spawn(async move { listen(&settings, start, &ways).await });
+    let _abort = AbortOnDrop(listening.abort_handle());
+    listening.await.unwrap_or_else(|error| error.to_string())
+}
+
+/// What a host begins with. `expected`: devices the panel knows.
+async fn remembered(secrets: &Arc<std::sync::Mutex<Secrets>>, expected: usize) -> Result<Start, String> {
     let of = Arc::clone(secrets);
     let read = tokio::task::spawn_blocking(move || {
         let secrets = of.lock().map_err(|_| "the secrets are not available".to_owned())?;
         secrets.zigbee().map_err(|error| error.to_string())
     });
-    let memory: Memory = match read.await.unwrap_or_else(|error| Err(error.to_string())) {
-        Ok(None) if expected > 0 => {
-            return format!(
+    let memory: Memory = match read.await.unwrap_or_else(|error| Err(error.to_string()))? {
+        None if expected > 0 => {
+            return Err(format!(
                 "the hub knows {expected} Zigbee devices but has lost its network's key: put secrets.db back, or remove \
                  the devices with `vaktd device remove` and join them again"
-            );
+            ));
         }
-        Ok(None) => Memory::default(),
+        None => Memory::default(),
         // What cannot be read is not "nothing": a new network would lose every device.
-        Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
-            Ok(memory) => memory,
-            Err(error) => return format!("what secrets.db remembers of the Zigbee network cannot be read: {error}"),
-        },
-        Err(error) => return error,
+        Some(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|error| format!("what secrets.db remembers of the Zigbee network cannot be read: {error}"))?,
     };
     let (Ok(first), Ok(second)) = (random(), random()) else {
-        return "the system gives no random bytes".to_owned();
+        return Err("the system gives no random bytes".to_owned());
     };
     let mut entropy = [0; 64];
     entropy[..32].copy_from_slice(&first);
     entropy[32..].copy_from_slice(&second);
-    let (settings, ways) = (settings.clone(), Arc::clone(ways));
-    // A task of its own: should a decoder ever panic, the stick falls and nothing else.
-    let listening = tokio::spawn(async move { listen(&settings, memory, entropy, &ways).await });
-    let _abort = AbortOnDrop(listening.abort_handle());
-    listening.await.unwrap_or_else(|error| error.to_string())
+    Ok((memory, entropy))
 }

@@ -106,6 +106,7 @@ fn word(fault: DeviceFault) -> &'static str {
         DeviceFault::Unreadable => "unreadable",
         DeviceFault::Masked => "masked",
         DeviceFault::MainsLost => "mains_lost",
+        DeviceFault::Gone => "gone",
     }
 }
 
