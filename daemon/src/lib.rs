@@ -47,7 +47,9 @@ pub mod zigbee {
     pub mod install_code; // the key printed on a device
     pub mod interview; //    who joined, and what it is
     pub mod io; //           the stick's port, opened again and again
+    pub(crate) mod keeping; // what must be kept, and who waits for it
     pub mod memory; //       what is kept from start to start
+    pub mod met; //          what was met, counted
     pub mod power; //        battery, temperature, link, check-in
     pub mod refused; //      every reason a message is not believed
     pub(crate) mod senders; // the lasting address behind a short one

@@ -31,7 +31,12 @@ impl Asking {
 
     /// Somebody's word was lost, and nobody knows whose.
     pub(crate) fn round(&mut self, zones: impl Iterator<Item = ZoneAt>, now_ms: u64) {
-        let from_ms = self.round_ms.map_or(now_ms, |last| now_ms.max(last + ROUND_MS));
+        let from_ms = match self.round_ms {
+            None => now_ms,
+            // One is to come already.
+            Some(next) if next > now_ms => next,
+            Some(last) => now_ms.max(last + ROUND_MS),
+        };
         for zone in zones {
             self.due.entry(zone).or_insert((from_ms, 0));
         }
@@ -79,8 +84,8 @@ mod tests {
         assert_eq!(asked, ZONES);
         asking.settled(ZONES[0]);
         assert_eq!(asking.next(20 + FIRST_MS), Some(ZONES[1]));
-        asking.round(ZONES.into_iter(), 20 + FIRST_MS);
-        let due: Vec<_> = std::iter::from_fn(|| asking.next(20 + FIRST_MS)).collect();
+        asking.round(ZONES.into_iter(), 21 + FIRST_MS);
+        let due: Vec<_> = std::iter::from_fn(|| asking.next(21 + FIRST_MS)).collect();
         assert_eq!(due, [ZONES[2], ZONES[0]], "who has waited longest is first");
         let mut now_ms = 100_000;
         for _ in 0..40 {

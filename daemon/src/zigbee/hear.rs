@@ -279,7 +279,7 @@ impl Host {
         if let (Some(weak), Some(node)) = (reading.low_battery, self.memory.nodes.get_mut(&device))
             && std::mem::replace(&mut node.weak, weak) != weak
         {
-            self.keep(now_ms);
+            self.keeping.want(now_ms);
         }
         for zone in self.zones(device) {
             let id = self.id(device, zone.endpoint);

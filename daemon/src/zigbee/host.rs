@@ -10,7 +10,6 @@
 //!    └───────────────────┴────────────────────────────────────┴───────────────┘  the link is down · the stick is refused
 //! ```
 
-use crate::zigbee::ash;
 use crate::zigbee::asking::Asking;
 use crate::zigbee::door::Door;
 use crate::zigbee::door::Refusals;
@@ -18,7 +17,6 @@ use crate::zigbee::eui64::Eui64;
 use crate::zigbee::ezsp::Command;
 use crate::zigbee::ezsp_answer::Answer;
 use crate::zigbee::ezsp_answer::Callback;
-use crate::zigbee::ezsp_link;
 use crate::zigbee::ezsp_link::EzspLink;
 use crate::zigbee::ezsp_link::Failed;
 use crate::zigbee::ezsp_link::Said;
@@ -28,8 +26,12 @@ use crate::zigbee::interview::Interview;
 use crate::zigbee::interview::Message;
 use crate::zigbee::interview::Stage;
 use crate::zigbee::interview::Wants;
+use crate::zigbee::keeping;
+use crate::zigbee::keeping::Keeping;
 use crate::zigbee::memory::Memory;
 use crate::zigbee::memory::Network;
+use crate::zigbee::met::Counters;
+use crate::zigbee::met::Met;
 use crate::zigbee::senders::Senders;
 use crate::zigbee::start::Next;
 use crate::zigbee::start::Start;
@@ -48,11 +50,6 @@ const QUIET_MS: u64 = 5_000;
 const RESENT_MAX: usize = 64;
 /// Times a message is sent to a stick without room, and the wait before each, ms.
 const RESEND_MS: [u64; 4] = [100, 400, 1_600, 6_400];
-/// After what must be kept could not be, ms until it is tried again.
-const KEEP_AGAIN_MS: u64 = 5_000;
-/// What is merely good to know after a restart, a short address, is kept with the next thing, or after so long, ms.
-const KEEP_LATE_MS: u64 = 30_000;
-
 /// What the host wants done, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Out {
@@ -124,19 +121,6 @@ pub(crate) struct Unsent {
     times: usize,
 }
 
-/// What must be kept, and where that stands.
-#[derive(Debug, Default)]
-struct Keeping {
-    /// It is being kept.
-    under_way: bool,
-    /// There is something newer, to be kept from this time on.
-    due_ms: Option<u64>,
-    /// Who joined and waits for that: with the one under way, and with the next.
-    joined: [Vec<JoinedAs>; 2],
-}
-
-type JoinedAs = (Eui64, Vec<(DeviceId, Option<DeviceKind>)>);
-
 #[derive(Debug)]
 enum State {
     Down,
@@ -144,47 +128,6 @@ enum State {
     Keeping,
     Starting(Start),
     Up,
-}
-
-/// What was met besides.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Counters {
-    /// Words that came twice.
-    pub repeated: u64,
-    /// "Closed" or "clear" that came after a later word of the same detector.
-    pub overtaken: u64,
-    /// Messages that could not be read.
-    pub unreadable: u64,
-    /// Messages of nodes this hub does not know.
-    pub strangers: u64,
-    /// Messages that were not acknowledged by their receiver.
-    pub undelivered: u64,
-    /// Times the stick had no room for what it heard.
-    pub overflows: u64,
-    /// Radio frames the stick sent again; this and the next three are its own counters, since the daemon runs.
-    pub radio_retries: u64,
-    /// Radio frames nobody took.
-    pub radio_failed: u64,
-    /// Whole messages the stick sent again.
-    pub message_retries: u64,
-    /// Whole messages nobody acknowledged.
-    pub message_failed: u64,
-}
-
-/// Where the stick's counters stand (UG100, EmberCounterType): MAC retries and failures, APS retries and failures.
-const STICK_COUNTERS: [usize; 4] = [4, 5, 10, 11];
-
-/// What was met since the daemon runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Met {
-    /// The network is up.
-    pub up: bool,
-    /// By the host.
-    pub host: Counters,
-    /// By the command layer.
-    pub link: ezsp_link::Counters,
-    /// By the frame layer.
-    pub frames: ash::Counters,
 }
 
 /// The host.
@@ -209,7 +152,7 @@ pub struct Host {
     pub(crate) known: BTreeMap<DeviceId, DeviceKind>,
     /// When the stick last said something, ms.
     heard_ms: u64,
-    keeping: Keeping,
+    pub(crate) keeping: Keeping,
     resends: VecDeque<(u64, Unsent)>,
     pub(crate) counters: Counters,
     pub(crate) out: VecDeque<Out>,
@@ -247,12 +190,7 @@ impl Host {
     pub fn connect(&mut self, now_ms: u64) {
         self.state = State::Linking;
         self.tickets.clear();
-        // Whoever was to keep it may be gone with the port.
-        if std::mem::take(&mut self.keeping.under_way) {
-            let [under_way, next] = &mut self.keeping.joined;
-            next.append(under_way);
-            self.keeping.due_ms = Some(now_ms);
-        }
+        self.keeping.interrupted(now_ms);
         self.link.connect(now_ms);
         self.flush();
     }
@@ -311,7 +249,7 @@ impl Host {
         let quiet = (self.is_up() && self.tickets.is_empty()).then_some(self.heard_ms + QUIET_MS);
         let asking = self.asking.due_ms().filter(|_| self.is_up() && self.tickets.len() < QUESTIONS_MAX);
         let resend = self.resends.front().map(|(at, _)| *at).filter(|_| self.is_up());
-        let keep = self.keeping.due_ms.filter(|_| !self.keeping.under_way);
+        let keep = self.keeping.due_ms();
         let (door, sought) = (self.door_due_ms(), self.senders.due_ms());
         let all = [self.link.due_ms(), start, interviews, door, quiet, asking, resend, keep, sought];
         all.into_iter().flatten().min()
@@ -337,7 +275,7 @@ impl Host {
         self.interviews.remove(&device);
         if let Some(node) = self.memory.nodes.remove(&device) {
             node.zones.iter().for_each(|zone| self.asking.settled((device, zone.endpoint)));
-            self.keep(now_ms);
+            self.keeping.want(now_ms);
             self.ask(For::Nobody, Command::RemoveDevice { nwk: node.nwk, device }, now_ms);
         }
         self.work(now_ms);
@@ -353,44 +291,26 @@ impl Host {
 
     /// What came of the last `Save`.
     pub fn kept(&mut self, ok: bool, now_ms: u64) {
-        self.keeping.under_way = false;
-        let joined = std::mem::take(&mut self.keeping.joined[0]);
         if ok {
-            for (_, ids) in joined {
+            for (_, ids) in self.keeping.done() {
                 self.out.push_back(Out::Joined(ids));
             }
             if matches!(self.state, State::Keeping) {
                 self.set_up(now_ms);
             }
         } else {
-            for (device, _) in &joined {
+            for device in self.keeping.failed(now_ms) {
                 self.tell(
-                    *device,
+                    device,
                     Stage::Enrolled,
                     "the hub cannot keep it: its disk does not answer; it is tried again",
                 );
             }
-            self.keeping.joined[1].extend(joined);
-            self.keeping.due_ms = Some(now_ms + KEEP_AGAIN_MS);
             if matches!(self.state, State::Keeping) {
                 self.down("the key of a new network could not be kept".to_owned());
             }
         }
         self.work(now_ms);
-    }
-
-    /// What is remembered has changed, and must be kept.
-    pub(crate) fn keep(&mut self, from_ms: u64) {
-        self.keeping.due_ms = Some(self.keeping.due_ms.map_or(from_ms, |due| due.min(from_ms)));
-    }
-
-    fn keep_if_due(&mut self, now_ms: u64) {
-        if !self.keeping.under_way && self.keeping.due_ms.is_some_and(|due| due <= now_ms) {
-            self.keeping.due_ms = None;
-            self.keeping.under_way = true;
-            self.keeping.joined.swap(0, 1);
-            self.out.push_back(Out::Save(Box::new(self.memory.clone())));
-        }
     }
 
     fn down(&mut self, why: String) {
@@ -483,7 +403,9 @@ impl Host {
                 self.read_zone(zone, now_ms);
             }
         }
-        self.keep_if_due(now_ms);
+        if self.keeping.begin(now_ms) {
+            self.out.push_back(Out::Save(Box::new(self.memory.clone())));
+        }
         self.flush();
     }
 
@@ -499,11 +421,11 @@ impl Host {
             None => {
                 self.memory.network = Some(Network::draw(&self.random));
                 self.state = State::Keeping;
-                self.keep(now_ms);
+                self.keeping.want(now_ms);
             }
-            Some(network) if !network.formed && self.keeping.due_ms.is_some() => {
+            Some(network) if !network.formed && self.keeping.is_wanted() => {
                 self.state = State::Keeping;
-                self.keep(now_ms);
+                self.keeping.want(now_ms);
             }
             Some(_) => self.set_up(now_ms),
         }
@@ -526,7 +448,7 @@ impl Host {
                 // Formed just now, or moved by the stack itself to another channel or short name.
                 if self.memory.network.as_ref() != Some(&network) {
                     self.memory.network = Some(network);
-                    self.keep(now_ms);
+                    self.keeping.want(now_ms);
                 }
                 self.state = State::Up;
                 // What they said while nobody listened is lost; those that are awake say how they stand.
@@ -570,11 +492,7 @@ impl Host {
             }
             Some(For::Counters) => {
                 if let Ok(Answer::Counters(counters)) = answer {
-                    let of = |at: usize| u64::from(counters.get(STICK_COUNTERS[at]).copied().unwrap_or(0));
-                    self.counters.radio_retries += of(0);
-                    self.counters.radio_failed += of(1);
-                    self.counters.message_retries += of(2);
-                    self.counters.message_failed += of(3);
+                    self.counters.add_sticks(&counters);
                 }
             }
             Some(For::Nobody) | None => {}
@@ -606,7 +524,7 @@ impl Host {
 
     pub(crate) fn moved(&mut self, device: Eui64, nwk: u16, now_ms: u64) {
         if self.memory.moved(device, nwk) {
-            self.keep(now_ms + KEEP_LATE_MS);
+            self.keeping.want(now_ms + keeping::LATE_MS);
         }
     }
 
@@ -635,8 +553,7 @@ impl Host {
                         let joined = kinds.iter().map(|(endpoint, kind)| (id(*endpoint), *kind)).collect();
                         self.memory.freed(node.nwk, device);
                         self.memory.nodes.insert(device, node);
-                        self.keeping.joined[1].push((device, joined));
-                        self.keep(now_ms);
+                        self.keeping.joined((device, joined), now_ms);
                     }
                     Wants::Failed(why) => {
                         self.interviews.remove(&device);
