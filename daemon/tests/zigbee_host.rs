@@ -408,3 +408,23 @@ fn a_detector_that_asks_to_be_enrolled_before_all_else_is() {
     // Success, and the first id that is nobody's: the two detectors have 0 and 1.
     assert!(answer.ends_with(&[3, 0, 0, 2]), "{answer:02x?}");
 }
+
+#[test]
+fn a_house_of_250_takes_newcomers_until_its_ids_run_out() {
+    let mut full = memory();
+    for number in 2..240u16 {
+        full.nodes.insert(Eui64(0x1000 + u64::from(number)), node(0x7000 + number, number as u8, 0x15));
+    }
+    let mut rig = Rig::with(full);
+    rig.host.open(180, Admission::Legacy, rig.now);
+    rig.carry();
+    rig.forget();
+    for number in 0..16u16 {
+        rig.joins(0x5000 + number, Eui64(0x500 + u64::from(number)), 1);
+        rig.hears(0x5000 + number, IAS, 1, &[0x09, 3, 1, 0x15, 0, 0, 0]);
+    }
+    let enrolled = |body: &Vec<u8>| body[..body.len() - 1].ends_with(&[3, 0, 0]).then(|| *body.last().unwrap());
+    let ids: Vec<u8> = rig.asked.iter().filter_map(|(_, body)| enrolled(body)).collect();
+    assert_eq!(ids, (240..=254).collect::<Vec<u8>>(), "the sixteenth finds no id");
+    assert_eq!(rig.count(frame::REMOVE_DEVICE), 1);
+}

@@ -19,8 +19,6 @@ use crate::zigbee::zdo_request::Request;
 
 /// Newcomers interviewed at once; the next one is sent away and joins again.
 const INTERVIEWS_MAX: usize = 16;
-/// Zones of one device; a further one is not enrolled.
-const ZONES_MAX: usize = 8;
 /// Between two tries to shut the door, ms.
 const SHUT_AGAIN_MS: u64 = 1_000;
 /// Between two words on devices that were sent away, ms.
@@ -257,18 +255,23 @@ impl Host {
             return self.send_away(device, nwk, now_ms);
         }
         let mut ids: Vec<u8> = self.zones(device).iter().map(|zone| zone.zone_id).collect();
-        while ids.len() < ZONES_MAX {
-            let promised =
-                |id: u8| ids.contains(&id) || self.interviews.values().any(|other| other.zone_ids().contains(&id));
-            let Some(id) = self.memory.free_zone_id(promised) else { break };
-            ids.push(id);
+        if ids.is_empty() {
+            ids.extend(self.free_zone_id());
         }
         if ids.is_empty() {
-            self.tell(device, Stage::Failed, "this hub has no zone id left: remove devices first");
+            self.tell(device, Stage::Failed, NO_ID_LEFT);
             return self.send_away(device, nwk, now_ms);
         }
         self.interviews.insert(device, Interview::new(device, nwk, self.hub, ids, now_ms));
         self.tell(device, Stage::Found, "");
         self.ask(For::Nobody, Command::SetExtendedTimeout { device }, now_ms);
     }
+    /// A zone id that neither a node nor a newcomer has.
+    pub(crate) fn free_zone_id(&self) -> Option<u8> {
+        let promised = |id: u8| self.interviews.values().any(|other| other.zone_ids().contains(&id));
+        self.memory.free_zone_id(promised)
+    }
 }
+
+/// Why a newcomer is turned away by a full house.
+pub(crate) const NO_ID_LEFT: &str = "this hub has no zone id left: remove devices first";

@@ -11,6 +11,7 @@
 //! ```
 
 use crate::zigbee::asking::Asking;
+use crate::zigbee::door;
 use crate::zigbee::door::Door;
 use crate::zigbee::door::Refusals;
 use crate::zigbee::eui64::Eui64;
@@ -538,10 +539,18 @@ impl Host {
         let devices: Vec<Eui64> = self.interviews.keys().copied().collect();
         for device in devices {
             loop {
-                let tsn = self.tsn();
+                let (tsn, free_id) = (self.tsn(), self.free_zone_id());
                 let Some(interview) = self.interviews.get_mut(&device) else { break };
                 let nwk = interview.nwk();
-                match interview.wants(tsn, now_ms) {
+                let wants = match (interview.lacks_id(), free_id) {
+                    (false, _) => interview.wants(tsn, now_ms),
+                    (true, Some(id)) => {
+                        interview.promise(id);
+                        continue;
+                    }
+                    (true, None) => Wants::Failed(door::NO_ID_LEFT.to_owned()),
+                };
+                match wants {
                     Wants::Wait => break,
                     Wants::Send(message) => self.send(nwk, message, now_ms),
                     Wants::Tell(stage, text) => self.tell(device, stage, &text),

@@ -229,6 +229,19 @@ impl Interview {
         &self.zone_ids
     }
 
+    /// Whether a zone was found that has no id yet.
+    pub fn lacks_id(&self) -> bool {
+        self.node.zones.iter().any(|zone| zone.zone_id == NO_ZONE_ID)
+    }
+
+    /// Gives the first zone without an id this one.
+    pub fn promise(&mut self, id: u8) {
+        self.zone_ids.push(id);
+        if let Some(zone) = self.node.zones.iter_mut().find(|zone| zone.zone_id == NO_ZONE_ID) {
+            zone.zone_id = id;
+        }
+    }
+
     /// The zone an enrol request of this endpoint asks for. Some ask before they have said what they are: the first.
     pub fn zone_id(&self, endpoint: u8) -> Option<u8> {
         match self.node.zones.iter().find(|zone| zone.endpoint == endpoint) {
@@ -451,8 +464,8 @@ impl Interview {
     fn described(&mut self, endpoint: u8, descriptor: Option<&zdo::SimpleDescriptor>) {
         if let Some(descriptor) = descriptor {
             let has = |cluster| descriptor.inputs.contains(&cluster);
-            let promised = self.zone_ids.get(self.node.zones.len()).copied();
-            if let Some(zone_id) = promised.filter(|_| has(ias::CLUSTER)) {
+            if has(ias::CLUSTER) {
+                let zone_id = self.zone_ids.get(self.node.zones.len()).copied().unwrap_or(NO_ZONE_ID);
                 self.node.zones.push(Zone { endpoint, zone_type: ZONE_TYPE_UNKNOWN, zone_id });
             }
             self.power = self.power.or(has(power::cluster::POWER_CONFIGURATION).then_some(endpoint));
