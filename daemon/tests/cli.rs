@@ -80,6 +80,8 @@ fn without_a_daemon_every_request_is_69_and_says_so() {
         &["device", "assign", "wm-las-00010204-03-1a", "kitchen"],
         &["user", "set", "anna", "--with-code"],
         &["siren", "stop"],
+        &["cancel"],
+        &["sos"],
     ] {
         let mut arguments = request.to_vec();
         arguments.extend(["--socket", socket]);

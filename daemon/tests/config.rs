@@ -4,10 +4,11 @@
 use proptest::prelude::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use vakt_core::event::Profile;
 use vaktd::config::fields::{Absent, Form, Kind, SECTIONS, Shape, join};
 use vaktd::config::load::{FAULTS_LIMIT, FILES_LIMIT, Fault, TEXT_LIMIT, load};
 use vaktd::config::print::{default_toml, schema};
-use vaktd::config::settings::{Broker, ClockTrust, Config, KeyRole, Profile, Receiver};
+use vaktd::config::settings::{Broker, ClockTrust, Config, KeyRole, Receiver};
 
 const KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 

@@ -18,6 +18,11 @@ impl Fact {
         match self {
             // An entry delay is told at once: a centre that loses the hub before its end assumes burglary (B7).
             Fact::AlarmRaised { .. } | Fact::EntryStarted { .. } => Class::Alarm,
+            // In one class with the alarm, so that the centre hears of them in this order.
+            Fact::IncidentCleared { .. }
+            | Fact::IncidentCancelled { .. }
+            | Fact::CustomerSaysFalse {}
+            | Fact::IncidentVerified { .. } => Class::Alarm,
             Fact::JournalRestarted { .. }
             | Fact::DiskFailed { .. }
             | Fact::DiskRecovered { .. }
@@ -30,6 +35,7 @@ impl Fact {
             | Fact::NotDeliveredInTime { .. }
             | Fact::JoinRefused { .. }
             | Fact::SecretsLost { .. }
+            | Fact::AlarmSuppressed { .. }
             | Fact::ReceiptRefused { .. } => Class::Fault,
             Fact::AreaArmed { .. }
             | Fact::AreaDisarmed { .. }
@@ -44,11 +50,14 @@ impl Fact {
             | Fact::HubStopped {}
             | Fact::DeviceChanged { .. }
             | Fact::AlarmRestored { .. }
+            | Fact::IncidentClosed { .. }
+            | Fact::Settled {}
             | Fact::CommandSent { .. }
             | Fact::CommandConfirmed { .. }
             | Fact::CommandFailed { .. } => Class::State,
             Fact::KeyListed { .. }
             | Fact::KeyWithdrawn { .. }
+            | Fact::ProfileSet { .. }
             | Fact::AreaSet { .. }
             | Fact::ZoneSet { .. }
             | Fact::PermitOpened { .. }
@@ -80,8 +89,12 @@ impl Fact {
             Fact::PathDown { .. } => code(NEW, 351, "NT"),
             Fact::PathUp { .. } => code(RESTORE, 351, "NR"),
             Fact::NotDeliveredInTime { .. } => code(NEW, 354, "YC"),
+            Fact::IncidentCleared { .. } => code(NEW, 406, "BC"),
+            Fact::IncidentCancelled { .. } => code(NEW, 406, "OC"),
+            Fact::IncidentVerified { kind: AlarmKind::Burglary, .. } => code(NEW, 139, "BV"),
             Fact::KeyListed { .. }
             | Fact::KeyWithdrawn { .. }
+            | Fact::ProfileSet { .. }
             | Fact::AreaSet { .. }
             | Fact::ZoneSet { .. }
             | Fact::DeviceAdded { .. }
@@ -124,6 +137,9 @@ fn alarm(kind: AlarmKind, by: DeviceKind, q: u8) -> (Option<&'static str>, Optio
         (AlarmKind::Sos, _) => (120, "PA", "PH"),
         (AlarmKind::Water, _) => (154, "WA", "WH"),
         (AlarmKind::Tamper, _) => (144, "TA", "TR"),
+        (AlarmKind::Medical, _) => (100, "MA", "MH"),
+        (AlarmKind::Freeze, _) => (159, "ZA", "ZH"),
+        (AlarmKind::KeyBox, _) => (150, "UA", "UH"),
     };
     code(q, number, if q == NEW { new } else { restore })
 }

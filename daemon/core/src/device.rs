@@ -99,6 +99,13 @@ id!(
     DeviceId, "a device id", "zb-, en-, wm-, cam- or hub-, then a-z, 0-9, - and ., 64 at most", device
 );
 
+impl DeviceId {
+    /// The housing it is in: several functions of one device share it.
+    pub fn housing(&self) -> &str {
+        self.as_str().split_once('.').map_or(self.as_str(), |(housing, _)| housing)
+    }
+}
+
 /// What a detector watches for. A device that tells several things reports under the kind that alarms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -119,6 +126,9 @@ pub enum DeviceKind {
     Lock,
     Climate,
     Meter,
+    Medical,
+    Freeze,
+    KeyBox,
 }
 
 /// What the detector says of the thing it watches. There is no "unknown": a report that cannot be understood is no report.

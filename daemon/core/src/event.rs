@@ -174,6 +174,53 @@ pub enum AlarmKind {
     Water,
     /// A detector opened or taken off.
     Tamper,
+    /// Somebody needs medical help.
+    Medical,
+    /// It is about to freeze.
+    Freeze,
+    /// The box with the key was opened.
+    KeyBox,
+}
+
+/// A country's policy profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the countries' own codes
+pub enum Profile {
+    Se,
+    Dk,
+    No,
+}
+
+/// Why an alarm is believed (B3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the contract's own words
+pub enum Evidence {
+    Picture,
+    Voice,
+    Contact,
+    Patrol,
+    EmergencyService,
+    /// Two smoke detectors in different housings, within ten minutes.
+    TwoSmokes,
+    /// A second detector of the same area, within the profile's time.
+    SecondDetector,
+}
+
+/// What an incident turned out to be (R34): real, or whose mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the words say it
+pub enum CloseCause {
+    Real,
+    User,
+    Animal,
+    Cooking,
+    Weather,
+    Technical,
+    Test,
+    Unknown,
 }
 
 /// A zone's part in its area.
@@ -394,6 +441,23 @@ pub enum Fact {
     NotDeliveredInTime { event: EventId, after_ms: u64 },
     /// Something called a receipt that is none: unsigned, foreign, from the future.
     ReceiptRefused { reason: String, count: u64 },
+    /// The policy profile of the site's country, as the install facts have it.
+    ProfileSet { profile: Profile },
+    /// A burglary that the household disarmed within seconds of its first alarm: it was their own (B5).
+    IncidentCleared { after_s: u32 },
+    /// A person said within three minutes that it was a mistake (R33).
+    IncidentCancelled { after_s: u32 },
+    /// A person says that it is false; it stays open until the centre has made sure (B10).
+    CustomerSaysFalse {},
+    /// There is evidence that it is real (B3).
+    IncidentVerified { kind: AlarmKind, by: Evidence },
+    /// The centre has closed it.
+    IncidentClosed { kind: AlarmKind, cause: CloseCause },
+    /// This source has alarmed too often since the area was last armed or disarmed: its further alarms of this kind are
+    /// not told until it is again.
+    AlarmSuppressed { kind: AlarmKind },
+    /// Intrusion detectors may alarm again after a start of the board.
+    Settled {},
 }
 
 /// Names, free text and numbers about people: the only part of an event that can be erased.

@@ -1,7 +1,9 @@
 //! One closed list in, one out: what can reach the panel, and what the panel can ask of the world.
 
 use crate::device::{AreaId, DeviceId, DeviceKind, Report, UserId, ZoneId};
-use crate::event::{Act, ArmMode, EventId, Joining, Method, RestartReason, UserRole, ZoneRole};
+use crate::event::{
+    Act, ArmMode, CloseCause, EventId, Evidence, Joining, Method, Profile, RestartReason, UserRole, ZoneRole,
+};
 use crate::port::Unjournaled;
 use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
@@ -79,6 +81,25 @@ pub enum Command {
     DeviceRemove {
         device: DeviceId,
     },
+    /// It was a mistake. Without an incident: the newest.
+    Cancel {
+        incident: Option<EventId>,
+        code: CodeChecked,
+    },
+    /// Help, now: at the panel, by remote or app. It needs no code.
+    Sos {
+        area: Option<AreaId>,
+    },
+    /// The centre's operator has evidence; only a warrant leads here.
+    IncidentVerify {
+        incident: EventId,
+        by: Evidence,
+    },
+    /// The centre's operator closes it; only a warrant leads here.
+    IncidentClose {
+        incident: EventId,
+        cause: CloseCause,
+    },
 }
 
 /// A key of an issuer as the install facts list it.
@@ -106,7 +127,7 @@ pub enum Input {
         arm_state_known: bool,
     },
     /// The daemon is up.
-    Started { version: String, keys: Vec<InstalledKey> },
+    Started { version: String, keys: Vec<InstalledKey>, profile: Profile },
     /// The daemon is asked to go.
     Stopping,
     /// A detector spoke.

@@ -13,8 +13,8 @@ use std::fmt::Write;
 use vakt_core::canonical::{self, Sealed, Unsound};
 use vakt_core::device::{AreaId, Authenticated, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
 use vakt_core::event::{
-    Act, AlarmKind, ArmMode, Cause, CauseKind, Delay, Event, EventId, Fact, Joining, Method, Personal, RestartReason,
-    Service, UserRole, ZoneRole,
+    Act, AlarmKind, ArmMode, Cause, CauseKind, CloseCause, Delay, Event, EventId, Evidence, Fact, Joining, Method,
+    Personal, Profile, RestartReason, Service, UserRole, ZoneRole,
 };
 use vakt_core::port::Place;
 use vakt_core::stamp::Stamp;
@@ -90,6 +90,14 @@ fn facts() -> Vec<Fact> {
         Fact::PermitOpened { seconds: 60, joining: Some(Joining::InstallCode) },
         Fact::JoinRefused { count: 2 },
         Fact::SecretsLost { kept_as: text("secrets.db.quarantined-1") },
+        Fact::ProfileSet { profile: Profile::Dk },
+        Fact::IncidentCleared { after_s: 41 },
+        Fact::IncidentCancelled { after_s: 170 },
+        Fact::CustomerSaysFalse {},
+        Fact::IncidentVerified { kind: AlarmKind::Burglary, by: Evidence::SecondDetector },
+        Fact::IncidentClosed { kind: AlarmKind::Fire, cause: CloseCause::Cooking },
+        Fact::AlarmSuppressed { kind: AlarmKind::Water },
+        Fact::Settled {},
     ]
 }
 
@@ -107,6 +115,14 @@ fn causes() -> Vec<Cause> {
 fn name(fact: &Fact) -> &'static str {
     match fact {
         Fact::JournalRestarted { .. } => "journal_restarted",
+        Fact::ProfileSet { .. } => "profile_set",
+        Fact::IncidentCleared { .. } => "incident_cleared",
+        Fact::IncidentCancelled { .. } => "incident_cancelled",
+        Fact::CustomerSaysFalse {} => "customer_says_false",
+        Fact::IncidentVerified { .. } => "incident_verified",
+        Fact::IncidentClosed { .. } => "incident_closed",
+        Fact::AlarmSuppressed { .. } => "alarm_suppressed",
+        Fact::Settled {} => "settled",
         Fact::HubStarted { .. } => "hub_started",
         Fact::HubStopped {} => "hub_stopped",
         Fact::DiskFailed { .. } => "disk_failed",

@@ -17,7 +17,9 @@ use std::collections::BTreeSet;
 use vakt_core::alarm::state::{Arming, State};
 use vakt_core::canonical::sha256;
 use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, UserId, ZoneId};
-use vakt_core::event::{Act, AlarmKind, ArmMode, Event, EventId, Fact, Method, RestartReason, UserRole, ZoneRole};
+use vakt_core::event::{
+    Act, AlarmKind, ArmMode, Event, EventId, Fact, Method, Profile, RestartReason, UserRole, ZoneRole,
+};
 use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, Sound};
 use vakt_core::stamp::Stamp;
 
@@ -235,7 +237,7 @@ impl Site {
             salvaged: 0,
             arm_state_known: reason == RestartReason::First,
         });
-        let started = Input::Started { version: "0.1.0".to_owned(), keys: vec![key] };
+        let started = Input::Started { version: "0.1.0".to_owned(), keys: vec![key], profile: Profile::Se };
         self.play(begun.into_iter().chain([started]).collect(), Killed::Not);
         // As the hub does: what fell due while it was down is looked at now.
         self.play(vec![Input::Tick], Killed::Not);

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use vakt_core::alarm::panel::Why;
 use vakt_core::canonical;
 use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, UserId, ZoneId};
-use vakt_core::event::{Act, ArmMode, Event, EventId, Method, RestartReason};
+use vakt_core::event::{Act, ArmMode, Event, EventId, Method, Profile, RestartReason};
 use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, Reply};
 use vakt_core::stamp::Stamp;
 
@@ -42,6 +42,7 @@ struct Story {
     command: Option<EventId>,
     kinds: BTreeMap<DeviceId, DeviceKind>,
     names: BTreeMap<String, String>,
+    profile: Profile,
 }
 
 /// What a line makes happen.
@@ -60,7 +61,7 @@ fn play(file: &str) {
     let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
     // The seed of every id in every story.
     let hub = Hub::new(7, now);
-    let mut story = Story { hub, at_ms: 0, requests: 0, command: None, kinds, names };
+    let mut story = Story { hub, at_ms: 0, requests: 0, command: None, kinds, names, profile: Profile::Dk };
     story.read(&here().join(file));
 }
 
@@ -157,8 +158,13 @@ impl Story {
                 let error = (!error.is_empty()).then(|| error.join(" "));
                 turn(Input::Acted { command, act: Act::SirenChirp, error })
             }
-            ["set", ..] | ["remove", ..] | ["permit", ..] | ["chirp"] => self.technician(words),
-            [who, verb @ ("arms" | "disarms" | "hushes"), rest @ ..] => self.person(who, verb, rest),
+            ["profile", profile] => {
+                self.profile = word(profile)?;
+                Ok(Happens::Outside)
+            }
+            ["centre", ..] | ["set", ..] | ["remove", ..] | ["permit", ..] | ["chirp"] => self.technician(words),
+            [who, verb @ ("arms" | "disarms" | "hushes" | "cancels"), rest @ ..] => self.person(who, verb, rest),
+            ["somebody", "calls", "for", "help"] => self.command(Method::Local, Command::Sos { area: None }),
             [device, says @ ..] => self.detector(device, says),
             [] => Err("what happens?".to_owned()),
         }
@@ -172,7 +178,8 @@ impl Story {
             role: "arc".to_owned(),
             ed25519: format!("{kid:A<43}"),
         });
-        let started = Input::Started { version: "0.1.0".to_owned(), keys: keys.collect() };
+        let profile = self.profile;
+        let started = Input::Started { version: "0.1.0".to_owned(), keys: keys.collect(), profile };
         let begun = |reason, arm_state_known| Input::JournalBegun {
             reason,
             old_epoch: None,
@@ -254,9 +261,27 @@ impl Story {
             ["remove", "user", user] => Command::UserRemove { user: id(user, UserId::new)? },
             ["permit", seconds] => Command::DevicePermit { seconds: number(seconds)?, joining: None },
             ["chirp"] => Command::SirenChirp {},
+            _ if words[0] == "centre" => self.centre(&words[1..])?,
             _ => return Err("the technician can set, remove, permit and chirp".to_owned()),
         };
         self.command(Method::Local, command)
+    }
+
+    /// `centre verifies @fire by voice`, `centre closes @fire as cooking`.
+    fn centre(&self, words: &[&str]) -> Result<Command, String> {
+        let incident = |name: &str| {
+            let known = self.names.get(name).ok_or("which incident?")?;
+            EventId::try_from(known.clone())
+        };
+        match words {
+            ["verifies", name, "by", evidence] => {
+                Ok(Command::IncidentVerify { incident: incident(name)?, by: word(evidence)? })
+            }
+            ["closes", name, "as", cause] => {
+                Ok(Command::IncidentClose { incident: incident(name)?, cause: word(cause)? })
+            }
+            _ => Err("the centre verifies and closes".to_owned()),
+        }
     }
 
     /// `anna arms [AREA] away|home at SOURCE`; `nobody` gives a code that is nobody's.
@@ -277,6 +302,7 @@ impl Story {
             ("arms", Some(mode)) => Command::Arm { area, mode, code },
             ("disarms", None) => Command::Disarm { area, code },
             ("hushes", None) => Command::SirenStop { area, code },
+            ("cancels", None) => Command::Cancel { incident: None, code },
             _ => return Err("arms away, arms home, disarms or hushes".to_owned()),
         };
         self.command(Method::Keypad, command)
@@ -285,8 +311,10 @@ impl Story {
     /// `hall-door opens`, `smoke alarms and is tampered`, `combined alarms as co`.
     fn detector(&mut self, device: &str, says: &[&str]) -> Result<Happens, String> {
         let device = device_id(device)?;
-        if says == ["is", "unreadable"] {
-            return Ok(Happens::Turn(vec![Input::Unreadable { device }]));
+        match says {
+            ["is", "unreadable"] => return Ok(Happens::Turn(vec![Input::Unreadable { device }])),
+            ["is", "gone"] => return Ok(Happens::Turn(vec![Input::Gone { device }])),
+            _ => {}
         }
         let (says, kind) = match says {
             [says @ .., "as", kind] => (says, Some(word(kind)?)),
@@ -470,27 +498,37 @@ macro_rules! stories {
 
 stories! {
     acts_once: "acts-once.txt",
+    around_the_clock: "around-the-clock.txt",
+    b10_burnt_toast: "b10-burnt-toast.txt",
+    b11_two_smokes: "b11-two-smokes.txt",
     b17_incidents: "b17-incidents.txt",
     b18_arming_refused: "b18-arming-refused.txt",
     b19_zone_roles: "b19-zone-roles.txt",
     b20_codes: "b20-codes.txt",
+    b3_verified_by_the_operator: "b3-verified-by-the-operator.txt",
+    b5_clock: "b5-clock.txt",
+    b5_off_by_profile: "b5-off-by-profile.txt",
+    b5_smart_verification: "b5-smart-verification.txt",
     b6_disk: "b6-disk.txt",
     b7_entry_is_told: "b7-entry-is-told.txt",
     b9_siren: "b9-siren.txt",
     combined_detector: "combined-detector.txt",
     disarm_leaves_incident_open: "disarm-leaves-incident-open.txt",
     exit_entry_alarm: "exit-entry-alarm.txt",
+    gone: "gone.txt",
     home_and_away: "home-and-away.txt",
     keys: "keys.txt",
     killed: "killed.txt",
     permit: "permit.txt",
     r22_fire: "r22-fire.txt",
+    r33_cancel: "r33-cancel.txt",
     r88_sos: "r88-sos.txt",
     r92_water: "r92-water.txt",
     restart: "restart.txt",
     site_is_made: "site-is-made.txt",
     tamper: "tamper.txt",
     told_once: "told-once.txt",
+    too_often: "too-often.txt",
     unassigned_smoke: "unassigned-smoke.txt",
     unknown_arm_state: "unknown-arm-state.txt",
 }
@@ -508,8 +546,9 @@ fn a_story_that_is_wrong_fails() {
     ] {
         let now = Stamp { boot: 1, mono_ms: BOARD_START_MS, wall_ms: EVENING_MS, trusted: true };
         let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
-        let mut story = Story { hub: Hub::new(7, now), at_ms: 0, requests: 0, command: None, kinds, names };
-        let begin = "00:00  the daemon starts  ->  journal_restarted reason=first; hub_started clean=false; silence";
+        let mut story =
+            Story { hub: Hub::new(7, now), at_ms: 0, requests: 0, command: None, kinds, names, profile: Profile::Dk };
+        let begin = "00:00  the daemon starts  ->  journal_restarted reason=first; hub_started clean=false; profile_set; silence";
         assert_eq!(story.step(begin), Ok(()));
         assert!(wrong.lines().any(|line| story.step(line).is_err()), "{wrong}");
     }

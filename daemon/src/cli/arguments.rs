@@ -100,6 +100,20 @@ pub enum Command {
         #[command(subcommand)]
         command: Siren,
     },
+    /// Say that an alarm was a mistake, within three minutes; asks for a code
+    Cancel {
+        #[command(flatten)]
+        socket: Socket,
+        /// Which incident; the newest where none is named
+        incident: Option<String>,
+    },
+    /// Call for help
+    Sos {
+        #[command(flatten)]
+        socket: Socket,
+        /// Where
+        area: Option<String>,
+    },
     /// How everything stands
     Status {
         #[command(flatten)]

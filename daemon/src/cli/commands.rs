@@ -121,6 +121,10 @@ fn perform(command: Command) -> Result<(), Exit> {
         Command::Siren { socket, command: Siren::Chirp } => {
             ask(connect(&socket.socket)?, &json!({"command": "siren_chirp"}))
         }
+        Command::Cancel { socket, incident } => {
+            with_code(&socket.socket, json!({"command": "cancel", "incident": incident}))
+        }
+        Command::Sos { socket, area } => ask(connect(&socket.socket)?, &json!({"command": "sos", "area": area})),
         Command::Status { socket } => ask(connect(&socket.socket)?, &json!({"command": "status"})),
         Command::MayRestart { socket } => may_restart(&socket.socket),
         Command::Schema { what } => schema(what),

@@ -46,17 +46,7 @@ pub struct Site {
     /// A name of the IANA time zone database; only its shape was checked.
     pub timezone: String,
     /// The country's policy.
-    pub profile: Profile,
-}
-
-/// A country's policy profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)] // the countries' own codes
-pub enum Profile {
-    Se,
-    Dk,
-    No,
+    pub profile: vakt_core::event::Profile,
 }
 
 /// When the wall clock is believed.

@@ -12,6 +12,7 @@ use vakt_core::device::DeviceKind;
 use vakt_core::device::UserId;
 use vakt_core::device::ZoneId;
 use vakt_core::event::ArmMode;
+use vakt_core::event::EventId;
 use vakt_core::event::Joining;
 use vakt_core::event::UserRole;
 use vakt_core::event::ZoneRole;
@@ -55,6 +56,15 @@ pub enum Request {
         code: Hidden,
     },
     SirenChirp {},
+    /// It was a mistake; without an incident, the newest.
+    Cancel {
+        incident: Option<EventId>,
+        code: Hidden,
+    },
+    /// Help, now.
+    Sos {
+        area: Option<AreaId>,
+    },
     AreaSet {
         area: AreaId,
         name: Option<String>,

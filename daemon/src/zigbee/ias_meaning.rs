@@ -112,7 +112,10 @@ fn state(kind: DeviceKind, status: ZoneStatus) -> Option<DeviceState> {
         | DeviceKind::Water
         | DeviceKind::GlassBreak
         | DeviceKind::Vibration
-        | DeviceKind::Sos => (DeviceState::Alarm, DeviceState::Clear),
+        | DeviceKind::Sos
+        | DeviceKind::Medical
+        | DeviceKind::Freeze
+        | DeviceKind::KeyBox => (DeviceState::Alarm, DeviceState::Clear),
         // These watch for nothing: a siren's alarm bits say that it sounds.
         DeviceKind::Keypad | DeviceKind::Siren | DeviceKind::Lock | DeviceKind::Climate | DeviceKind::Meter => {
             return None;

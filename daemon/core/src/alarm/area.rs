@@ -6,6 +6,7 @@ use crate::alarm::detector;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::draft::cut;
+use crate::alarm::incident;
 use crate::alarm::state::Arming;
 use crate::device::{AreaId, DeviceFault, DeviceKind, DeviceState, UserId};
 use crate::event::{ArmMode, Cause, CauseKind, Delay, Fact, ZoneRole};
@@ -19,7 +20,7 @@ const CODES_BLOCKED_S: u32 = 90;
 const CAUSES_MAX: usize = 24;
 
 /// Whose code it is, or a refusal that was counted.
-fn known(draft: &mut Draft, request: RequestId, code: &CodeChecked) -> Option<UserId> {
+pub(crate) fn known(draft: &mut Draft, request: RequestId, code: &CodeChecked) -> Option<UserId> {
     let now = draft.now();
     let source = cut(code.source.clone());
     let blocked = draft.state.codes.get(&source).and_then(|codes| codes.blocked);
@@ -100,7 +101,8 @@ pub(crate) fn on_disarm(draft: &mut Draft, request: RequestId, area: Option<Area
     let incident = after_alarm.then(|| detector::open_incident(draft, Some(&id), None)).flatten();
     let about =
         About { area: Some(id.clone()), user: Some(user), method: Some(code.method), incident, ..About::default() };
-    let event = draft.emit(Fact::AreaDisarmed { after_alarm }, about);
+    let event = draft.emit(Fact::AreaDisarmed { after_alarm }, about.clone());
+    incident::on_disarmed(draft, &id, &about);
     finish(draft, request, event, format!("{id} is disarmed"));
 }
 
@@ -110,11 +112,12 @@ pub(crate) fn on_siren_stop(draft: &mut Draft, request: RequestId, area: Option<
         return draft.refuse(request, "no_area", format!("there is no area `{id}`"));
     }
     let about = About { area, user: Some(user), method: Some(code.method), ..About::default() };
-    let event = draft.emit(Fact::SirenStopped {}, about);
+    let event = draft.emit(Fact::SirenStopped {}, about.clone());
+    incident::on_hushed(draft, &about);
     finish(draft, request, event, "the sirens are silent; incidents stay open".to_owned());
 }
 
-fn finish(draft: &mut Draft, request: RequestId, event: Option<crate::event::EventId>, text: String) {
+pub(crate) fn finish(draft: &mut Draft, request: RequestId, event: Option<crate::event::EventId>, text: String) {
     match event {
         Some(_) => draft.done(request, event, text),
         None => draft.refuse(request, "disk", "the journal's disk does not answer and nothing more can be kept"),

@@ -5,9 +5,11 @@
 
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
+use crate::alarm::incident;
 use crate::alarm::state::Arming;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, Report};
-use crate::event::{AlarmKind, ArmMode, Delay, EventId, Fact, ZoneRole};
+use crate::event::{AlarmKind, ArmMode, Delay, EventId, Fact, Method, ZoneRole};
+use crate::input::RequestId;
 use crate::stamp::{Deadline, Stamp};
 
 /// A button that tells no release is pressed anew when it speaks again after this time, in ms; sooner it is the same
@@ -35,6 +37,9 @@ fn around_the_clock(kind: DeviceKind) -> Option<AlarmKind> {
         DeviceKind::Gas => Some(AlarmKind::Gas),
         DeviceKind::Sos => Some(AlarmKind::Sos),
         DeviceKind::Water => Some(AlarmKind::Water),
+        DeviceKind::Medical => Some(AlarmKind::Medical),
+        DeviceKind::Freeze => Some(AlarmKind::Freeze),
+        DeviceKind::KeyBox => Some(AlarmKind::KeyBox),
         _ => None,
     }
 }
@@ -62,7 +67,8 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     let device = &draft.state.devices[&report.device];
     // No radio repeats a press across a start of the board, whatever the clocks say of the time between.
     let long_ago = |at: Stamp| at.boot != now.boot || Deadline::after(at, PRESS_MS).remaining_ms(now) == Some(0);
-    let again = report.kind == DeviceKind::Sos && state == DeviceState::Alarm && device.changed.is_some_and(long_ago);
+    let button = matches!(report.kind, DeviceKind::Sos | DeviceKind::Medical);
+    let again = button && state == DeviceState::Alarm && device.changed.is_some_and(long_ago);
     let said = device.state.filter(|_| device.spoke_as == Some(report.kind));
     if said == Some(state) && !again {
         return;
@@ -77,7 +83,7 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     }
     let active = matches!(state, DeviceState::Open | DeviceState::Alarm);
     match around_the_clock(report.kind) {
-        Some(kind) if active => raise(draft, kind, report.kind, about.clone()),
+        Some(kind) if active => drop(raise(draft, kind, report.kind, about.clone())),
         // Only who raised an alarm can say that its cause is gone.
         Some(kind) if said == Some(DeviceState::Alarm) => {
             let incident = open_incident(draft, about.area.as_ref(), Some(kind));
@@ -98,6 +104,9 @@ fn on_intrusion(draft: &mut Draft, kind: DeviceKind, about: &About) {
     };
     if !guards(role, mode) {
         return;
+    }
+    if draft.state.settling.is_some() {
+        return; // looked at again when it is over
     }
     match (role, &area.arming) {
         (ZoneRole::EntryDoor, Arming::Armed { .. }) if area.entry_s > 0 => {
@@ -124,7 +133,9 @@ fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
     for (fault, said) in said {
         let has = draft.state.devices[&report.device].faults.contains(&fault);
         match (said, has, fault) {
-            (Some(true), false, DeviceFault::Tamper) => raise(draft, AlarmKind::Tamper, report.kind, about.clone()),
+            (Some(true), false, DeviceFault::Tamper) => {
+                raise(draft, AlarmKind::Tamper, report.kind, about.clone());
+            }
             (Some(false), true, DeviceFault::Tamper) => {
                 let incident = open_incident(draft, about.area.as_ref(), Some(AlarmKind::Tamper));
                 let fact = Fact::AlarmRestored { kind: AlarmKind::Tamper, by: report.kind };
@@ -141,11 +152,43 @@ fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
 pub(crate) fn on_fault(draft: &mut Draft, id: DeviceId, fault: DeviceFault) {
     let Some(device) = draft.state.devices.get(&id) else { return };
     if !device.faults.contains(&fault) {
-        let zone = device.zone.clone();
-        let area = zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.area.clone());
-        let about = About { area, zone, device: Some(id), ..About::default() };
+        let about = place_of(draft, id);
         draft.emit(Fact::FaultRaised { fault }, about);
     }
+}
+
+/// Detectors have settled after a start of the board: those that have begun to say so meanwhile, and still do, alarm.
+pub(crate) fn on_time(draft: &mut Draft) {
+    let now = draft.now();
+    if draft.state.settling.is_none_or(|until| until.remaining_ms(now).is_some_and(|left| left > 0)) {
+        return;
+    }
+    // Were it not on record it would fall due for ever.
+    draft.keep(Fact::Settled {}, About::default());
+    let woke = |device: &&crate::alarm::state::Device| {
+        let active = matches!(device.state, Some(DeviceState::Open | DeviceState::Alarm));
+        active && intrusion(device.kind) && device.changed.is_some_and(|at| at.boot == now.boot)
+    };
+    let woke: Vec<(DeviceId, DeviceKind)> =
+        draft.state.devices.iter().filter(|(_, d)| woke(d)).map(|(id, device)| (id.clone(), device.kind)).collect();
+    for (id, kind) in woke {
+        let about = place_of(draft, id);
+        on_intrusion(draft, kind, &about);
+    }
+}
+
+/// Where a device is.
+fn place_of(draft: &Draft, id: DeviceId) -> About {
+    let zone = draft.state.devices.get(&id).and_then(|device| device.zone.clone());
+    let area = zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.area.clone());
+    About { area, zone, device: Some(id), ..About::default() }
+}
+
+/// Somebody calls for help, not by a button of a detector's kind.
+pub(crate) fn on_sos(draft: &mut Draft, request: RequestId, method: Method, area: Option<AreaId>) {
+    let area = area.filter(|id| draft.state.areas.contains_key(id));
+    let event = raise(draft, AlarmKind::Sos, DeviceKind::Sos, About { area, method: Some(method), ..About::default() });
+    draft.done(request, event, "help is called: the centre's answer follows");
 }
 
 /// An intrusion in an area that guards.
@@ -153,9 +196,20 @@ pub(crate) fn burglary(draft: &mut Draft, by: DeviceKind, about: About) {
     raise(draft, AlarmKind::Burglary, by, about);
 }
 
+/// Alarms of one source in a row, until its area is armed or disarmed; the next are told as one notice.
+const IN_A_ROW_MAX: u32 = 3;
+
 /// Raises an alarm: joins the open incident of its area and kind, or opens one.
-fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, about: About) {
+fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, about: About) -> Option<EventId> {
     let now = draft.now();
+    let source = about.device.as_ref().and_then(|id| draft.state.devices.get(id)).filter(|_| kind.is_limited());
+    if let Some(device) = source.filter(|device| device.raised >= IN_A_ROW_MAX) {
+        let told = device.suppressed;
+        if kind == AlarmKind::Tamper {
+            draft.emit(Fact::FaultRaised { fault: DeviceFault::Tamper }, about.clone());
+        }
+        return if told { None } else { draft.emit(Fact::AlarmSuppressed { kind }, about) };
+    }
     let open = open_incident(draft, about.area.as_ref(), Some(kind));
     let fresh = open.filter(|id| {
         // After a restart that cannot prove the time: join, rather than tell the centre of a new burglary.
@@ -163,7 +217,9 @@ fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, about: About) {
     });
     let continues = if fresh.is_some() { None } else { open };
     let about = About { incident: fresh, opens: fresh.is_none(), ..about };
-    draft.emit(Fact::AlarmRaised { kind, by, continues }, about);
+    let event = draft.emit(Fact::AlarmRaised { kind, by, continues }, about)?;
+    incident::on_alarm(draft, fresh.unwrap_or(event));
+    Some(event)
 }
 
 /// The newest open incident of an area, of one kind or of burglary and its kin when none is named.

@@ -23,7 +23,12 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
             let fact = Fact::JournalRestarted { reason, old_epoch, old_seq, old_hash, salvaged, arm_state_known };
             say(draft, fact);
         }
-        Input::Started { version, keys } => on_started(draft, version, keys),
+        Input::Started { version, keys, profile } => {
+            on_started(draft, version, keys);
+            if draft.state.profile != Some(profile) {
+                say(draft, Fact::ProfileSet { profile });
+            }
+        }
         Input::Stopping => say(draft, Fact::HubStopped {}),
         Input::Receiver { receiver, error } => {
             let receiver = cut(receiver);

@@ -7,6 +7,7 @@ use crate::alarm::area;
 use crate::alarm::detector;
 use crate::alarm::draft::Draft;
 use crate::alarm::hub;
+use crate::alarm::incident;
 use crate::alarm::install;
 use crate::alarm::state::Arming;
 use crate::alarm::state::State;
@@ -42,6 +43,7 @@ pub enum Why {
     PermitEnds,
     SirenEnds,
     ActUnanswered,
+    Settled,
 }
 
 impl Panel {
@@ -71,6 +73,7 @@ impl Panel {
 
     fn time(draft: &mut Draft) {
         area::on_time(draft);
+        detector::on_time(draft);
         install::on_time(draft);
         hub::on_time(draft);
     }
@@ -86,6 +89,10 @@ impl Panel {
                 Command::Disarm { area, code } => area::on_disarm(draft, request, area, &code),
                 Command::SirenStop { area, code } => area::on_siren_stop(draft, request, area, &code),
                 Command::SirenChirp {} => hub::on_chirp(draft, request, method),
+                Command::Cancel { incident, code } => incident::on_cancel(draft, request, incident, &code),
+                Command::Sos { area } => detector::on_sos(draft, request, method, area),
+                Command::IncidentVerify { incident, by } => incident::on_verify(draft, request, incident, by),
+                Command::IncidentClose { incident, cause } => incident::on_close(draft, request, incident, cause),
                 install => install::on_command(draft, request, method, install),
             },
             other => hub::on_input(draft, other),
@@ -133,10 +140,12 @@ impl Panel {
             _ => None,
         });
         let permit = self.state.permit.map(|until| until.remaining_ms(now).unwrap_or(0));
+        let settled = self.state.settling.map(|until| until.remaining_ms(now).unwrap_or(0));
         let sirens = self.state.incidents.values().filter_map(|incident| incident.sound_ends_ms(now));
         let acts = self.state.acts.values().map(|sent| hub::act_left_ms(sent, now));
         delays
             .chain(permit.map(|in_ms| Due { in_ms, why: Why::PermitEnds }))
+            .chain(settled.map(|in_ms| Due { in_ms, why: Why::Settled }))
             .chain(sirens.map(|in_ms| Due { in_ms, why: Why::SirenEnds }))
             .chain(acts.map(|in_ms| Due { in_ms, why: Why::ActUnanswered }))
             .min()

@@ -3,21 +3,27 @@
 //! `apply` contains no judgement: it never looks at the clock, never refuses, never decides. So a journal written by
 //! an older program replays under this one, and `replay(journal) == live state` can be asserted.
 
+use crate::alarm::incident;
+use crate::alarm::incident::SOURCES_MAX;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
-use crate::event::{Act, AlarmKind, ArmMode, Event, EventId, Fact, Method, Service, UserRole, ZoneRole};
+use crate::event::{Act, AlarmKind, ArmMode, Event, EventId, Evidence, Fact, Method, Profile, Service};
+use crate::event::{UserRole, ZoneRole};
 use crate::input::Sound;
 use crate::stamp::{Deadline, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of this shape in snapshots. A snapshot of another version is passed over and the journal replayed.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// How long burglary sirens sound after the last alarm, in ms (2 to 15 min allowed; profile default 3 min).
 pub const SIREN_MS: u64 = 180_000;
 
 /// Within this time of its last alarm an incident is joined; later alarms open one that continues it (B17), in ms.
 const JOIN_MS: u64 = 10 * 60_000;
+
+/// After a start of the board intrusion detectors settle for so long (requirements, "restart"), in ms.
+const SETTLING_MS: u64 = 60_000;
 
 /// How many late alarms are remembered so that each is told once. The oldest is forgotten first.
 const OVERDUE_MAX: usize = 64;
@@ -57,6 +63,12 @@ pub struct State {
     pub overdue: Vec<EventId>,
     /// Whether the daemon last went down in good order.
     pub stopped: bool,
+    /// The policy of the site's country.
+    pub profile: Option<Profile>,
+    /// After a start of the board intrusion detectors are only watched until this is over: some wake with a false word.
+    pub settling: Option<Deadline>,
+    /// The board's last start that was seen.
+    pub booted: Option<u32>,
 }
 
 /// What is armed together.
@@ -148,6 +160,10 @@ pub struct Device {
     pub faults: BTreeSet<DeviceFault>,
     /// When it said so; a fault is no word about what it watches.
     pub changed: Option<Stamp>,
+    /// Alarms of intrusion and technical kinds it has raised since its area was last armed or disarmed.
+    pub raised: u32,
+    /// That there were too many has been told.
+    pub suppressed: bool,
 }
 
 /// A person.
@@ -185,6 +201,12 @@ pub struct Incident {
     pub joined: Deadline,
     /// Silenced by a person, until it alarms again.
     pub silenced: bool,
+    /// Detectors that raised it, and when each last did.
+    pub sources: BTreeMap<DeviceId, Stamp>,
+    /// Why it is believed.
+    pub evidence: BTreeSet<Evidence>,
+    /// A person has said that it is false.
+    pub said_false: bool,
 }
 
 /// Wrong codes at one source.
@@ -221,6 +243,7 @@ impl State {
     /// Applies one recorded fact. The only place where state changes.
     pub fn apply(&mut self, event: &Event) {
         self.stopped = matches!(event.fact, Fact::HubStopped {});
+        incident::apply(self, event);
         match &event.fact {
             Fact::ExitStarted { .. }
             | Fact::AreaArmed { .. }
@@ -252,6 +275,9 @@ impl State {
             Fact::FaultCleared { fault } => self.device(event, |device| {
                 let _ = device.faults.remove(fault);
             }),
+            Fact::Settled {} => self.settling = None,
+            Fact::ProfileSet { profile } => self.profile = Some(*profile),
+            Fact::AlarmSuppressed { .. } => self.device(event, |device| device.suppressed = true),
             Fact::CodeRefused { source } => self.codes.entry(source.clone()).or_default().wrong += 1,
             Fact::CodeBlocked { source, delay } => {
                 self.codes.insert(source.clone(), Codes { wrong: 0, blocked: Some(delay.deadline(event.stamp)) });
@@ -284,6 +310,7 @@ impl State {
                     self.code_given(event);
                 }
                 self.area(event).into_iter().for_each(|area| area.arming = Arming::Armed { mode: *mode });
+                self.new_period(event);
             }
             Fact::ArmFailed { .. } => {
                 self.area(event).into_iter().for_each(|area| area.arming = Arming::Disarmed);
@@ -299,8 +326,14 @@ impl State {
             Fact::AreaDisarmed { .. } => {
                 self.code_given(event);
                 self.area(event).into_iter().for_each(|area| area.arming = Arming::Disarmed);
+                self.new_period(event);
                 for incident in self.incidents.values_mut().filter(|incident| incident.area == event.area) {
-                    incident.silenced |= matches!(incident.kind, AlarmKind::Burglary | AlarmKind::Tamper);
+                    incident.silenced |=
+                        matches!(incident.kind, AlarmKind::Burglary | AlarmKind::Tamper | AlarmKind::KeyBox);
+                    if incident.kind == AlarmKind::Burglary {
+                        // Two mistakes in two evenings are no burglar.
+                        incident.sources.clear();
+                    }
                 }
             }
             Fact::AlarmRaised { kind, continues, .. } => self.apply_raised(event, *kind, *continues),
@@ -318,6 +351,15 @@ impl State {
                 heard.for_each(|incident| incident.silenced = true);
             }
             _ => {}
+        }
+    }
+
+    /// The area was armed or disarmed: what its detectors have said too often counts from here.
+    fn new_period(&mut self, event: &Event) {
+        let Self { devices, zones, .. } = self;
+        let of_it = |zone: &ZoneId| zones.get(zone).map(|zone| &zone.area) == event.area.as_ref();
+        for device in devices.values_mut().filter(|device| device.zone.as_ref().is_some_and(&of_it)) {
+            (device.raised, device.suppressed) = (0, false);
         }
     }
 
@@ -348,13 +390,24 @@ impl State {
             sounding: Deadline::after(event.stamp, SIREN_MS),
             joined: Deadline::after(event.stamp, JOIN_MS),
             silenced: false,
+            sources: BTreeMap::new(),
+            evidence: BTreeSet::new(),
+            said_false: false,
         });
         incident.sounding = Deadline::after(event.stamp, SIREN_MS);
         incident.joined = Deadline::after(event.stamp, JOIN_MS);
         incident.last = event.stamp;
         incident.alarms += 1;
+        if let Some(device) = &event.device
+            && (incident.sources.len() < SOURCES_MAX || incident.sources.contains_key(device))
+        {
+            incident.sources.insert(device.clone(), event.stamp);
+        }
         incident.armed = armed;
         incident.silenced = false;
+        if kind.is_limited() {
+            self.device(event, |device| device.raised += 1);
+        }
     }
 
     fn code_given(&mut self, event: &Event) {
@@ -400,6 +453,8 @@ impl State {
                     spoke_as: None,
                     faults: BTreeSet::new(),
                     changed: None,
+                    raised: 0,
+                    suppressed: false,
                 };
                 self.devices.insert(id, device);
             }
@@ -433,6 +488,12 @@ impl State {
                 }
                 // Nor may a block stand for ever because the clock it began by is gone.
                 self.codes.values_mut().filter_map(|codes| codes.blocked.as_mut()).for_each(|b| b.restart(event.stamp));
+                // The board was without power, and so were detectors on its supply.
+                let woke = self.booted != Some(event.stamp.boot);
+                if woke && self.booted.is_some() {
+                    self.settling = Some(Deadline::after(event.stamp, SETTLING_MS));
+                }
+                self.booted = Some(event.stamp.boot);
                 self.disk_down = None;
                 self.receivers_down.clear();
                 self.paths.clear();
@@ -497,8 +558,9 @@ impl Incident {
             _ if self.siren_left_ms(now) == 0 => None,
             AlarmKind::Burglary => Some(Sound::Burglary),
             AlarmKind::Tamper => Some(if self.armed { Sound::Burglary } else { Sound::TamperBeep }),
-            AlarmKind::Water => Some(Sound::Water),
-            AlarmKind::Sos => Some(Sound::SosTone),
+            AlarmKind::Water | AlarmKind::Freeze => Some(Sound::Water),
+            AlarmKind::Sos | AlarmKind::Medical => Some(Sound::SosTone),
+            AlarmKind::KeyBox => Some(if self.armed { Sound::Burglary } else { Sound::TamperBeep }),
         }
     }
 }

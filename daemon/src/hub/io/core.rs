@@ -158,10 +158,10 @@ impl Core {
     }
 
     /// The first turn: why the epoch begins, if it does, and that the daemon is up.
-    pub async fn start(&mut self, begun: Option<Begun>, version: String, keys: Vec<vakt_core::input::InstalledKey>) {
+    pub async fn start(&mut self, begun: Option<Begun>, started: Input) {
         let fresh = begun.is_some();
         let mut inputs: Vec<Input> = begun.into_iter().map(journal_begun).collect();
-        inputs.push(Input::Started { version, keys });
+        inputs.push(started);
         self.turn(inputs).await;
         if fresh {
             // The new journal must stand on its own: from here on a start needs nothing but it.

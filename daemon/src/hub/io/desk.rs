@@ -186,6 +186,8 @@ impl Desk {
             Request::Disarm { area, code } => Command::Disarm { area, code: self.checked(code).await? },
             Request::SirenStop { area, code } => Command::SirenStop { area, code: self.checked(code).await? },
             Request::SirenChirp {} => Command::SirenChirp {},
+            Request::Cancel { incident, code } => Command::Cancel { incident, code: self.checked(code).await? },
+            Request::Sos { area } => Command::Sos { area },
             Request::AreaSet { area, name, entry_s, exit_s } => Command::AreaSet { area, name, entry_s, exit_s },
             Request::ZoneSet { zone, area, name, role } => Command::ZoneSet { zone, area, name, role },
             Request::UserSet { user, name, role, code } => {

@@ -155,7 +155,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let outlets = Outlets { seen: seen_in, heard: heard.clone(), recorded: recorded_in, unjournaled: unjournaled_in };
     let limit = Duration::from_millis(config.journal.commit_limit_ms);
     let mut core = Core::new(opened.state, journal.clone(), limit, outlets);
-    core.start(opened.begun, env!("CARGO_PKG_VERSION").to_owned(), installed_keys(&config, hub_public)).await;
+    core.start(opened.begun, started(&config, hub_public)).await;
     if let Some(kept_as) = lost {
         core.lost_secrets(kept_as.display().to_string()).await;
     }
@@ -233,6 +233,11 @@ fn first_epoch() -> u64 {
     let bytes = clock::entropy();
     let drawn = bytes[..6].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
     drawn.max(1)
+}
+
+fn started(config: &Config, hub: [u8; 32]) -> Input {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Input::Started { version, keys: installed_keys(config, hub), profile: config.site.profile }
 }
 
 fn installed_keys(config: &Config, hub: [u8; 32]) -> Vec<InstalledKey> {

@@ -1,0 +1,209 @@
+//! What becomes of an incident after its first alarm: cleared, cancelled, confirmed, verified, closed (B1–B5, B10, B11).
+//!
+//! The alarm has always been told before any of this. Nothing here holds one back, a fire never ends but by the centre's
+//! word, and a disarm touches no 24-hour incident.
+
+use crate::alarm::area;
+use crate::alarm::draft::About;
+use crate::alarm::draft::Draft;
+use crate::alarm::state::Incident;
+use crate::device::{AreaId, DeviceId, DeviceKind};
+use crate::event::{AlarmKind, CloseCause, Event, EventId, Evidence, Fact, Method, Profile};
+use crate::input::{CodeChecked, RequestId};
+use crate::stamp::{Deadline, Stamp};
+
+/// A disarm within this time of the first alarm clears a burglary by itself, where the profile says so (B5), in ms.
+const CLEAR_MS: u64 = 60_000;
+/// A person may cancel for so long after the first alarm (R33), in ms.
+const CANCEL_MS: u64 = 180_000;
+/// Two smoke detectors that alarm within this time are a verified fire (R23), in ms.
+const TWO_SMOKES_MS: u64 = 600_000;
+/// Detectors of an incident that are remembered. A further one is told like every alarm, and confirms nothing new.
+pub(crate) const SOURCES_MAX: usize = 16;
+
+impl Profile {
+    /// Whether a quick disarm clears a burglary (R31).
+    fn clears(self) -> bool {
+        self == Profile::Se
+    }
+
+    /// Within which time a second detector confirms a burglary (requirements, "confirmation"), in ms.
+    fn confirm_ms(self) -> u64 {
+        match self {
+            Profile::Dk => 600_000,
+            Profile::Se | Profile::No => 1_800_000,
+        }
+    }
+}
+
+impl AlarmKind {
+    /// Whether one source may raise it only so often: nobody's life hangs on it (B2).
+    pub(crate) fn is_limited(self) -> bool {
+        !self.only_the_centre_ends()
+    }
+
+    /// Whether only the centre ends it: somebody may be in danger, whatever the panel is told (B2, B10).
+    pub(crate) fn only_the_centre_ends(self) -> bool {
+        match self {
+            AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas | AlarmKind::Sos | AlarmKind::Medical => true,
+            AlarmKind::Burglary | AlarmKind::Tamper | AlarmKind::Water | AlarmKind::Freeze | AlarmKind::KeyBox => false,
+        }
+    }
+}
+
+/// Whether so little time has passed since the first alarm; a time that nobody can prove has passed.
+fn within(incident: &Incident, ms: u64, now: Stamp) -> bool {
+    Deadline::after(incident.opened, ms).remaining_ms(now).is_some_and(|left| left > 0)
+}
+
+/// Seconds since the first alarm, as far as they can be known.
+fn seconds_since(incident: &Incident, now: Stamp) -> u32 {
+    let left = Deadline::after(incident.opened, CANCEL_MS).remaining_ms(now).unwrap_or(0);
+    u32::try_from((CANCEL_MS - left) / 1_000).unwrap_or(0)
+}
+
+fn about(draft: &Draft, id: EventId) -> About {
+    let area = draft.state.incidents.get(&id).and_then(|incident| incident.area.clone());
+    About { area, incident: Some(id), ..About::default() }
+}
+
+/// The area was disarmed: a burglary that is only seconds old was the family's own (B5).
+pub(crate) fn on_disarmed(draft: &mut Draft, area: &AreaId, by: &About) {
+    let (now, profile) = (draft.now(), draft.state.profile);
+    let own = |incident: &Incident| {
+        incident.kind == AlarmKind::Burglary && incident.area.as_ref() == Some(area) && within(incident, CLEAR_MS, now)
+    };
+    let own: Vec<(EventId, u32)> = (draft.state.incidents.iter())
+        .filter(|(_, incident)| profile.is_some_and(Profile::clears) && own(incident))
+        .map(|(id, incident)| (*id, seconds_since(incident, now)))
+        .collect();
+    for (id, after_s) in own {
+        draft.emit(Fact::IncidentCleared { after_s }, About { incident: Some(id), ..by.clone() });
+    }
+}
+
+/// A person says that it was a mistake (R33).
+pub(crate) fn on_cancel(draft: &mut Draft, request: RequestId, incident: Option<EventId>, code: &CodeChecked) {
+    let Some(user) = area::known(draft, request, code) else { return };
+    let now = draft.now();
+    let newest = || draft.state.incidents.keys().next_back().copied();
+    let Some((id, stands)) = incident.or_else(newest).and_then(|id| draft.state.incidents.get_key_value(&id)) else {
+        return draft.refuse(request, "no_incident", "no alarm is open");
+    };
+    let id = *id;
+    let by = About { user: Some(user), method: Some(code.method), ..about(draft, id) };
+    if stands.kind.only_the_centre_ends() {
+        let event = draft.emit(Fact::CustomerSaysFalse {}, by);
+        let text = "the centre is told that it is false; it stays open until the centre has made sure";
+        return area::finish(draft, request, event, text.to_owned());
+    }
+    if !within(stands, CANCEL_MS, now) {
+        let text = "more than 3 minutes have passed: the centre is at work, call it";
+        return draft.refuse(request, "too_late", text);
+    }
+    let after_s = seconds_since(stands, now);
+    let event = draft.emit(Fact::IncidentCancelled { after_s }, by);
+    area::finish(draft, request, event, "the alarm is cancelled, and the centre is told".to_owned());
+}
+
+/// A code hushed the sounders: for a fire that is the household's word that it is none (B10), told once.
+pub(crate) fn on_hushed(draft: &mut Draft, by: &About) {
+    let meant = |incident: &Incident| by.area.is_none() || incident.area.is_none() || incident.area == by.area;
+    let fires: Vec<EventId> = (draft.state.incidents.iter())
+        .filter(|(_, incident)| matches!(incident.kind, AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas))
+        .filter(|(_, incident)| meant(incident) && !incident.said_false)
+        .map(|(id, _)| *id)
+        .collect();
+    for id in fires {
+        let area = about(draft, id).area;
+        draft.emit(Fact::CustomerSaysFalse {}, About { incident: Some(id), area, ..by.clone() });
+    }
+}
+
+/// An alarm was raised: whether it says by itself what it takes two detectors to say.
+pub(crate) fn on_alarm(draft: &mut Draft, id: EventId) {
+    let now = draft.now();
+    let Some(incident) = draft.state.incidents.get(&id) else { return };
+    let kind = incident.kind;
+    let (evidence, within_ms) = match kind {
+        AlarmKind::Fire => (Evidence::TwoSmokes, TWO_SMOKES_MS),
+        AlarmKind::Burglary => {
+            (Evidence::SecondDetector, draft.state.profile.map_or(TWO_SMOKES_MS, Profile::confirm_ms))
+        }
+        _ => return,
+    };
+    // Detectors that alarmed a short while ago, in this incident or, for a fire, in the house: one housing is one.
+    let fresh = |at: &Stamp| Deadline::after(*at, within_ms).remaining_ms(now).is_some_and(|left| left > 0);
+    let counts = |device: &DeviceId| {
+        kind != AlarmKind::Fire || draft.state.devices.get(device).is_some_and(|d| d.kind == DeviceKind::Smoke)
+    };
+    let of = draft
+        .state
+        .incidents
+        .iter()
+        .filter(|(other, of)| **other == id || kind == AlarmKind::Fire && of.kind == AlarmKind::Fire);
+    let sources = of.flat_map(|(_, of)| &of.sources).filter(|(device, at)| counts(device) && fresh(at));
+    let mut housings: Vec<&str> = sources.map(|(device, _)| device.housing()).collect();
+    housings.sort_unstable();
+    housings.dedup();
+    if housings.len() >= 2 {
+        verify(draft, id, evidence, &About::default());
+    }
+}
+
+/// The operator has evidence.
+pub(crate) fn on_verify(draft: &mut Draft, request: RequestId, id: EventId, by: Evidence) {
+    let whose = About { method: Some(Method::Arc), ..About::default() };
+    match verify(draft, id, by, &whose) {
+        true => draft.done(request, None, "noted"),
+        false => draft.refuse(request, "no_incident", format!("no incident {id} is open")),
+    }
+}
+
+/// The operator closes it.
+pub(crate) fn on_close(draft: &mut Draft, request: RequestId, id: EventId, cause: CloseCause) {
+    let whose = About { method: Some(Method::Arc), ..About::default() };
+    match close(draft, id, cause, &whose) {
+        true => draft.done(request, None, "closed"),
+        false => draft.refuse(request, "no_incident", format!("no incident {id} is open")),
+    }
+}
+
+/// Evidence that it is real (B3). Each kind counts once. False: there is no such open incident.
+pub(crate) fn verify(draft: &mut Draft, id: EventId, by: Evidence, whose: &About) -> bool {
+    let Some(incident) = draft.state.incidents.get(&id) else { return false };
+    let kind = incident.kind;
+    if !incident.evidence.contains(&by) {
+        let About { area, incident, .. } = about(draft, id);
+        draft.emit(Fact::IncidentVerified { kind, by }, About { area, incident, ..whose.clone() });
+    }
+    true
+}
+
+/// The centre's last word. False: there is no such open incident.
+pub(crate) fn close(draft: &mut Draft, id: EventId, cause: CloseCause, whose: &About) -> bool {
+    let Some(incident) = draft.state.incidents.get(&id) else { return false };
+    let kind = incident.kind;
+    let About { area, incident, .. } = about(draft, id);
+    draft.emit(Fact::IncidentClosed { kind, cause }, About { area, incident, ..whose.clone() });
+    true
+}
+
+/// What is recorded of it.
+pub(crate) fn apply(state: &mut crate::alarm::state::State, event: &Event) {
+    let Some(id) = event.incident else { return };
+    match &event.fact {
+        Fact::IncidentCleared { .. } | Fact::IncidentCancelled { .. } | Fact::IncidentClosed { .. } => {
+            state.incidents.remove(&id);
+        }
+        Fact::CustomerSaysFalse {} => {
+            state.incidents.get_mut(&id).into_iter().for_each(|incident| incident.said_false = true);
+        }
+        Fact::IncidentVerified { by, .. } => {
+            state.incidents.get_mut(&id).into_iter().for_each(|incident| {
+                let _ = incident.evidence.insert(*by);
+            });
+        }
+        _ => {}
+    }
+}
