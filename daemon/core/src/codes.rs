@@ -44,6 +44,7 @@ impl Fact {
             | Fact::SirenStopped {}
             | Fact::CodeRefused { .. }
             | Fact::CodeBlocked { .. }
+            | Fact::ArmOverridden { .. }
             | Fact::UserSet { .. }
             | Fact::UserRemoved {} => Class::Access,
             Fact::HubStarted { .. }
@@ -80,6 +81,7 @@ impl Fact {
             Fact::AreaDisarmed { after_alarm: false } => code(NEW, 401, "OP"),
             Fact::AreaDisarmed { after_alarm: true } => code(NEW, 401, "OR"),
             Fact::ArmFailed { .. } => code(NEW, 455, "CI"),
+            Fact::ArmOverridden { .. } => code(NEW, 570, "CF"),
             Fact::CodeRefused { .. } | Fact::CodeBlocked { .. } => code(NEW, 461, "JA"),
             Fact::UserSet { .. } => (Some("JV"), None),
             Fact::UserRemoved {} => (Some("JX"), None),

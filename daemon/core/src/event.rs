@@ -458,6 +458,8 @@ pub enum Fact {
     AlarmSuppressed { kind: AlarmKind },
     /// Intrusion detectors may alarm again after a start of the board.
     Settled {},
+    /// A person armed in spite of these, for this one time (B18): what is open does not guard.
+    ArmOverridden { mode: ArmMode, causes: Vec<Cause> },
 }
 
 /// Names, free text and numbers about people: the only part of an event that can be erased.

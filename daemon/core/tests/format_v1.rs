@@ -98,6 +98,7 @@ fn facts() -> Vec<Fact> {
         Fact::IncidentClosed { kind: AlarmKind::Fire, cause: CloseCause::Cooking },
         Fact::AlarmSuppressed { kind: AlarmKind::Water },
         Fact::Settled {},
+        Fact::ArmOverridden { mode: ArmMode::Away, causes: causes() },
     ]
 }
 
@@ -123,6 +124,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::IncidentClosed { .. } => "incident_closed",
         Fact::AlarmSuppressed { .. } => "alarm_suppressed",
         Fact::Settled {} => "settled",
+        Fact::ArmOverridden { .. } => "arm_overridden",
         Fact::HubStarted { .. } => "hub_started",
         Fact::HubStopped {} => "hub_stopped",
         Fact::DiskFailed { .. } => "disk_failed",

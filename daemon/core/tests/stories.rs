@@ -503,6 +503,7 @@ stories! {
     b11_two_smokes: "b11-two-smokes.txt",
     b17_incidents: "b17-incidents.txt",
     b18_arming_refused: "b18-arming-refused.txt",
+    b18_override: "b18-override.txt",
     b19_zone_roles: "b19-zone-roles.txt",
     b20_codes: "b20-codes.txt",
     b3_verified_by_the_operator: "b3-verified-by-the-operator.txt",

@@ -11,11 +11,14 @@ use crate::alarm::state::Arming;
 use crate::device::{AreaId, DeviceFault, DeviceKind, DeviceState, UserId};
 use crate::event::{ArmMode, Cause, CauseKind, Delay, Fact, ZoneRole};
 use crate::input::{CodeChecked, Disk, RequestId};
+use crate::stamp::Deadline;
 
 /// How many wrong codes at one source block it (requirements, "codes").
 const CODES_WRONG_MAX: u32 = 3;
 /// For how long, in seconds.
 const CODES_BLOCKED_S: u32 = 90;
+/// The same person's code again within this time arms in spite of what was named (B18), in ms.
+const OVERRIDE_MS: u64 = 30_000;
 /// How many causes one `arm_failed` names; the rest of a very broken site would not fit an event.
 const CAUSES_MAX: usize = 24;
 
@@ -75,8 +78,11 @@ pub(crate) fn on_arm(draft: &mut Draft, request: RequestId, area: Option<AreaId>
     let exit_s = stands.exit_s;
     let about = About { area: Some(id.clone()), user: Some(user), method: Some(code.method), ..About::default() };
     let causes = against(draft, &id, mode, exit_s > 0);
-    if !causes.is_empty() {
-        let text = format!("{id} is not armed: {}", in_words(&causes));
+    if !causes.is_empty() && said_again(draft, &id, mode, &about, &causes) {
+        draft.emit(Fact::ArmOverridden { mode, causes }, about.clone());
+    } else if !causes.is_empty() {
+        let again = if causes.iter().all(|cause| cause.why.yields()) { "; the same code again arms it so" } else { "" };
+        let text = format!("{id} is not armed: {}{again}", in_words(&causes));
         draft.emit(Fact::ArmFailed { mode, causes }, about);
         return draft.refuse(request, "not_ready", text);
     }
@@ -87,6 +93,23 @@ pub(crate) fn on_arm(draft: &mut Draft, request: RequestId, area: Option<AreaId>
     };
     let event = draft.emit(fact, about);
     finish(draft, request, event, text);
+}
+
+/// Whether this person was told a moment ago of everything that speaks against it, and insists.
+fn said_again(draft: &Draft, area: &AreaId, mode: ArmMode, about: &About, causes: &[Cause]) -> bool {
+    let now = draft.now();
+    let Some(refused) = &draft.state.areas[area].refused else { return false };
+    refused.user == about.user
+        && refused.mode == mode
+        && Deadline::after(refused.at, OVERRIDE_MS).remaining_ms(now).is_some_and(|left| left > 0)
+        && causes.iter().all(|cause| cause.why.yields() && refused.causes.contains(cause))
+}
+
+impl CauseKind {
+    /// Whether a person may arm in spite of it. What cannot be told from sabotage, and a hub that cannot hear, may not.
+    fn yields(self) -> bool {
+        matches!(self, CauseKind::Active | CauseKind::LowBattery | CauseKind::MainsLost | CauseKind::PathsDown)
+    }
 }
 
 pub(crate) fn on_disarm(draft: &mut Draft, request: RequestId, area: Option<AreaId>, code: &CodeChecked) {
@@ -207,6 +230,8 @@ fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool) -> Vec<Ca
     if matches!(draft.context.disk, Disk::Failed { .. }) {
         hub(CauseKind::Disk);
     }
+    let overridden = state.areas.get(area).map_or(&[][..], |area| &area.overridden);
+    causes.retain(|cause| !overridden.contains(cause));
     causes.truncate(CAUSES_MAX);
     causes
 }

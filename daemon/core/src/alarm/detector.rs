@@ -102,7 +102,7 @@ fn on_intrusion(draft: &mut Draft, kind: DeviceKind, about: &About) {
     let Some(role) = about.zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.role) else {
         return;
     };
-    if !guards(role, mode) {
+    if !guards(role, mode) || about.zone.as_ref().is_some_and(|zone| area.passes_over(zone)) {
         return;
     }
     if draft.state.settling.is_some() {

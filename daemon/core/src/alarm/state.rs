@@ -6,7 +6,9 @@
 use crate::alarm::incident;
 use crate::alarm::incident::SOURCES_MAX;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
-use crate::event::{Act, AlarmKind, ArmMode, Event, EventId, Evidence, Fact, Method, Profile, Service};
+use crate::event::{
+    Act, AlarmKind, ArmMode, Cause, CauseKind, Event, EventId, Evidence, Fact, Method, Profile, Service,
+};
 use crate::event::{UserRole, ZoneRole};
 use crate::input::Sound;
 use crate::stamp::{Deadline, Stamp};
@@ -81,6 +83,21 @@ pub struct Area {
     pub exit_s: u32,
     /// Where it stands.
     pub arming: Arming,
+    /// Who was last refused, until it is armed or disarmed: the same code again overrides (B18).
+    pub refused: Option<RefusedArm>,
+    /// What somebody armed in spite of, until it is disarmed.
+    pub overridden: Vec<Cause>,
+}
+
+/// An arming that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RefusedArm {
+    pub user: Option<UserId>,
+    pub at: Stamp,
+    pub mode: ArmMode,
+    pub causes: Vec<Cause>,
 }
 
 /// Where an area stands.
@@ -248,6 +265,7 @@ impl State {
             Fact::ExitStarted { .. }
             | Fact::AreaArmed { .. }
             | Fact::ArmFailed { .. }
+            | Fact::ArmOverridden { .. }
             | Fact::EntryStarted { .. }
             | Fact::AreaDisarmed { .. }
             | Fact::AlarmRaised { .. }
@@ -312,8 +330,17 @@ impl State {
                 self.area(event).into_iter().for_each(|area| area.arming = Arming::Armed { mode: *mode });
                 self.new_period(event);
             }
-            Fact::ArmFailed { .. } => {
-                self.area(event).into_iter().for_each(|area| area.arming = Arming::Disarmed);
+            Fact::ArmFailed { mode, causes } => {
+                let (user, at, mode, causes) = (event.user.clone(), event.stamp, *mode, causes.clone());
+                let refused = Some(RefusedArm { user, at, mode, causes });
+                if let Some(area) = self.area(event) {
+                    (area.arming, area.refused, area.overridden) = (Arming::Disarmed, refused, Vec::new());
+                }
+            }
+            Fact::ArmOverridden { causes, .. } => {
+                if let Some(area) = self.area(event) {
+                    (area.refused, area.overridden) = (None, causes.clone());
+                }
             }
             Fact::EntryStarted { delay, .. } => {
                 let (zone, device) = (event.zone.clone(), event.device.clone());
@@ -325,7 +352,9 @@ impl State {
             }
             Fact::AreaDisarmed { .. } => {
                 self.code_given(event);
-                self.area(event).into_iter().for_each(|area| area.arming = Arming::Disarmed);
+                if let Some(area) = self.area(event) {
+                    (area.arming, area.refused, area.overridden) = (Arming::Disarmed, None, Vec::new());
+                }
                 self.new_period(event);
                 for incident in self.incidents.values_mut().filter(|incident| incident.area == event.area) {
                     incident.silenced |=
@@ -423,7 +452,8 @@ impl State {
             Fact::AreaSet { entry_s, exit_s } => {
                 let Some(id) = event.area.clone() else { return };
                 let arming = self.areas.get(&id).map_or(Arming::Disarmed, |area| area.arming.clone());
-                self.areas.insert(id, Area { entry_s: *entry_s, exit_s: *exit_s, arming });
+                let (entry_s, exit_s) = (*entry_s, *exit_s);
+                self.areas.insert(id, Area { entry_s, exit_s, arming, refused: None, overridden: Vec::new() });
             }
             Fact::ZoneSet { role } => {
                 if let (Some(zone), Some(area)) = (event.zone.clone(), event.area.clone()) {
@@ -520,6 +550,13 @@ impl State {
             }
             _ => {}
         }
+    }
+}
+
+impl Area {
+    /// Whether somebody armed although this zone was open: it does not guard, this one time.
+    pub fn passes_over(&self, zone: &ZoneId) -> bool {
+        self.overridden.iter().any(|cause| cause.why == CauseKind::Active && cause.zone.as_ref() == Some(zone))
     }
 }
 
