@@ -124,7 +124,7 @@ fn fault_code(fault: DeviceFault, q: u8) -> (Option<&'static str>, Option<Cid>) 
         DeviceFault::Unreadable => (381, "UY", "UJ"),
         DeviceFault::Masked => (380, "BT", "BJ"),
         DeviceFault::MainsLost => (301, "AT", "AR"),
-        DeviceFault::Gone => (381, "UY", "UJ"),
+        DeviceFault::Gone | DeviceFault::Missing => (381, "UY", "UJ"),
     };
     code(q, number, if q == NEW { new } else { restore })
 }

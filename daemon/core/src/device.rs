@@ -177,6 +177,8 @@ pub enum DeviceFault {
     MainsLost,
     /// It has left its network, or what the hub needs to hear it is lost: it guards nothing.
     Gone,
+    /// It has not been heard for too long: it guards nothing, or nobody knows.
+    Missing,
 }
 
 /// One detector's word, as a port understood it. Made only from a frame whose every check passed.

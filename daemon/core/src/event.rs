@@ -293,6 +293,8 @@ pub enum CauseKind {
     MainsLost,
     /// The detector has left its network, or cannot be heard.
     Gone,
+    /// The detector has not been heard for too long.
+    Missing,
     /// The detector has not been heard since it was added.
     NeverHeard,
     /// A radio receiver of the hub is not working.

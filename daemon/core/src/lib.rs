@@ -23,4 +23,5 @@ pub mod alarm {
     pub(crate) mod install; //  areas, zones, people, devices
     pub mod panel; //           decide, apply, next_due
     pub mod state; //           what the hub knows: a fold over the events
+    pub(crate) mod supervision; // whether detectors are still there
 }

@@ -521,6 +521,7 @@ stories! {
     keys: "keys.txt",
     killed: "killed.txt",
     permit: "permit.txt",
+    r18_missing: "r18-missing.txt",
     r22_fire: "r22-fire.txt",
     r33_cancel: "r33-cancel.txt",
     r88_sos: "r88-sos.txt",

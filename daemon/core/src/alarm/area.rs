@@ -217,6 +217,7 @@ fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool) -> Vec<Ca
                 DeviceFault::Masked => CauseKind::Masked,
                 DeviceFault::MainsLost => CauseKind::MainsLost,
                 DeviceFault::Gone => CauseKind::Gone,
+                DeviceFault::Missing => CauseKind::Missing,
             });
         }
     }
@@ -247,6 +248,7 @@ fn in_words(causes: &[Cause]) -> String {
             CauseKind::Unreadable => "cannot be read (is its key right?)",
             CauseKind::Masked => "is covered, or its view is blocked",
             CauseKind::MainsLost => "lost its mains supply",
+            CauseKind::Missing => "has not been heard for too long",
             CauseKind::Gone => "has left its network, or cannot be heard any more",
             CauseKind::NeverHeard => "has not been heard yet",
             CauseKind::Receiver => "has a radio receiver that does not work",

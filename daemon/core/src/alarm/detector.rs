@@ -129,6 +129,7 @@ fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
         (DeviceFault::MainsLost, report.mains_lost),
         (DeviceFault::Unreadable, Some(false)),
         (DeviceFault::Gone, Some(false)),
+        (DeviceFault::Missing, Some(false)),
     ];
     for (fault, said) in said {
         let has = draft.state.devices[&report.device].faults.contains(&fault);
@@ -151,7 +152,13 @@ fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
 /// A known detector that cannot be read or heard guards nothing: told once, until it is read again.
 pub(crate) fn on_fault(draft: &mut Draft, id: DeviceId, fault: DeviceFault) {
     let Some(device) = draft.state.devices.get(&id) else { return };
-    if !device.faults.contains(&fault) {
+    // Who is heard is there, though it cannot be read.
+    let found = fault == DeviceFault::Unreadable && device.faults.contains(&DeviceFault::Missing);
+    if found {
+        let about = place_of(draft, id.clone());
+        draft.emit(Fact::FaultCleared { fault: DeviceFault::Missing }, about);
+    }
+    if !draft.state.devices[&id].faults.contains(&fault) {
         let about = place_of(draft, id);
         draft.emit(Fact::FaultRaised { fault }, about);
     }

@@ -11,6 +11,8 @@ use crate::alarm::incident;
 use crate::alarm::install;
 use crate::alarm::state::Arming;
 use crate::alarm::state::State;
+use crate::alarm::supervision;
+use crate::alarm::supervision::Heard;
 use crate::device::DeviceFault;
 use crate::event::Fact;
 use crate::input::{Command, Context, Effect, Input, Reply, Sound};
@@ -23,6 +25,8 @@ pub struct Panel {
     state: State,
     /// What the sounders were last told; not state, so that a restart tells them again.
     told: Option<Option<Sound>>,
+    /// Who was heard when; not state, because a word that changes nothing is not journaled.
+    heard: Heard,
 }
 
 /// When the panel must look again, and why.
@@ -44,17 +48,23 @@ pub enum Why {
     SirenEnds,
     ActUnanswered,
     Settled,
+    Missing,
 }
 
 impl Panel {
     /// A panel that knows what the journal says.
     pub fn new(state: State) -> Self {
-        Self { state, told: None }
+        Self { state, told: None, heard: Heard::default() }
     }
 
     /// What it knows.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Takes note of who speaks; to be called with what is then decided.
+    pub fn hear(&mut self, now: Stamp, inputs: &[Input]) {
+        self.heard.hear(now.sane(), inputs, &self.state);
     }
 
     /// Decides what follows from `inputs`, in their order, after what has fallen due by time.
@@ -64,18 +74,19 @@ impl Panel {
             if !matches!(input, Input::JournalBegun { .. } | Input::Started { .. }) {
                 // A deadline that has passed is older than what just arrived. Not before the start is recorded,
                 // though: only then is it known which delays can be trusted.
-                Self::time(&mut draft);
+                self.time(&mut draft);
             }
             Self::judge(&mut draft, input);
         }
         draft.decided()
     }
 
-    fn time(draft: &mut Draft) {
+    fn time(&self, draft: &mut Draft) {
         area::on_time(draft);
         detector::on_time(draft);
         install::on_time(draft);
         hub::on_time(draft);
+        supervision::on_time(draft, &self.heard);
     }
 
     fn judge(draft: &mut Draft, input: Input) {
@@ -140,11 +151,13 @@ impl Panel {
             _ => None,
         });
         let permit = self.state.permit.map(|until| until.remaining_ms(now).unwrap_or(0));
+        let missing = self.heard.due_ms(&self.state, now);
         let settled = self.state.settling.map(|until| until.remaining_ms(now).unwrap_or(0));
         let sirens = self.state.incidents.values().filter_map(|incident| incident.sound_ends_ms(now));
         let acts = self.state.acts.values().map(|sent| hub::act_left_ms(sent, now));
         delays
             .chain(permit.map(|in_ms| Due { in_ms, why: Why::PermitEnds }))
+            .chain(missing.map(|in_ms| Due { in_ms, why: Why::Missing }))
             .chain(settled.map(|in_ms| Due { in_ms, why: Why::Settled }))
             .chain(sirens.map(|in_ms| Due { in_ms, why: Why::SirenEnds }))
             .chain(acts.map(|in_ms| Due { in_ms, why: Why::ActUnanswered }))

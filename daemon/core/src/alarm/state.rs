@@ -181,6 +181,8 @@ pub struct Device {
     pub raised: u32,
     /// That there were too many has been told.
     pub suppressed: bool,
+    /// When it was added.
+    pub added: Option<Stamp>,
 }
 
 /// A person.
@@ -485,6 +487,7 @@ impl State {
                     changed: None,
                     raised: 0,
                     suppressed: false,
+                    added: Some(event.stamp),
                 };
                 self.devices.insert(id, device);
             }

@@ -134,6 +134,7 @@ impl Hub {
         let disk = self.disk.map_or(Disk::Well, |room| Disk::Failed { room: room.saturating_sub(self.kept.len()) });
         let context = Context { now: self.now, entropy, disk };
         let panel = self.panel.as_mut().expect("the daemon runs");
+        panel.hear(context.now, &inputs);
         let before = panel.clone();
         let decided = panel.decide(&context, inputs);
         assert_eq!(*panel, before, "deciding changes nothing");

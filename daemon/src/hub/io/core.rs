@@ -310,6 +310,7 @@ impl Core {
         };
         let context = Context { now: clock::now(), entropy: clock::entropy(), disk };
         self.note_heard(&context.now, &inputs);
+        self.panel.hear(context.now, &inputs);
         let decided = self.panel.decide(&context, inputs);
         match decided.nothing_to_record() {
             Ok(recorded) => self.apply(recorded),

@@ -107,6 +107,7 @@ fn word(fault: DeviceFault) -> &'static str {
         DeviceFault::Masked => "masked",
         DeviceFault::MainsLost => "mains_lost",
         DeviceFault::Gone => "gone",
+        DeviceFault::Missing => "missing",
     }
 }
 
