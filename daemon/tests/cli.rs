@@ -82,6 +82,7 @@ fn without_a_daemon_every_request_is_69_and_says_so() {
         &["siren", "stop"],
         &["cancel"],
         &["sos"],
+        &["test-mode", "30"],
     ] {
         let mut arguments = request.to_vec();
         arguments.extend(["--socket", socket]);

@@ -56,9 +56,11 @@ impl Fact {
             | Fact::CommandSent { .. }
             | Fact::CommandConfirmed { .. }
             | Fact::CommandFailed { .. } => Class::State,
+            Fact::TestStarted { .. } | Fact::TestEnded {} => Class::Test,
             Fact::KeyListed { .. }
             | Fact::KeyWithdrawn { .. }
             | Fact::ProfileSet { .. }
+            | Fact::ServiceChanged { .. }
             | Fact::AreaSet { .. }
             | Fact::ZoneSet { .. }
             | Fact::PermitOpened { .. }
@@ -91,6 +93,8 @@ impl Fact {
             Fact::PathDown { .. } => code(NEW, 351, "NT"),
             Fact::PathUp { .. } => code(RESTORE, 351, "NR"),
             Fact::NotDeliveredInTime { .. } => code(NEW, 354, "YC"),
+            Fact::TestStarted { .. } => code(NEW, 607, "TS"),
+            Fact::TestEnded {} => code(RESTORE, 607, "TE"),
             Fact::IncidentCleared { .. } => code(NEW, 406, "BC"),
             Fact::IncidentCancelled { .. } => code(NEW, 406, "OC"),
             Fact::IncidentVerified { kind: AlarmKind::Burglary, .. } => code(NEW, 139, "BV"),

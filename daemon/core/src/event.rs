@@ -462,6 +462,12 @@ pub enum Fact {
     Settled {},
     /// A person armed in spite of these, for this one time (B18): what is open does not guard.
     ArmOverridden { mode: ArmMode, causes: Vec<Cause> },
+    /// The site's standing with its operator changed; `delay`: until it changes by itself.
+    ServiceChanged { standing: Service, delay: Option<Delay> },
+    /// A person tests: what alarms until then is stamped so, and acts all the same.
+    TestStarted { delay: Delay },
+    /// No longer.
+    TestEnded {},
 }
 
 /// Names, free text and numbers about people: the only part of an event that can be erased.

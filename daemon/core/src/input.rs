@@ -90,6 +90,11 @@ pub enum Command {
     Sos {
         area: Option<AreaId>,
     },
+    /// Test for so many minutes; 0: no longer.
+    TestMode {
+        minutes: u32,
+        code: CodeChecked,
+    },
     /// The centre's operator has evidence; only a warrant leads here.
     IncidentVerify {
         incident: EventId,

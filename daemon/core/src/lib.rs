@@ -22,6 +22,7 @@ pub mod alarm {
     pub(crate) mod incident; // cleared, cancelled, confirmed, verified, closed
     pub(crate) mod install; //  areas, zones, people, devices
     pub mod panel; //           decide, apply, next_due
+    pub mod service; //         the site's standing with its operator
     pub mod state; //           what the hub knows: a fold over the events
     pub(crate) mod supervision; // whether detectors are still there
 }

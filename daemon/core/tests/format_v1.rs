@@ -99,6 +99,9 @@ fn facts() -> Vec<Fact> {
         Fact::AlarmSuppressed { kind: AlarmKind::Water },
         Fact::Settled {},
         Fact::ArmOverridden { mode: ArmMode::Away, causes: causes() },
+        Fact::ServiceChanged { standing: Service::Trial, delay: Some(delay(691_200)) },
+        Fact::TestStarted { delay: delay(1_800) },
+        Fact::TestEnded {},
     ]
 }
 
@@ -125,6 +128,9 @@ fn name(fact: &Fact) -> &'static str {
         Fact::AlarmSuppressed { .. } => "alarm_suppressed",
         Fact::Settled {} => "settled",
         Fact::ArmOverridden { .. } => "arm_overridden",
+        Fact::ServiceChanged { .. } => "service_changed",
+        Fact::TestStarted { .. } => "test_started",
+        Fact::TestEnded {} => "test_ended",
         Fact::HubStarted { .. } => "hub_started",
         Fact::HubStopped {} => "hub_stopped",
         Fact::DiskFailed { .. } => "disk_failed",

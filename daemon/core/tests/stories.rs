@@ -163,7 +163,9 @@ impl Story {
                 Ok(Happens::Outside)
             }
             ["centre", ..] | ["set", ..] | ["remove", ..] | ["permit", ..] | ["chirp"] => self.technician(words),
-            [who, verb @ ("arms" | "disarms" | "hushes" | "cancels"), rest @ ..] => self.person(who, verb, rest),
+            [who, verb @ ("arms" | "disarms" | "hushes" | "cancels" | "tests"), rest @ ..] => {
+                self.person(who, verb, rest)
+            }
             ["somebody", "calls", "for", "help"] => self.command(Method::Local, Command::Sos { area: None }),
             [device, says @ ..] => self.detector(device, says),
             [] => Err("what happens?".to_owned()),
@@ -297,6 +299,10 @@ impl Story {
             [rest @ .., "home"] => (rest, Some(ArmMode::Home)),
             rest => (rest, None),
         };
+        if verb == "tests" {
+            let minutes = rest.first().and_then(|minutes| minutes.parse().ok()).ok_or("for how many minutes?")?;
+            return self.command(Method::Keypad, Command::TestMode { minutes, code });
+        }
         let area = rest.first().map(|area| id(area, AreaId::new)).transpose()?;
         let command = match (verb, mode) {
             ("arms", Some(mode)) => Command::Arm { area, mode, code },
@@ -528,6 +534,7 @@ stories! {
     r92_water: "r92-water.txt",
     restart: "restart.txt",
     site_is_made: "site-is-made.txt",
+    r50_service: "r50-service.txt",
     tamper: "tamper.txt",
     told_once: "told-once.txt",
     too_often: "too-often.txt",
@@ -550,7 +557,7 @@ fn a_story_that_is_wrong_fails() {
         let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
         let mut story =
             Story { hub: Hub::new(7, now), at_ms: 0, requests: 0, command: None, kinds, names, profile: Profile::Dk };
-        let begin = "00:00  the daemon starts  ->  journal_restarted reason=first; hub_started clean=false; profile_set; silence";
+        let begin = "00:00  the daemon starts  ->  journal_restarted reason=first; hub_started clean=false; profile_set; service_changed; silence";
         assert_eq!(story.step(begin), Ok(()));
         assert!(wrong.lines().any(|line| story.step(line).is_err()), "{wrong}");
     }

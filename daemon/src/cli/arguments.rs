@@ -107,6 +107,13 @@ pub enum Command {
         /// Which incident; the newest where none is named
         incident: Option<String>,
     },
+    /// Test: what alarms is stamped so, and sounds all the same; asks for a code
+    TestMode {
+        #[command(flatten)]
+        socket: Socket,
+        /// For so many minutes, 60 at most; 0 ends it
+        minutes: u32,
+    },
     /// Call for help
     Sos {
         #[command(flatten)]

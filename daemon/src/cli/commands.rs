@@ -124,6 +124,9 @@ fn perform(command: Command) -> Result<(), Exit> {
         Command::Cancel { socket, incident } => {
             with_code(&socket.socket, json!({"command": "cancel", "incident": incident}))
         }
+        Command::TestMode { socket, minutes } => {
+            with_code(&socket.socket, json!({"command": "test_mode", "minutes": minutes}))
+        }
         Command::Sos { socket, area } => ask(connect(&socket.socket)?, &json!({"command": "sos", "area": area})),
         Command::Status { socket } => ask(connect(&socket.socket)?, &json!({"command": "status"})),
         Command::MayRestart { socket } => may_restart(&socket.socket),

@@ -61,6 +61,11 @@ pub enum Request {
         incident: Option<EventId>,
         code: Hidden,
     },
+    /// Test for so many minutes; 0: no longer.
+    TestMode {
+        minutes: u32,
+        code: Hidden,
+    },
     /// Help, now.
     Sos {
         area: Option<AreaId>,

@@ -5,6 +5,7 @@
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::draft::cut;
+use crate::alarm::service;
 use crate::alarm::state::Arming;
 use crate::alarm::state::Sent;
 use crate::event::{Act, EventId, Fact, Method};
@@ -28,6 +29,7 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
             if draft.state.profile != Some(profile) {
                 say(draft, Fact::ProfileSet { profile });
             }
+            service::on_started(draft);
         }
         Input::Stopping => say(draft, Fact::HubStopped {}),
         Input::Receiver { receiver, error } => {

@@ -9,6 +9,7 @@ use crate::alarm::draft::Draft;
 use crate::alarm::hub;
 use crate::alarm::incident;
 use crate::alarm::install;
+use crate::alarm::service;
 use crate::alarm::state::Arming;
 use crate::alarm::state::State;
 use crate::alarm::supervision;
@@ -49,6 +50,7 @@ pub enum Why {
     ActUnanswered,
     Settled,
     Missing,
+    ServiceEnds,
 }
 
 impl Panel {
@@ -86,6 +88,7 @@ impl Panel {
         detector::on_time(draft);
         install::on_time(draft);
         hub::on_time(draft);
+        service::on_time(draft);
         supervision::on_time(draft, &self.heard);
     }
 
@@ -101,6 +104,7 @@ impl Panel {
                 Command::SirenStop { area, code } => area::on_siren_stop(draft, request, area, &code),
                 Command::SirenChirp {} => hub::on_chirp(draft, request, method),
                 Command::Cancel { incident, code } => incident::on_cancel(draft, request, incident, &code),
+                Command::TestMode { minutes, code } => service::on_test(draft, request, minutes, &code),
                 Command::Sos { area } => detector::on_sos(draft, request, method, area),
                 Command::IncidentVerify { incident, by } => incident::on_verify(draft, request, incident, by),
                 Command::IncidentClose { incident, cause } => incident::on_close(draft, request, incident, cause),
@@ -151,12 +155,14 @@ impl Panel {
             _ => None,
         });
         let permit = self.state.permit.map(|until| until.remaining_ms(now).unwrap_or(0));
+        let service = self.state.standing.due_ms(now);
         let missing = self.heard.due_ms(&self.state, now);
         let settled = self.state.settling.map(|until| until.remaining_ms(now).unwrap_or(0));
         let sirens = self.state.incidents.values().filter_map(|incident| incident.sound_ends_ms(now));
         let acts = self.state.acts.values().map(|sent| hub::act_left_ms(sent, now));
         delays
             .chain(permit.map(|in_ms| Due { in_ms, why: Why::PermitEnds }))
+            .chain(service.map(|in_ms| Due { in_ms, why: Why::ServiceEnds }))
             .chain(missing.map(|in_ms| Due { in_ms, why: Why::Missing }))
             .chain(settled.map(|in_ms| Due { in_ms, why: Why::Settled }))
             .chain(sirens.map(|in_ms| Due { in_ms, why: Why::SirenEnds }))

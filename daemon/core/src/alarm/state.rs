@@ -5,6 +5,8 @@
 
 use crate::alarm::incident;
 use crate::alarm::incident::SOURCES_MAX;
+use crate::alarm::service;
+use crate::alarm::service::Standing;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
 use crate::event::{
     Act, AlarmKind, ArmMode, Cause, CauseKind, Event, EventId, Evidence, Fact, Method, Profile, Service,
@@ -71,6 +73,8 @@ pub struct State {
     pub settling: Option<Deadline>,
     /// The board's last start that was seen.
     pub booted: Option<u32>,
+    /// The site's standing.
+    pub standing: Standing,
 }
 
 /// What is armed together.
@@ -247,9 +251,9 @@ pub struct Sent {
 }
 
 impl State {
-    /// The site's standing. Its life cycle comes with its own part; until then a site is in service.
+    /// The site's standing.
     pub fn service(&self) -> Service {
-        Service::Active
+        self.standing.service()
     }
 
     /// What is to be heard at this moment. Standing: it follows from the state alone, so it is the same after a crash.
@@ -263,6 +267,7 @@ impl State {
     pub fn apply(&mut self, event: &Event) {
         self.stopped = matches!(event.fact, Fact::HubStopped {});
         incident::apply(self, event);
+        service::apply(self, event);
         match &event.fact {
             Fact::ExitStarted { .. }
             | Fact::AreaArmed { .. }

@@ -187,6 +187,7 @@ impl Desk {
             Request::SirenStop { area, code } => Command::SirenStop { area, code: self.checked(code).await? },
             Request::SirenChirp {} => Command::SirenChirp {},
             Request::Cancel { incident, code } => Command::Cancel { incident, code: self.checked(code).await? },
+            Request::TestMode { minutes, code } => Command::TestMode { minutes, code: self.checked(code).await? },
             Request::Sos { area } => Command::Sos { area },
             Request::AreaSet { area, name, entry_s, exit_s } => Command::AreaSet { area, name, entry_s, exit_s },
             Request::ZoneSet { zone, area, name, role } => Command::ZoneSet { zone, area, name, role },
