@@ -19,7 +19,7 @@ pub mod alarm {
     pub(crate) mod detector; // what a detector's word means
     pub(crate) mod draft; // a turn being decided
     pub(crate) mod hub; //      start, stop, disk, paths, keys, acts
-    pub(crate) mod incident; // cleared, cancelled, confirmed, verified, closed
+    pub mod incident; //        from first alarm to close: cleared, cancelled, confirmed, verified, closed
     pub(crate) mod install; //  areas, zones, people, devices
     pub mod panel; //           decide, apply, next_due
     pub mod service; //         the site's standing with its operator

@@ -6,11 +6,12 @@
 use crate::alarm::area;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
-use crate::alarm::state::Incident;
 use crate::device::{AreaId, DeviceId, DeviceKind};
 use crate::event::{AlarmKind, CloseCause, Event, EventId, Evidence, Fact, Method, Profile};
-use crate::input::{CodeChecked, RequestId};
+use crate::input::{CodeChecked, RequestId, Sound};
 use crate::stamp::{Deadline, Stamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A disarm within this time of the first alarm clears a burglary by itself, where the profile says so (B5), in ms.
 const CLEAR_MS: u64 = 60_000;
@@ -20,6 +21,61 @@ const CANCEL_MS: u64 = 180_000;
 const TWO_SMOKES_MS: u64 = 600_000;
 /// Detectors of an incident that are remembered. A further one is told like every alarm, and confirms nothing new.
 pub(crate) const SOURCES_MAX: usize = 16;
+
+/// How long burglary sirens sound after the last alarm, in ms (2 to 15 min allowed; profile default 3 min).
+pub const SIREN_MS: u64 = 180_000;
+
+/// One alarm from trigger to close.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Incident {
+    pub kind: AlarmKind,
+    pub area: Option<AreaId>,
+    pub opened: Stamp,
+    pub last: Stamp,
+    pub alarms: u32,
+    /// Whether the area guarded when it last alarmed: a tamper sounds like a burglary then.
+    pub armed: bool,
+    /// How long sirens that end by themselves still sound.
+    pub sounding: Deadline,
+    /// Until when a further alarm joins it; later ones open an incident that continues it (B17).
+    pub joined: Deadline,
+    /// Silenced by a person, until it alarms again.
+    pub silenced: bool,
+    /// Detectors that raised it, and when each last did.
+    pub sources: BTreeMap<DeviceId, Stamp>,
+    /// Why it is believed.
+    pub evidence: BTreeSet<Evidence>,
+    /// A person has said that it is false.
+    pub said_false: bool,
+}
+
+impl Incident {
+    /// How long its sirens still sound, if they end by themselves.
+    pub fn siren_left_ms(&self, now: Stamp) -> u64 {
+        self.sounding.remaining_ms(now).unwrap_or(SIREN_MS)
+    }
+
+    /// In how many ms its sound ends without anybody's doing; `None`: it is silent, or sounds until a code.
+    pub fn sound_ends_ms(&self, now: Stamp) -> Option<u64> {
+        let by_itself = !matches!(self.kind, AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas);
+        Some(self.siren_left_ms(now)).filter(|left| by_itself && !self.silenced && *left > 0)
+    }
+
+    pub(crate) fn sound(&self, now: Stamp) -> Option<Sound> {
+        match self.kind {
+            // Until a code silences it (B9).
+            AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas => Some(Sound::Fire),
+            _ if self.siren_left_ms(now) == 0 => None,
+            AlarmKind::Burglary => Some(Sound::Burglary),
+            AlarmKind::Tamper => Some(if self.armed { Sound::Burglary } else { Sound::TamperBeep }),
+            AlarmKind::Water | AlarmKind::Freeze => Some(Sound::Water),
+            AlarmKind::Sos | AlarmKind::Medical => Some(Sound::SosTone),
+            AlarmKind::KeyBox => Some(if self.armed { Sound::Burglary } else { Sound::TamperBeep }),
+        }
+    }
+}
 
 impl Profile {
     /// Whether a quick disarm clears a burglary (R31).

@@ -4,13 +4,13 @@
 //! an older program replays under this one, and `replay(journal) == live state` can be asserted.
 
 use crate::alarm::incident;
+use crate::alarm::incident::Incident;
+use crate::alarm::incident::SIREN_MS;
 use crate::alarm::incident::SOURCES_MAX;
 use crate::alarm::service;
 use crate::alarm::service::Standing;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
-use crate::event::{
-    Act, AlarmKind, ArmMode, Cause, CauseKind, Event, EventId, Evidence, Fact, Method, Profile, Service,
-};
+use crate::event::{Act, AlarmKind, ArmMode, Cause, CauseKind, Event, EventId, Fact, Method, Profile, Service};
 use crate::event::{UserRole, ZoneRole};
 use crate::input::Sound;
 use crate::stamp::{Deadline, Stamp};
@@ -19,9 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of this shape in snapshots. A snapshot of another version is passed over and the journal replayed.
 pub const STATE_VERSION: u32 = 2;
-
-/// How long burglary sirens sound after the last alarm, in ms (2 to 15 min allowed; profile default 3 min).
-pub const SIREN_MS: u64 = 180_000;
 
 /// Within this time of its last alarm an incident is joined; later alarms open one that continues it (B17), in ms.
 const JOIN_MS: u64 = 10 * 60_000;
@@ -204,32 +201,6 @@ pub struct User {
 pub struct Key {
     pub role: String,
     pub ed25519: String,
-}
-
-/// One alarm from trigger to close.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Incident {
-    pub kind: AlarmKind,
-    pub area: Option<AreaId>,
-    pub opened: Stamp,
-    pub last: Stamp,
-    pub alarms: u32,
-    /// Whether the area guarded when it last alarmed: a tamper sounds like a burglary then.
-    pub armed: bool,
-    /// How long sirens that end by themselves still sound.
-    pub sounding: Deadline,
-    /// Until when a further alarm joins it; later ones open an incident that continues it (B17).
-    pub joined: Deadline,
-    /// Silenced by a person, until it alarms again.
-    pub silenced: bool,
-    /// Detectors that raised it, and when each last did.
-    pub sources: BTreeMap<DeviceId, Stamp>,
-    /// Why it is believed.
-    pub evidence: BTreeSet<Evidence>,
-    /// A person has said that it is false.
-    pub said_false: bool,
 }
 
 /// Wrong codes at one source.
@@ -580,32 +551,6 @@ impl Arming {
     fn begin_again(&mut self, now: Stamp) {
         if let Arming::Exit { until, .. } | Arming::Entry { until, .. } = self {
             until.from = now;
-        }
-    }
-}
-
-impl Incident {
-    /// How long its sirens still sound, if they end by themselves.
-    pub fn siren_left_ms(&self, now: Stamp) -> u64 {
-        self.sounding.remaining_ms(now).unwrap_or(SIREN_MS)
-    }
-
-    /// In how many ms its sound ends without anybody's doing; `None`: it is silent, or sounds until a code.
-    pub fn sound_ends_ms(&self, now: Stamp) -> Option<u64> {
-        let by_itself = !matches!(self.kind, AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas);
-        Some(self.siren_left_ms(now)).filter(|left| by_itself && !self.silenced && *left > 0)
-    }
-
-    fn sound(&self, now: Stamp) -> Option<Sound> {
-        match self.kind {
-            // Until a code silences it (B9).
-            AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas => Some(Sound::Fire),
-            _ if self.siren_left_ms(now) == 0 => None,
-            AlarmKind::Burglary => Some(Sound::Burglary),
-            AlarmKind::Tamper => Some(if self.armed { Sound::Burglary } else { Sound::TamperBeep }),
-            AlarmKind::Water | AlarmKind::Freeze => Some(Sound::Water),
-            AlarmKind::Sos | AlarmKind::Medical => Some(Sound::SosTone),
-            AlarmKind::KeyBox => Some(if self.armed { Sound::Burglary } else { Sound::TamperBeep }),
         }
     }
 }
