@@ -45,6 +45,9 @@ impl Fact {
             | Fact::CodeRefused { .. }
             | Fact::CodeBlocked { .. }
             | Fact::ArmOverridden { .. }
+            | Fact::MediaGranted { .. }
+            | Fact::MediaRefused { .. }
+            | Fact::MediaWindowClosed { .. }
             | Fact::UserSet { .. }
             | Fact::UserRemoved {} => Class::Access,
             Fact::HubStarted { .. }
@@ -93,6 +96,8 @@ impl Fact {
             Fact::PathDown { .. } => code(NEW, 351, "NT"),
             Fact::PathUp { .. } => code(RESTORE, 351, "NR"),
             Fact::NotDeliveredInTime { .. } => code(NEW, 354, "YC"),
+            Fact::MediaGranted { .. } => code(NEW, 609, "LF"),
+            Fact::MediaWindowClosed { .. } => code(RESTORE, 609, "LE"),
             Fact::TestStarted { .. } => code(NEW, 607, "TS"),
             Fact::TestEnded {} => code(RESTORE, 607, "TE"),
             Fact::IncidentCleared { .. } => code(NEW, 406, "BC"),

@@ -129,6 +129,7 @@ pub enum DeviceKind {
     Medical,
     Freeze,
     KeyBox,
+    Camera,
 }
 
 /// What the detector says of the thing it watches. There is no "unknown": a report that cannot be understood is no report.

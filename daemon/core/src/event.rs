@@ -208,6 +208,39 @@ pub enum Evidence {
     SecondDetector,
 }
 
+/// What a camera is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the contract's own words
+pub enum Media {
+    Image,
+    Clip,
+    Stream,
+    Audio,
+}
+
+/// Whose a picture is (R06).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Realm {
+    /// The receiving centre's, for one incident.
+    Centre,
+    /// The owner's own.
+    Owner,
+}
+
+/// What ended a camera window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowEnd {
+    /// Its fifteen minutes.
+    Time,
+    /// A restart after which nobody can prove how many of them are left.
+    Clock,
+    /// The centre has seen enough.
+    Centre,
+}
+
 /// What an incident turned out to be (R34): real, or whose mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -468,6 +501,12 @@ pub enum Fact {
     TestStarted { delay: Delay },
     /// No longer.
     TestEnded {},
+    /// Somebody may ask a camera for this.
+    MediaGranted { what: Media, realm: Realm },
+    /// The centre asked a camera for something it may not have, and why.
+    MediaRefused { what: Media, reason: String },
+    /// The centre sees nothing more of this incident.
+    MediaWindowClosed { by: WindowEnd },
 }
 
 /// Names, free text and numbers about people: the only part of an event that can be erased.

@@ -1,8 +1,9 @@
 //! One closed list in, one out: what can reach the panel, and what the panel can ask of the world.
 
+use crate::alarm::camera_window::Grant;
 use crate::device::{AreaId, DeviceId, DeviceKind, Report, UserId, ZoneId};
 use crate::event::{
-    Act, ArmMode, CloseCause, EventId, Evidence, Joining, Method, Profile, RestartReason, UserRole, ZoneRole,
+    Act, ArmMode, CloseCause, EventId, Evidence, Joining, Media, Method, Profile, RestartReason, UserRole, ZoneRole,
 };
 use crate::port::Unjournaled;
 use crate::stamp::Stamp;
@@ -94,6 +95,22 @@ pub enum Command {
     TestMode {
         minutes: u32,
         code: CodeChecked,
+    },
+    /// The owner looks at his own camera.
+    Look {
+        camera: DeviceId,
+        what: Media,
+        code: CodeChecked,
+    },
+    /// The centre's operator asks a camera; only a warrant leads here.
+    Media {
+        camera: DeviceId,
+        what: Media,
+        incident: EventId,
+    },
+    /// The centre's operator has seen enough; only a warrant leads here.
+    MediaClose {
+        incident: EventId,
     },
     /// The centre's operator has evidence; only a warrant leads here.
     IncidentVerify {
@@ -238,6 +255,10 @@ pub enum Effect {
     },
     /// The disk did not answer: tell the centre all the same.
     Publish(Unjournaled),
+    /// A camera may be asked for this, and for nothing else.
+    Camera(Grant),
+    /// The centre's part of this incident is over: what still runs ends now.
+    CameraEnds(EventId),
     /// Answer a request.
     Reply(RequestId, Reply),
 }

@@ -16,6 +16,7 @@ pub mod turn; //      decide → record → apply → act, kept by types
 pub mod alarm {
     //! The panel and its rules, each in its own file.
     pub(crate) mod area; //     arming and disarming
+    pub mod camera_window; //   who may ask for which picture, and when
     pub(crate) mod detector; // what a detector's word means
     pub(crate) mod draft; // a turn being decided
     pub(crate) mod hub; //      start, stop, disk, paths, keys, acts

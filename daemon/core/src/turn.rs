@@ -3,6 +3,7 @@
 //! A `Decided` can only become a `Recorded` by what the journal returned for exactly these events, or by the named
 //! way out for a disk that does not answer; only a `Recorded` can be applied; only applying yields effects.
 
+use crate::alarm::camera_window::Grant;
 use crate::canonical;
 use crate::event::{Class, Event, EventId};
 use crate::input::{Effect, Reply, RequestId};
@@ -14,6 +15,7 @@ use crate::port::{Head, Unjournaled};
 pub struct Decided {
     pub(crate) events: Vec<Event>,
     pub(crate) replies: Vec<(RequestId, Reply)>,
+    pub(crate) grants: Vec<Grant>,
     /// Events that could not even be kept in memory: the disk fails and the pending list is full.
     pub(crate) refused: u64,
 }
@@ -33,6 +35,7 @@ pub struct Committed {
 pub struct Recorded {
     pub(crate) events: Vec<Event>,
     pub(crate) replies: Vec<(RequestId, Reply)>,
+    pub(crate) grants: Vec<Grant>,
     pub(crate) journaled: bool,
 }
 
@@ -53,7 +56,7 @@ impl Decided {
             self.events.iter().map(|event| event.id).eq(committed.ids.iter().copied()),
             "the journal's word is about exactly the events that were decided"
         );
-        Recorded { events: self.events, replies: self.replies, journaled: true }
+        Recorded { events: self.events, replies: self.replies, grants: self.grants, journaled: true }
     }
 
     /// There is nothing to record: a refusal, a reply, a tick too early.
@@ -62,7 +65,7 @@ impl Decided {
     /// Itself, when there is.
     pub fn nothing_to_record(self) -> Result<Recorded, Decided> {
         if self.events.is_empty() {
-            Ok(Recorded { events: self.events, replies: self.replies, journaled: true })
+            Ok(Recorded { events: self.events, replies: self.replies, grants: self.grants, journaled: true })
         } else {
             Err(self)
         }
@@ -72,7 +75,7 @@ impl Decided {
     /// them); applied now, they release only sounds, replies and publishing.
     pub fn kept(self) -> (Recorded, Vec<Event>) {
         let kept = self.events.clone();
-        (Recorded { events: self.events, replies: self.replies, journaled: false }, kept)
+        (Recorded { events: self.events, replies: self.replies, grants: self.grants, journaled: false }, kept)
     }
 }
 

@@ -13,8 +13,8 @@ use std::fmt::Write;
 use vakt_core::canonical::{self, Sealed, Unsound};
 use vakt_core::device::{AreaId, Authenticated, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
 use vakt_core::event::{
-    Act, AlarmKind, ArmMode, Cause, CauseKind, CloseCause, Delay, Event, EventId, Evidence, Fact, Joining, Method,
-    Personal, Profile, RestartReason, Service, UserRole, ZoneRole,
+    Act, AlarmKind, ArmMode, Cause, CauseKind, CloseCause, Delay, Event, EventId, Evidence, Fact, Joining, Media,
+    Method, Personal, Profile, Realm, RestartReason, Service, UserRole, WindowEnd, ZoneRole,
 };
 use vakt_core::port::Place;
 use vakt_core::stamp::Stamp;
@@ -102,6 +102,9 @@ fn facts() -> Vec<Fact> {
         Fact::ServiceChanged { standing: Service::Trial, delay: Some(delay(691_200)) },
         Fact::TestStarted { delay: delay(1_800) },
         Fact::TestEnded {},
+        Fact::MediaGranted { what: Media::Image, realm: Realm::Centre },
+        Fact::MediaRefused { what: Media::Stream, reason: text("no_incident") },
+        Fact::MediaWindowClosed { by: WindowEnd::Time },
     ]
 }
 
@@ -131,6 +134,9 @@ fn name(fact: &Fact) -> &'static str {
         Fact::ServiceChanged { .. } => "service_changed",
         Fact::TestStarted { .. } => "test_started",
         Fact::TestEnded {} => "test_ended",
+        Fact::MediaGranted { .. } => "media_granted",
+        Fact::MediaRefused { .. } => "media_refused",
+        Fact::MediaWindowClosed { .. } => "media_window_closed",
         Fact::HubStarted { .. } => "hub_started",
         Fact::HubStopped {} => "hub_stopped",
         Fact::DiskFailed { .. } => "disk_failed",

@@ -18,7 +18,8 @@ use vakt_core::alarm::state::{Arming, State};
 use vakt_core::canonical::sha256;
 use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, UserId, ZoneId};
 use vakt_core::event::{
-    Act, AlarmKind, ArmMode, Event, EventId, Fact, Method, Profile, RestartReason, UserRole, ZoneRole,
+    Act, AlarmKind, ArmMode, CloseCause, Event, EventId, Evidence, Fact, Media, Method, Profile, RestartReason,
+    UserRole, ZoneRole,
 };
 use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, Sound};
 use vakt_core::stamp::Stamp;
@@ -108,11 +109,32 @@ fn at_the_keypad() -> impl Strategy<Value = Command> {
         user,
         method: Method::Keypad,
     });
-    (proptest::option::of(area()), mode(), code, 0..5u8).prop_map(|(area, mode, code, verb)| match verb {
+    (proptest::option::of(area()), mode(), code, 0..10u8).prop_map(|(area, mode, code, verb)| match verb {
         0 | 1 => Command::Arm { area, mode, code },
         2 | 3 => Command::Disarm { area, code },
-        _ => Command::SirenStop { area, code },
+        4 => Command::SirenStop { area, code },
+        5 => Command::Cancel { incident: None, code },
+        6 => Command::Sos { area },
+        7 => Command::TestMode { minutes: 5, code },
+        8 => Command::TestMode { minutes: 0, code },
+        _ => Command::Look { camera: camera(), what: Media::Stream, code },
     })
+}
+
+fn camera() -> DeviceId {
+    DeviceId::new("cam-hall").unwrap()
+}
+
+/// What the centre orders, of an incident that is named when the turn is played.
+fn centre() -> impl Strategy<Value = Command> {
+    let incident = EventId([0; 16]);
+    prop_oneof![
+        4 => select(vec![Media::Image, Media::Stream]).prop_map(move |what| Command::Media {
+            camera: camera(), what, incident }),
+        1 => Just(Command::MediaClose { incident }),
+        1 => Just(Command::IncidentVerify { incident, by: Evidence::Voice }),
+        1 => Just(Command::IncidentClose { incident, cause: CloseCause::Real }),
+    ]
 }
 
 fn technician() -> impl Strategy<Value = Command> {
@@ -134,6 +156,8 @@ fn technician() -> impl Strategy<Value = Command> {
         }),
         (device(), zone()).prop_map(|(device, zone)| Command::DeviceAssign { device, zone }),
         device().prop_map(|device| Command::DeviceRemove { device }),
+        zone().prop_map(|zone| Command::DeviceAssign { device: camera(), zone }),
+        Just(Command::DeviceAdd { device: camera(), kind: DeviceKind::Camera, name: None, secret: None }),
         Just(Command::SirenChirp {}),
     ]
 }
@@ -148,6 +172,7 @@ fn input() -> impl Strategy<Value = Input> {
         12 => report(),
         6 => command(at_the_keypad().boxed()),
         4 => command(technician().boxed()),
+        3 => command(centre().boxed()),
         2 => device().prop_map(|device| Input::Unreadable { device }),
         2 => Just(Input::Tick),
         1 => proptest::option::of(hostile()).prop_map(|error| Input::Acted {
@@ -308,9 +333,17 @@ impl Site {
         let first = self.requests + 1;
         for input in &mut inputs {
             match input {
-                Input::Command { request, .. } => {
+                Input::Command { request, command, .. } => {
                     self.requests += 1;
                     *request = self.requests;
+                    if let Command::Media { incident, .. }
+                    | Command::MediaClose { incident }
+                    | Command::IncidentVerify { incident, .. }
+                    | Command::IncidentClose { incident, .. } = command
+                    {
+                        let open = self.hub.panel.as_ref().map(|panel| &panel.state().incidents);
+                        *incident = open.and_then(|open| open.keys().next_back().copied()).unwrap_or(*incident);
+                    }
                 }
                 // Sometimes an act that is on its way is answered.
                 Input::Acted { command, .. } => *command = before.acts.keys().next().copied().unwrap_or(*command),
@@ -338,7 +371,7 @@ impl Site {
             match effect {
                 Effect::Sound(sound) => self.heard = *sound,
                 Effect::Act { command, .. } => assert!(self.acts.insert(*command), "an act is done once"),
-                Effect::Publish(_) | Effect::Reply(..) => {}
+                Effect::Camera(_) | Effect::CameraEnds(_) | Effect::Publish(_) | Effect::Reply(..) => {}
             }
         }
         let state = self.hub.state();

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use vakt_core::alarm::panel::Why;
 use vakt_core::canonical;
 use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, UserId, ZoneId};
-use vakt_core::event::{Act, ArmMode, Event, EventId, Method, Profile, RestartReason};
+use vakt_core::event::{Act, ArmMode, Event, EventId, Media, Method, Profile, RestartReason};
 use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, Reply};
 use vakt_core::stamp::Stamp;
 
@@ -163,7 +163,7 @@ impl Story {
                 Ok(Happens::Outside)
             }
             ["centre", ..] | ["set", ..] | ["remove", ..] | ["permit", ..] | ["chirp"] => self.technician(words),
-            [who, verb @ ("arms" | "disarms" | "hushes" | "cancels" | "tests"), rest @ ..] => {
+            [who, verb @ ("arms" | "disarms" | "hushes" | "cancels" | "tests" | "looks"), rest @ ..] => {
                 self.person(who, verb, rest)
             }
             ["somebody", "calls", "for", "help"] => self.command(Method::Local, Command::Sos { area: None }),
@@ -251,6 +251,12 @@ impl Story {
             ["set", "user", user, role, rest @ ..] => {
                 Command::UserSet { user: id(user, UserId::new)?, name: name(rest), role: word(role)? }
             }
+            ["set", "camera", camera, "in", zone] => {
+                Command::DeviceAssign { device: camera_id(camera)?, zone: id(zone, ZoneId::new)? }
+            }
+            ["set", "camera", camera] => {
+                Command::DeviceAdd { device: camera_id(camera)?, kind: DeviceKind::Camera, name: None, secret: None }
+            }
             ["set", "device", device, kind] => {
                 let (device, kind) = (device_id(device)?, word(kind)?);
                 self.kinds.insert(device.clone(), kind);
@@ -282,7 +288,12 @@ impl Story {
             ["closes", name, "as", cause] => {
                 Ok(Command::IncidentClose { incident: incident(name)?, cause: word(cause)? })
             }
-            _ => Err("the centre verifies and closes".to_owned()),
+            ["asks", camera, "for", what, "of", name] => {
+                let incident = incident(name).unwrap_or(EventId([9; 16]));
+                Ok(Command::Media { camera: camera_id(camera)?, what: word(what)?, incident })
+            }
+            ["has", "seen", "enough", "of", name] => Ok(Command::MediaClose { incident: incident(name)? }),
+            _ => Err("the centre verifies, closes, asks and has seen enough".to_owned()),
         }
     }
 
@@ -299,6 +310,10 @@ impl Story {
             [rest @ .., "home"] => (rest, Some(ArmMode::Home)),
             rest => (rest, None),
         };
+        if let ("looks", ["through", camera]) = (verb, rest) {
+            let (camera, what) = (camera_id(camera)?, Media::Stream);
+            return self.command(Method::App, Command::Look { camera, what, code });
+        }
         if verb == "tests" {
             let minutes = rest.first().and_then(|minutes| minutes.parse().ok()).ok_or("for how many minutes?")?;
             return self.command(Method::Keypad, Command::TestMode { minutes, code });
@@ -355,7 +370,7 @@ impl Story {
         let wanted: Vec<&str> = follows.split(';').map(str::trim).collect();
         let effect = |item: &&str| {
             let head = item.split(' ').next().unwrap_or_default();
-            matches!(head, "sound" | "silence" | "act" | "published" | "ok" | "refused")
+            matches!(head, "sound" | "silence" | "camera" | "cameras" | "act" | "published" | "ok" | "refused")
         };
         let (effects, events): (Vec<&str>, Vec<&str>) = wanted.into_iter().partition(effect);
         let (quiet, events): (Vec<&str>, Vec<&str>) =
@@ -427,6 +442,13 @@ impl Story {
                 let json: Value = serde_json::from_slice(&alarm.wire).unwrap();
                 format!("published {}", json["type"].as_str().unwrap())
             }
+            Effect::Camera(grant) => {
+                let camera = grant.camera().as_str().trim_start_matches("cam-");
+                let what = serde_json::to_value(grant.what()).unwrap();
+                let left = grant.left_ms(self.hub.now) / 1000;
+                format!("camera {camera} {} for {left}s", what.as_str().unwrap())
+            }
+            Effect::CameraEnds(_) => "cameras end".to_owned(),
             Effect::Reply(_, Reply::Done { journaled: true, .. }) => "ok".to_owned(),
             Effect::Reply(_, Reply::Done { journaled: false, .. }) => "ok unjournaled".to_owned(),
             Effect::Reply(_, Reply::Refused { refused, .. }) => format!("refused {refused}"),
@@ -453,6 +475,10 @@ fn id<T, E: ToString>(text: &str, make: impl Fn(String) -> Result<T, E>) -> Resu
 
 fn device_id(name: &str) -> Result<DeviceId, String> {
     id(&format!("zb-{name}"), DeviceId::new)
+}
+
+fn camera_id(name: &str) -> Result<DeviceId, String> {
+    id(&format!("cam-{name}"), DeviceId::new)
 }
 
 fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -527,6 +553,8 @@ stories! {
     keys: "keys.txt",
     killed: "killed.txt",
     permit: "permit.txt",
+    r01_camera_window: "r01-camera-window.txt",
+    r04_hard_stop: "r04-hard-stop.txt",
     r18_missing: "r18-missing.txt",
     r22_fire: "r22-fire.txt",
     r33_cancel: "r33-cancel.txt",

@@ -117,7 +117,12 @@ fn state(kind: DeviceKind, status: ZoneStatus) -> Option<DeviceState> {
         | DeviceKind::Freeze
         | DeviceKind::KeyBox => (DeviceState::Alarm, DeviceState::Clear),
         // These watch for nothing: a siren's alarm bits say that it sounds.
-        DeviceKind::Keypad | DeviceKind::Siren | DeviceKind::Lock | DeviceKind::Climate | DeviceKind::Meter => {
+        DeviceKind::Camera
+        | DeviceKind::Keypad
+        | DeviceKind::Siren
+        | DeviceKind::Lock
+        | DeviceKind::Climate
+        | DeviceKind::Meter => {
             return None;
         }
     };

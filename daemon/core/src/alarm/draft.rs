@@ -1,6 +1,7 @@
 //! A turn being decided: facts are written here and applied to a draft of the state at once, so that each later input
 //! is judged on what the earlier ones led to. The live state changes only when the events have been recorded.
 
+use crate::alarm::camera_window::Grant;
 use crate::alarm::state::State;
 use crate::canonical::hex;
 use crate::canonical::sha256;
@@ -45,6 +46,7 @@ pub(crate) struct Draft {
     pub context: Context,
     events: Vec<Event>,
     replies: Vec<(RequestId, Reply)>,
+    grants: Vec<Grant>,
     refused: u64,
     minted: u32,
 }
@@ -52,7 +54,7 @@ pub(crate) struct Draft {
 impl Draft {
     pub fn new(state: &State, context: &Context) -> Self {
         let context = Context { now: context.now.sane(), ..*context };
-        Self { state: state.clone(), context, events: vec![], replies: vec![], refused: 0, minted: 0 }
+        Self { state: state.clone(), context, events: vec![], replies: vec![], grants: vec![], refused: 0, minted: 0 }
     }
 
     pub fn now(&self) -> Stamp {
@@ -107,7 +109,12 @@ impl Draft {
 
     /// What was decided.
     pub fn decided(self) -> Decided {
-        Decided { events: self.events, replies: self.replies, refused: self.refused }
+        Decided { events: self.events, replies: self.replies, grants: self.grants, refused: self.refused }
+    }
+
+    /// Leave to ask a camera; released once what led to it is recorded.
+    pub fn grant(&mut self, grant: Grant) {
+        self.grants.push(grant);
     }
 
     pub fn reply(&mut self, request: RequestId, reply: Reply) {

@@ -49,6 +49,10 @@ pub struct Incident {
     pub evidence: BTreeSet<Evidence>,
     /// A person has said that it is false.
     pub said_false: bool,
+    /// The centre was granted a picture of it.
+    pub window_used: bool,
+    /// The centre gets no more.
+    pub window_closed: bool,
 }
 
 impl Incident {

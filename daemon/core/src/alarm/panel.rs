@@ -4,6 +4,8 @@
 //! `hub`), which all write through `Draft`, so that each later input of a turn is judged on what the earlier ones led to.
 
 use crate::alarm::area;
+use crate::alarm::camera_window;
+use crate::alarm::camera_window::Grant;
 use crate::alarm::detector;
 use crate::alarm::draft::Draft;
 use crate::alarm::hub;
@@ -15,7 +17,7 @@ use crate::alarm::state::State;
 use crate::alarm::supervision;
 use crate::alarm::supervision::Heard;
 use crate::device::DeviceFault;
-use crate::event::Fact;
+use crate::event::{Event, EventId, Fact};
 use crate::input::{Command, Context, Effect, Input, Reply, Sound};
 use crate::stamp::Stamp;
 use crate::turn::{Decided, Recorded, publish_unjournaled};
@@ -51,6 +53,7 @@ pub enum Why {
     Settled,
     Missing,
     ServiceEnds,
+    CameraWindowEnds,
 }
 
 impl Panel {
@@ -89,6 +92,7 @@ impl Panel {
         install::on_time(draft);
         hub::on_time(draft);
         service::on_time(draft);
+        camera_window::on_time(draft);
         supervision::on_time(draft, &self.heard);
     }
 
@@ -105,6 +109,13 @@ impl Panel {
                 Command::SirenChirp {} => hub::on_chirp(draft, request, method),
                 Command::Cancel { incident, code } => incident::on_cancel(draft, request, incident, &code),
                 Command::TestMode { minutes, code } => service::on_test(draft, request, minutes, &code),
+                Command::Look { camera, what, code } => {
+                    camera_window::on_owner_looks(draft, request, camera, what, &code);
+                }
+                Command::Media { camera, what, incident } => {
+                    camera_window::on_centre_asks(draft, request, camera, what, incident);
+                }
+                Command::MediaClose { incident } => camera_window::on_centre_closes(draft, request, incident),
                 Command::Sos { area } => detector::on_sos(draft, request, method, area),
                 Command::IncidentVerify { incident, by } => incident::on_verify(draft, request, incident, by),
                 Command::IncidentClose { incident, cause } => incident::on_close(draft, request, incident, cause),
@@ -118,7 +129,9 @@ impl Panel {
     pub fn apply(&mut self, recorded: Recorded, now: Stamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         for event in &recorded.events {
+            let watched = self.watched(event);
             self.state.apply(event);
+            effects.extend(watched.filter(|id| !self.is_watched(*id)).map(Effect::CameraEnds));
             if !recorded.journaled {
                 effects.extend(publish_unjournaled(event));
             } else if let Fact::CommandSent { act } = event.fact {
@@ -126,6 +139,9 @@ impl Panel {
                 effects.push(Effect::Act { command: event.id, act });
             }
         }
+        // A picture is never asked for before that is on disk, nor when the same turn ended what it was granted for.
+        let stands = |grant: &Grant| recorded.journaled && camera_window::stands(&self.state, grant, now.sane());
+        effects.extend(recorded.grants.into_iter().filter(stands).map(Effect::Camera));
         effects.extend(self.sound(now));
         effects.extend(recorded.replies.into_iter().map(|(request, reply)| match reply {
             Reply::Done { ok, event, text, .. } => {
@@ -134,6 +150,15 @@ impl Panel {
             refused @ Reply::Refused { .. } => Effect::Reply(request, refused),
         }));
         effects
+    }
+
+    /// The incident of this event, if the centre has an open window on it.
+    fn watched(&self, event: &Event) -> Option<EventId> {
+        event.incident.filter(|id| self.is_watched(*id))
+    }
+
+    fn is_watched(&self, id: EventId) -> bool {
+        self.state.incidents.get(&id).is_some_and(|incident| incident.window_used && !incident.window_closed)
     }
 
     /// What the sounders must be told, where that has changed: also at start, and when a siren's time is over.
@@ -156,6 +181,7 @@ impl Panel {
         });
         let permit = self.state.permit.map(|until| until.remaining_ms(now).unwrap_or(0));
         let service = self.state.standing.due_ms(now);
+        let window = camera_window::due_ms(&self.state, now);
         let missing = self.heard.due_ms(&self.state, now);
         let settled = self.state.settling.map(|until| until.remaining_ms(now).unwrap_or(0));
         let sirens = self.state.incidents.values().filter_map(|incident| incident.sound_ends_ms(now));
@@ -163,6 +189,7 @@ impl Panel {
         delays
             .chain(permit.map(|in_ms| Due { in_ms, why: Why::PermitEnds }))
             .chain(service.map(|in_ms| Due { in_ms, why: Why::ServiceEnds }))
+            .chain(window.map(|in_ms| Due { in_ms, why: Why::CameraWindowEnds }))
             .chain(missing.map(|in_ms| Due { in_ms, why: Why::Missing }))
             .chain(settled.map(|in_ms| Due { in_ms, why: Why::Settled }))
             .chain(sirens.map(|in_ms| Due { in_ms, why: Why::SirenEnds }))

@@ -3,6 +3,7 @@
 //! `apply` contains no judgement: it never looks at the clock, never refuses, never decides. So a journal written by
 //! an older program replays under this one, and `replay(journal) == live state` can be asserted.
 
+use crate::alarm::camera_window;
 use crate::alarm::incident;
 use crate::alarm::incident::Incident;
 use crate::alarm::incident::SIREN_MS;
@@ -237,6 +238,7 @@ impl State {
     /// Applies one recorded fact. The only place where state changes.
     pub fn apply(&mut self, event: &Event) {
         self.stopped = matches!(event.fact, Fact::HubStopped {});
+        camera_window::apply(self, event);
         incident::apply(self, event);
         service::apply(self, event);
         match &event.fact {
@@ -400,6 +402,8 @@ impl State {
             sources: BTreeMap::new(),
             evidence: BTreeSet::new(),
             said_false: false,
+            window_used: false,
+            window_closed: false,
         });
         incident.sounding = Deadline::after(event.stamp, SIREN_MS);
         incident.joined = Deadline::after(event.stamp, JOIN_MS);

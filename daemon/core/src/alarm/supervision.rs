@@ -29,6 +29,7 @@ fn missing_after_ms(kind: DeviceKind) -> Option<u64> {
         | DeviceKind::KeyBox
         | DeviceKind::Keypad
         | DeviceKind::Siren
+        | DeviceKind::Camera
         | DeviceKind::Lock => Some(26 * HOUR_MS),
         // Buttons without a battery, and meters that are read once a month.
         DeviceKind::Sos | DeviceKind::Medical | DeviceKind::Climate | DeviceKind::Meter => None,

@@ -5,10 +5,11 @@
 //! the last snapshot with what came after it; nothing is acted or called journaled that is not on record.
 
 use std::collections::BTreeSet;
+use vakt_core::alarm::camera_window::Grant;
 use vakt_core::alarm::panel::Panel;
 use vakt_core::alarm::state::State;
 use vakt_core::canonical::{self, EVENT_MAX, Sealed};
-use vakt_core::event::{Class, Event, EventId, Fact};
+use vakt_core::event::{AlarmKind, Class, Event, EventId, Fact, Realm};
 use vakt_core::input::{Context, Disk, Effect, Input, Reply};
 use vakt_core::port::{Head, Place};
 use vakt_core::stamp::Stamp;
@@ -252,7 +253,37 @@ impl Hub {
             Effect::Reply(_, Reply::Done { event: Some(id), journaled, .. }) => {
                 assert!(self.ids.contains(id) && *journaled != kept(id), "a reply says whether its event is on disk");
             }
-            Effect::Reply(..) | Effect::Sound(_) => {}
+            Effect::Camera(grant) => self.prove_grant(events, grant),
+            Effect::CameraEnds(_) | Effect::Reply(..) | Effect::Sound(_) => {}
+        }
+    }
+
+    /// R01, R04, R06: told by the requirements alone, without asking the code that grants.
+    fn prove_grant(&self, events: &[Event], grant: &Grant) {
+        let of_it = |event: &&Event| matches!(event.fact, Fact::MediaGranted { realm, .. } if realm == grant.realm());
+        let granted = events.iter().filter(of_it).find(|event| event.device.as_ref() == Some(grant.camera()));
+        let granted = granted.expect("a camera is asked for what is on record");
+        assert!(!self.kept.iter().any(|event| event.id == granted.id), "on disk first");
+        assert_eq!(grant.incident(), granted.incident);
+        let state = self.state();
+        match (grant.realm(), grant.incident().and_then(|id| state.incidents.get(&id))) {
+            (Realm::Owner, None) => assert!(granted.user.is_some(), "an owner is somebody"),
+            (Realm::Centre, Some(incident)) => {
+                use AlarmKind::{Burglary, Fire, Sos, Tamper};
+                assert!(matches!(incident.kind, Fire | Burglary | Sos | Tamper), "{:?}", incident.kind);
+                let (opened, now) = (incident.opened, self.now.sane());
+                let passed_ms = match opened.boot == now.boot {
+                    true => now.mono_ms - opened.mono_ms,
+                    false if opened.trusted && now.trusted => u64::try_from(now.wall_ms - opened.wall_ms).unwrap_or(0),
+                    false => panic!("nobody can prove how much of the window is left"),
+                };
+                assert!(passed_ms < 15 * 60_000, "the window is over");
+                assert!(grant.left_ms(now) <= 15 * 60_000 - passed_ms, "and so is what was granted in it");
+                let place = state.devices.get(grant.camera()).and_then(|camera| camera.zone.as_ref());
+                let area = place.and_then(|zone| state.zones.get(zone)).map(|zone| &zone.area);
+                assert!(incident.area.is_none() || incident.area.as_ref() == area, "not where the alarm is");
+            }
+            other => panic!("{other:?}"),
         }
     }
 }

@@ -403,6 +403,8 @@ impl Core {
                 tracing::info!(?sound, "sounders");
                 self.seen_due = true;
             }
+            // No camera is served yet, and no way leads here from outside.
+            Effect::Camera(_) | Effect::CameraEnds(_) => {}
             Effect::Act { command, act } => {
                 // No sounder is wired to this hub yet: saying so is the honest outcome.
                 let error = Some("no siren is fitted".to_owned());
