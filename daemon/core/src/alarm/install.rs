@@ -6,7 +6,7 @@ use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::state::Arming;
 use crate::canonical::PERSONAL_TEXT_MAX;
-use crate::device::AreaId;
+use crate::device::{AreaId, DeviceId, DeviceKind};
 use crate::event::{EventId, Fact, Joining, Method};
 use crate::input::{Command, Disk, RequestId};
 
@@ -96,6 +96,7 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
         Command::DeviceAdd { device, kind, name, secret } => {
             room(draft.state.devices.len(), SITE_MAX, draft.state.devices.contains_key(&device), "devices")?;
             quiet(draft, area_of(draft, &device).as_ref())?;
+            unwatched(draft, &device)?;
             let text = format!("device {device} is known; give it a place with `vaktd device assign {device} ZONE`");
             let about = About { device: Some(device), name: short(name)?, ..about };
             Ok((draft.emit(Fact::DeviceAdded { kind, secret }, about), text))
@@ -109,6 +110,7 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
                 return Err(("no_zone", text));
             };
             quiet(draft, area_of(draft, &device).as_ref())?;
+            unwatched(draft, &device)?;
             quiet(draft, Some(&area))?;
             let text = format!("device {device} is in zone {zone}, area {area}");
             let about = About { device: Some(device), zone: Some(zone), area: Some(area), ..about };
@@ -119,6 +121,7 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
                 return Err(("no_device", format!("there is no device `{device}`")));
             }
             quiet(draft, area_of(draft, &device).as_ref())?;
+            unwatched(draft, &device)?;
             let text = format!("device {device} is gone");
             Ok((draft.emit(Fact::DeviceRemoved {}, About { device: Some(device), ..about }), text))
         }
@@ -135,7 +138,7 @@ pub(crate) fn on_time(draft: &mut Draft) {
     }
 }
 
-fn area_of(draft: &Draft, device: &crate::device::DeviceId) -> Option<AreaId> {
+fn area_of(draft: &Draft, device: &DeviceId) -> Option<AreaId> {
     let zone = draft.state.devices.get(device)?.zone.as_ref()?;
     Some(draft.state.zones.get(zone)?.area.clone())
 }
@@ -145,6 +148,18 @@ fn quiet(draft: &Draft, area: Option<&AreaId>) -> Result<(), Refusal> {
     match area.arming {
         Arming::Disarmed | Arming::Unknown => Ok(()),
         _ => Err(("not_disarmed", format!("disarm {id} first: what guards is not changed while it does"))),
+    }
+}
+
+/// A camera stays where it is while the centre looks through it: else it would look where no alarm is.
+fn unwatched(draft: &Draft, device: &DeviceId) -> Result<(), Refusal> {
+    let camera = draft.state.devices.get(device).is_some_and(|device| device.kind == DeviceKind::Camera);
+    let watched = draft.state.incidents.values().any(|incident| incident.window_used && !incident.window_closed);
+    match camera && watched {
+        true => {
+            Err(("watched", "the centre looks through the cameras of an open alarm: wait until it has ended".into()))
+        }
+        false => Ok(()),
     }
 }
 
