@@ -48,6 +48,7 @@ impl Fact {
             | Fact::MediaGranted { .. }
             | Fact::MediaRefused { .. }
             | Fact::MediaWindowClosed { .. }
+            | Fact::WarrantAccepted { .. }
             | Fact::UserSet { .. }
             | Fact::UserRemoved {} => Class::Access,
             Fact::HubStarted { .. }
@@ -60,7 +61,9 @@ impl Fact {
             | Fact::CommandConfirmed { .. }
             | Fact::CommandFailed { .. } => Class::State,
             Fact::TestStarted { .. } | Fact::TestEnded {} => Class::Test,
-            Fact::KeyListed { .. }
+            Fact::WarrantRefused { .. }
+            | Fact::OrderRefused { .. }
+            | Fact::KeyListed { .. }
             | Fact::KeyWithdrawn { .. }
             | Fact::ProfileSet { .. }
             | Fact::ServiceChanged { .. }

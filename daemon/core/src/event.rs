@@ -5,6 +5,7 @@
 
 use crate::device::{AreaId, Authenticated, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
 use crate::stamp::{Deadline, Stamp, rfc3339};
+use crate::warrant::{Ground, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -208,6 +209,13 @@ pub enum Evidence {
     SecondDetector,
 }
 
+impl Evidence {
+    /// Whether it is a person's word: the rest detectors say themselves.
+    pub fn is_a_persons(self) -> bool {
+        !matches!(self, Evidence::TwoSmokes | Evidence::SecondDetector)
+    }
+}
+
 /// What a camera is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -344,6 +352,14 @@ pub enum CauseKind {
 pub enum Act {
     /// One short sound of the sirens, to hear that they are there.
     SirenChirp,
+    /// A door is locked.
+    Lock,
+    /// A door is unlocked, by somebody who may.
+    Unlock,
+    /// A door is unlocked by the centre, for an emergency service.
+    EmergencyUnlock,
+    /// A smoke cannon fires.
+    FogFire,
 }
 
 /// How a newcomer to the Zigbee network proves itself.
@@ -463,7 +479,11 @@ pub enum Fact {
     /// Three wrong codes: that source takes no codes for a while.
     CodeBlocked { source: String, delay: Delay },
     /// An act is about to be released. Recorded first, so that a crash can never repeat it.
-    CommandSent { act: Act },
+    CommandSent {
+        act: Act,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warrant: Option<String>,
+    },
     /// The device confirmed it.
     CommandConfirmed { act: Act, command: EventId },
     /// It did not happen, or nobody can say that it did.
@@ -507,6 +527,30 @@ pub enum Fact {
     MediaRefused { what: Media, reason: String },
     /// The centre sees nothing more of this incident.
     MediaWindowClosed { by: WindowEnd },
+    /// A warrant was right, and what it orders is done (`led_to`), or is on its way to a device (`awaits`).
+    WarrantAccepted {
+        jti: String,
+        digest: String,
+        expires: String,
+        cmd: String,
+        role: Role,
+        person: String,
+        ground: Option<Ground>,
+        led_to: Option<EventId>,
+        awaits: bool,
+    },
+    /// A warrant, rightly signed, was refused, with every reason.
+    WarrantRefused {
+        jti: String,
+        digest: String,
+        expires: String,
+        cmd: String,
+        role: Role,
+        person: String,
+        reason: String,
+    },
+    /// Something on the command topic that is no warrant: unsigned, foreign, retained; `count` like it since the last.
+    OrderRefused { jti: Option<String>, reason: String, count: u64 },
 }
 
 /// Names, free text and numbers about people: the only part of an event that can be erased.

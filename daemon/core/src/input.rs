@@ -7,6 +7,7 @@ use crate::event::{
 };
 use crate::port::Unjournaled;
 use crate::stamp::Stamp;
+use crate::warrant::{Answer, Warrant};
 use serde::{Deserialize, Serialize};
 
 /// A request waiting for its reply; the hub gives the number.
@@ -164,6 +165,10 @@ pub enum Input {
     JoinRefused { device: DeviceId, count: u64 },
     /// A radio receiver failed (with the reason) or works again (`None`).
     Receiver { receiver: String, error: Option<String> },
+    /// Somebody orders from afar; signature, audience and form are right.
+    Warrant(Box<Warrant>),
+    /// Something on the command topic was no warrant.
+    RefusedOrder { jti: Option<String>, reason: String, count: u64 },
     /// A person asks for something.
     Command { request: RequestId, method: Method, command: Command },
     /// An act's outcome, from the port that did it.
@@ -252,6 +257,8 @@ pub enum Effect {
         command: EventId,
         /// What to do.
         act: Act,
+        /// To what; `None`: the hub itself.
+        device: Option<DeviceId>,
     },
     /// The disk did not answer: tell the centre all the same.
     Publish(Unjournaled),
@@ -261,4 +268,6 @@ pub enum Effect {
     CameraEnds(EventId),
     /// Answer a request.
     Reply(RequestId, Reply),
+    /// Tell who sent a warrant what became of it.
+    Answer(Answer),
 }

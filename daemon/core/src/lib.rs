@@ -5,12 +5,14 @@
 
 // — words
 pub mod canonical; // event format v1: the bytes that are hashed, stored and sent
+pub mod challenge; // that somebody has heard from the hub a moment ago
 pub mod codes; //     a fact's class, SIA and Contact ID codes
 pub mod device; //    what a site is made of; one detector's word (Report)
 pub mod event; //     the closed list of facts, and the event that carries one
 pub mod input; //     everything that reaches the panel, everything it asks of the world
 pub mod port; //      what folders say to each other
 pub mod stamp; //     when: boot, monotonic, wall, and whether the wall can be believed
+pub mod warrant; //   who orders what, on which ground, until when
 // — judgement
 pub mod turn; //      decide → record → apply → act, kept by types
 pub mod alarm {
@@ -26,4 +28,5 @@ pub mod alarm {
     pub mod service; //         the site's standing with its operator
     pub mod state; //           what the hub knows: a fold over the events
     pub(crate) mod supervision; // whether detectors are still there
+    pub mod warrant; //         whether what is ordered from afar may be done
 }

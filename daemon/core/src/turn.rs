@@ -8,14 +8,26 @@ use crate::canonical;
 use crate::event::{Class, Event, EventId};
 use crate::input::{Effect, Reply, RequestId};
 use crate::port::{Head, Unjournaled};
+use crate::warrant::Answer;
+use std::collections::BTreeMap;
+
+/// What is said once the events are recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Says {
+    pub replies: Vec<(RequestId, Reply)>,
+    pub grants: Vec<Grant>,
+    /// To warrants that change nothing: they have had their answer before.
+    pub answers: Vec<Answer>,
+    /// What an answer says in words, by jti.
+    pub texts: BTreeMap<String, String>,
+}
 
 /// What follows from some inputs; nothing has happened yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "decided events must be recorded, then applied"]
 pub struct Decided {
     pub(crate) events: Vec<Event>,
-    pub(crate) replies: Vec<(RequestId, Reply)>,
-    pub(crate) grants: Vec<Grant>,
+    pub(crate) says: Says,
     /// Events that could not even be kept in memory: the disk fails and the pending list is full.
     pub(crate) refused: u64,
 }
@@ -34,8 +46,7 @@ pub struct Committed {
 #[must_use = "recorded events must be applied"]
 pub struct Recorded {
     pub(crate) events: Vec<Event>,
-    pub(crate) replies: Vec<(RequestId, Reply)>,
-    pub(crate) grants: Vec<Grant>,
+    pub(crate) says: Says,
     pub(crate) journaled: bool,
 }
 
@@ -56,7 +67,7 @@ impl Decided {
             self.events.iter().map(|event| event.id).eq(committed.ids.iter().copied()),
             "the journal's word is about exactly the events that were decided"
         );
-        Recorded { events: self.events, replies: self.replies, grants: self.grants, journaled: true }
+        Recorded { events: self.events, says: self.says, journaled: true }
     }
 
     /// There is nothing to record: a refusal, a reply, a tick too early.
@@ -65,7 +76,7 @@ impl Decided {
     /// Itself, when there is.
     pub fn nothing_to_record(self) -> Result<Recorded, Decided> {
         if self.events.is_empty() {
-            Ok(Recorded { events: self.events, replies: self.replies, grants: self.grants, journaled: true })
+            Ok(Recorded { events: self.events, says: self.says, journaled: true })
         } else {
             Err(self)
         }
@@ -75,7 +86,7 @@ impl Decided {
     /// them); applied now, they release only sounds, replies and publishing.
     pub fn kept(self) -> (Recorded, Vec<Event>) {
         let kept = self.events.clone();
-        (Recorded { events: self.events, replies: self.replies, grants: self.grants, journaled: false }, kept)
+        (Recorded { events: self.events, says: self.says, journaled: false }, kept)
     }
 }
 

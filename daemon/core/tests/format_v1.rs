@@ -18,6 +18,7 @@ use vakt_core::event::{
 };
 use vakt_core::port::Place;
 use vakt_core::stamp::Stamp;
+use vakt_core::warrant::{Ground, Role};
 
 const GOLDEN: &str = include_str!("golden/event_v1.jsonl");
 /// 2026-11-20T21:39:00.007Z.
@@ -80,7 +81,7 @@ fn facts() -> Vec<Fact> {
         Fact::SirenStopped {},
         Fact::CodeRefused { source: text("hall-keypad") },
         Fact::CodeBlocked { source: text("hall-keypad"), delay: delay(90) },
-        Fact::CommandSent { act: Act::SirenChirp },
+        Fact::CommandSent { act: Act::SirenChirp, warrant: None },
         Fact::CommandConfirmed { act: Act::SirenChirp, command: id(8) },
         Fact::CommandFailed { act: Act::SirenChirp, command: id(8), reason: text("no_answer") },
         Fact::PathUp { path: text("eth") },
@@ -105,6 +106,28 @@ fn facts() -> Vec<Fact> {
         Fact::MediaGranted { what: Media::Image, realm: Realm::Centre },
         Fact::MediaRefused { what: Media::Stream, reason: text("no_incident") },
         Fact::MediaWindowClosed { by: WindowEnd::Time },
+        Fact::WarrantAccepted {
+            jti: text("w-1"),
+            digest: "ab".repeat(32),
+            expires: text("2026-11-20T21:40:00.000Z"),
+            cmd: text("emergency_unlock"),
+            role: Role::ArcOperator,
+            person: text("operator-7"),
+            ground: Some(Ground::VerifiedFire),
+            led_to: None,
+            awaits: true,
+        },
+        Fact::CommandSent { act: Act::EmergencyUnlock, warrant: Some(text("w-1")) },
+        Fact::WarrantRefused {
+            jti: text("w-2"),
+            digest: "cd".repeat(32),
+            expires: text("2026-11-20T21:40:00.000Z"),
+            cmd: text("fog_fire"),
+            role: Role::ArcOperator,
+            person: text("operator-7"),
+            reason: text("no_incident,not_armed"),
+        },
+        Fact::OrderRefused { jti: Some(text("w-3")), reason: text("bad_signature"), count: 4 },
     ]
 }
 
@@ -167,6 +190,9 @@ fn name(fact: &Fact) -> &'static str {
         Fact::SirenStopped {} => "siren_stopped",
         Fact::CodeRefused { .. } => "code_refused",
         Fact::CodeBlocked { .. } => "code_blocked",
+        Fact::WarrantAccepted { .. } => "warrant_accepted",
+        Fact::WarrantRefused { .. } => "warrant_refused",
+        Fact::OrderRefused { .. } => "order_refused",
         Fact::CommandSent { .. } => "command_sent",
         Fact::CommandConfirmed { .. } => "command_confirmed",
         Fact::CommandFailed { .. } => "command_failed",

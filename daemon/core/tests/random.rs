@@ -371,7 +371,11 @@ impl Site {
             match effect {
                 Effect::Sound(sound) => self.heard = *sound,
                 Effect::Act { command, .. } => assert!(self.acts.insert(*command), "an act is done once"),
-                Effect::Camera(_) | Effect::CameraEnds(_) | Effect::Publish(_) | Effect::Reply(..) => {}
+                Effect::Answer(_)
+                | Effect::Camera(_)
+                | Effect::CameraEnds(_)
+                | Effect::Publish(_)
+                | Effect::Reply(..) => {}
             }
         }
         let state = self.hub.state();

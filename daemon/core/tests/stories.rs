@@ -22,6 +22,7 @@ use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState
 use vakt_core::event::{Act, ArmMode, Event, EventId, Media, Method, Profile, RestartReason};
 use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, Reply};
 use vakt_core::stamp::Stamp;
+use vakt_core::warrant::{Digest, Order, Warrant};
 
 /// 2026-11-20T21:00:00Z, a Friday: where every story begins.
 const EVENING_MS: i64 = 1_795_208_400_000;
@@ -153,10 +154,11 @@ impl Story {
             ["a", "false", "receipt:", reason @ ..] => {
                 turn(Input::RefusedReceipt { reason: reason.join(" "), count: 1 })
             }
-            ["the", "siren", "answers", error @ ..] => {
-                let command = self.command.ok_or("the siren was asked nothing")?;
+            ["the", "siren" | "lock" | "cannon", "answers", error @ ..] => {
+                let command = self.command.ok_or("nothing was asked")?;
                 let error = (!error.is_empty()).then(|| error.join(" "));
-                turn(Input::Acted { command, act: Act::SirenChirp, error })
+                let act = self.hub.state().acts.get(&command).map_or(Act::SirenChirp, |sent| sent.act);
+                turn(Input::Acted { command, act, error })
             }
             ["profile", profile] => {
                 self.profile = word(profile)?;
@@ -166,6 +168,7 @@ impl Story {
             [who, verb @ ("arms" | "disarms" | "hushes" | "cancels" | "tests" | "looks"), rest @ ..] => {
                 self.person(who, verb, rest)
             }
+            [role, "orders", cmd, rest @ ..] => self.warrant(role, cmd, rest),
             ["somebody", "calls", "for", "help"] => self.command(Method::Local, Command::Sos { area: None }),
             [device, says @ ..] => self.detector(device, says),
             [] => Err("what happens?".to_owned()),
@@ -175,10 +178,9 @@ impl Story {
     /// The daemon's and the board's own life.
     fn life(&mut self, words: &[&str]) -> Result<Happens, String> {
         let keys = words.iter().skip_while(|word| **word != "keys").skip(1);
-        let keys = keys.map(|kid| InstalledKey {
-            kid: (*kid).to_owned(),
-            role: "arc".to_owned(),
-            ed25519: format!("{kid:A<43}"),
+        let keys = keys.map(|key| {
+            let (kid, role) = key.split_once(':').unwrap_or((key, "arc"));
+            InstalledKey { kid: kid.to_owned(), role: role.to_owned(), ed25519: format!("{kid:A<43}") }
         });
         let profile = self.profile;
         let started = Input::Started { version: "0.1.0".to_owned(), keys: keys.collect(), profile };
@@ -297,6 +299,62 @@ impl Story {
         }
     }
 
+    /// `arc_operator orders image camera=cam-hall incident=@fire nonce=fresh ground=… by=KID jti=…`; all other members
+    /// are `args`.
+    fn warrant(&mut self, role: &str, cmd: &str, rest: &[&str]) -> Result<Happens, String> {
+        let (mut args, mut said) = (serde_json::Map::new(), BTreeMap::new());
+        for word in rest {
+            let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` is not key=value"))?;
+            match key {
+                "incident" | "nonce" | "ground" | "key" | "jti" | "exp" | "iat" | "sub" | "bytes" => {
+                    said.insert(key, value);
+                }
+                _ => {
+                    let typed = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+                    args.insert(key.to_owned(), typed);
+                }
+            }
+        }
+        let order = serde_json::json!({"cmd": cmd, "args": args});
+        let order: Order = serde_json::from_value(order).map_err(|e| e.to_string())?;
+        let centre = role.starts_with("arc");
+        self.requests += 1;
+        let seconds =
+            |key: &str, or: i64| said.get(key).map_or(Ok(or), |s| s.parse::<i64>().map_err(|e| e.to_string()));
+        // The issuer's clock is right, whatever the hub's shows.
+        let true_ms = EVENING_MS + i64::try_from(self.at_ms).unwrap();
+        let issued_s = true_ms / 1000 + seconds("iat", 0)?;
+        let nonce = match said.get("nonce").copied() {
+            Some("fresh") => Some(self.hub.challenges.mint(self.hub.now)),
+            Some(name) if name.starts_with('@') => {
+                let fresh = self.hub.challenges.mint(self.hub.now);
+                Some(self.names.entry(name.to_owned()).or_insert(fresh).clone())
+            }
+            other => other.map(str::to_owned),
+        };
+        let incident = said.get("incident").map(|name| match self.names.get(*name) {
+            Some(known) => EventId::try_from(known.clone()),
+            None => Ok(EventId([9; 16])),
+        });
+        let jti = said.get("jti").map_or_else(|| format!("w-{}", self.requests), |jti| (*jti).to_owned());
+        let bytes = said.get("bytes").copied().unwrap_or_default();
+        let warrant = Warrant {
+            digest: Digest(canonical::sha256(&[jti.as_bytes(), cmd.as_bytes(), bytes.as_bytes()])),
+            jti,
+            kid: said.get("key").map_or_else(|| if centre { "arc-1" } else { "phone" }, |kid| *kid).to_owned(),
+            issuer: "test".to_owned(),
+            person: said.get("sub").map_or_else(|| if centre { "operator-7" } else { "anna" }, |sub| *sub).to_owned(),
+            role: word(role)?,
+            issued_s,
+            expires_s: issued_s + seconds("exp", 60)?,
+            nonce,
+            incident: incident.transpose()?,
+            ground: said.get("ground").map(|ground| word(ground)).transpose()?,
+            order,
+        };
+        Ok(Happens::Turn(vec![Input::Warrant(Box::new(warrant))]))
+    }
+
     /// `anna arms [AREA] away|home at SOURCE`; `nobody` gives a code that is nobody's.
     fn person(&mut self, who: &str, verb: &str, rest: &[&str]) -> Result<Happens, String> {
         let (rest, source) = match rest {
@@ -370,7 +428,10 @@ impl Story {
         let wanted: Vec<&str> = follows.split(';').map(str::trim).collect();
         let effect = |item: &&str| {
             let head = item.split(' ').next().unwrap_or_default();
-            matches!(head, "sound" | "silence" | "camera" | "cameras" | "act" | "published" | "ok" | "refused")
+            matches!(
+                head,
+                "sound" | "silence" | "camera" | "cameras" | "act" | "published" | "answer" | "ok" | "refused"
+            )
         };
         let (effects, events): (Vec<&str>, Vec<&str>) = wanted.into_iter().partition(effect);
         let (quiet, events): (Vec<&str>, Vec<&str>) =
@@ -434,9 +495,11 @@ impl Story {
         match effect {
             Effect::Sound(None) => "silence".to_owned(),
             Effect::Sound(Some(sound)) => format!("sound {}", serde_json::to_value(sound).unwrap().as_str().unwrap()),
-            Effect::Act { command, act } => {
+            Effect::Act { command, act, device } => {
                 self.command = Some(*command);
-                format!("act {}", serde_json::to_value(act).unwrap().as_str().unwrap())
+                let device =
+                    device.as_ref().map_or(String::new(), |id| format!(" {}", id.as_str().trim_start_matches("zb-")));
+                format!("act {}{device}", said(act))
             }
             Effect::Publish(alarm) => {
                 let json: Value = serde_json::from_slice(&alarm.wire).unwrap();
@@ -449,11 +512,20 @@ impl Story {
                 format!("camera {camera} {} for {left}s", what.as_str().unwrap())
             }
             Effect::CameraEnds(_) => "cameras end".to_owned(),
+            Effect::Answer(answer) => {
+                let reason = answer.reason.as_ref().map_or(String::new(), |reason| format!(" {reason}"));
+                format!("answer {}{reason}", said(answer.status))
+            }
             Effect::Reply(_, Reply::Done { journaled: true, .. }) => "ok".to_owned(),
             Effect::Reply(_, Reply::Done { journaled: false, .. }) => "ok unjournaled".to_owned(),
             Effect::Reply(_, Reply::Refused { refused, .. }) => format!("refused {refused}"),
         }
     }
+}
+
+/// A word as it is written on the wire.
+fn said(word: impl serde::Serialize) -> String {
+    serde_json::to_value(word).unwrap().as_str().unwrap().to_owned()
 }
 
 /// `MM:SS`, `HH:MM:SS`, either with `.mmm`, in ms.
@@ -561,6 +633,9 @@ stories! {
     r88_sos: "r88-sos.txt",
     r92_water: "r92-water.txt",
     restart: "restart.txt",
+    r79_warrants: "r79-warrants.txt",
+    r79_once: "r79-once.txt",
+    r79_clock: "r79-clock.txt",
     site_is_made: "site-is-made.txt",
     r50_service: "r50-service.txt",
     tamper: "tamper.txt",

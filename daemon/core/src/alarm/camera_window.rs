@@ -93,20 +93,22 @@ fn may(state: &State, camera: &DeviceId, id: EventId, now: Stamp) -> Result<Dead
             "the 15 minutes of this incident are over, or nobody can prove they are not".into(),
         ));
     }
+    if !is_camera(state, camera) {
+        return Err(("no_camera", format!("{camera} is no camera of this site")));
+    }
     if incident.area.is_some() && area_of(state, camera) != incident.area {
         return Err(("other_area", format!("camera {camera} is not where the alarm is")));
     }
     Ok(Deadline::after(incident.opened, WINDOW_MS))
 }
 
-fn is_camera(draft: &Draft, camera: &DeviceId) -> bool {
-    draft.state.devices.get(camera).is_some_and(|device| device.kind == DeviceKind::Camera)
+fn is_camera(state: &State, camera: &DeviceId) -> bool {
+    state.devices.get(camera).is_some_and(|device| device.kind == DeviceKind::Camera)
 }
 
 /// Whether a grant is still good when its turn is over.
 pub(crate) fn stands(state: &State, grant: &Grant, now: Stamp) -> bool {
-    let camera = state.devices.get(&grant.camera).is_some_and(|device| device.kind == DeviceKind::Camera);
-    camera && grant.incident.is_none_or(|id| may(state, &grant.camera, id, now).is_ok())
+    is_camera(state, &grant.camera) && grant.incident.is_none_or(|id| may(state, &grant.camera, id, now).is_ok())
 }
 
 /// A picture is not asked for while nobody can say on disk that it was.
@@ -123,10 +125,7 @@ pub(crate) fn on_centre_asks(draft: &mut Draft, request: RequestId, camera: Devi
     if !disk_answers(draft, request) {
         return;
     }
-    let judged = match is_camera(draft, &camera) {
-        true => may(&draft.state, &camera, id, draft.now()),
-        false => Err(("no_camera", format!("{camera} is no camera of this site"))),
-    };
+    let judged = may(&draft.state, &camera, id, draft.now());
     let (area, asked) = (area_of(&draft.state, &camera), camera.clone());
     let open = draft.state.incidents.contains_key(&id).then_some(id);
     let about = About { device: Some(camera), area, incident: open, method: Some(Method::Arc), ..About::default() };
@@ -152,7 +151,7 @@ pub(crate) fn on_owner_looks(draft: &mut Draft, request: RequestId, camera: Devi
     if !disk_answers(draft, request) {
         return;
     }
-    if !is_camera(draft, &camera) {
+    if !is_camera(&draft.state, &camera) {
         return draft.refuse(request, "no_camera", format!("{camera} is no camera of this site"));
     }
     let area = area_of(&draft.state, &camera);

@@ -9,7 +9,8 @@ use crate::device::{AreaId, Authenticated, DeviceId, UserId, ZoneId};
 use crate::event::{Class, Event, EventId, Fact, Method, Personal};
 use crate::input::{Context, Disk, Reply, RequestId};
 use crate::stamp::Stamp;
-use crate::turn::Decided;
+use crate::turn::{Decided, Says};
+use crate::warrant::Answer;
 use std::collections::BTreeMap;
 
 /// The longest reason or error text in a fact, in bytes; the rest is cut.
@@ -45,8 +46,7 @@ pub(crate) struct Draft {
     pub state: State,
     pub context: Context,
     events: Vec<Event>,
-    replies: Vec<(RequestId, Reply)>,
-    grants: Vec<Grant>,
+    says: Says,
     refused: u64,
     minted: u32,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Draft {
 impl Draft {
     pub fn new(state: &State, context: &Context) -> Self {
         let context = Context { now: context.now.sane(), ..*context };
-        Self { state: state.clone(), context, events: vec![], replies: vec![], grants: vec![], refused: 0, minted: 0 }
+        Self { state: state.clone(), context, events: vec![], says: Says::default(), refused: 0, minted: 0 }
     }
 
     pub fn now(&self) -> Stamp {
@@ -109,16 +109,32 @@ impl Draft {
 
     /// What was decided.
     pub fn decided(self) -> Decided {
-        Decided { events: self.events, replies: self.replies, grants: self.grants, refused: self.refused }
+        Decided { events: self.events, says: self.says, refused: self.refused }
     }
 
     /// Leave to ask a camera; released once what led to it is recorded.
     pub fn grant(&mut self, grant: Grant) {
-        self.grants.push(grant);
+        self.says.grants.push(grant);
+    }
+
+    /// Tells who sent a warrant what became of it, where nothing new is recorded.
+    pub fn answer(&mut self, answer: Answer) {
+        self.says.answers.push(answer);
+    }
+
+    /// What a warrant's answer says in words.
+    pub fn explain(&mut self, jti: String, text: String) {
+        self.says.texts.insert(jti, text);
+    }
+
+    /// Takes back the reply to a request, where it was asked on a warrant's behalf.
+    pub fn take_reply(&mut self, request: RequestId) -> Option<Reply> {
+        let at = self.says.replies.iter().position(|(of, _)| *of == request)?;
+        Some(self.says.replies.remove(at).1)
     }
 
     pub fn reply(&mut self, request: RequestId, reply: Reply) {
-        self.replies.push((request, reply));
+        self.says.replies.push((request, reply));
     }
 
     pub fn done(&mut self, request: RequestId, event: Option<EventId>, text: impl Into<String>) {

@@ -55,6 +55,9 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
                 say(draft, Fact::NotDeliveredInTime { event, after_ms });
             }
         }
+        Input::RefusedOrder { jti, reason, count } => {
+            say(draft, Fact::OrderRefused { jti: jti.map(cut), reason: cut(reason), count });
+        }
         Input::RefusedReceipt { reason, count } => say(draft, Fact::ReceiptRefused { reason: cut(reason), count }),
         Input::SecretsLost { kept_as } => say(draft, Fact::SecretsLost { kept_as: cut(kept_as) }),
         Input::JoinRefused { device, count } => {
@@ -69,7 +72,12 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
                 say(draft, error.map_or(Fact::CommandConfirmed { act, command }, failed));
             }
         }
-        Input::Tick | Input::Report(_) | Input::Unreadable { .. } | Input::Gone { .. } | Input::Command { .. } => {}
+        Input::Warrant(_)
+        | Input::Tick
+        | Input::Report(_)
+        | Input::Unreadable { .. }
+        | Input::Gone { .. }
+        | Input::Command { .. } => {}
     }
 }
 
@@ -97,7 +105,8 @@ fn on_started(draft: &mut Draft, version: String, keys: Vec<InstalledKey>) {
 /// The install facts' keys become events: whoever may write /etc/vakt decides, and the centre hears of each change.
 fn list_keys(draft: &mut Draft, keys: Vec<InstalledKey>) {
     let listed: BTreeSet<&str> = keys.iter().map(|key| key.kid.as_str()).collect();
-    let gone: Vec<String> = draft.state.keys.keys().filter(|kid| !listed.contains(kid.as_str())).cloned().collect();
+    let gone = draft.state.keys.iter().filter(|(kid, key)| !key.added && !listed.contains(kid.as_str()));
+    let gone: Vec<String> = gone.map(|(kid, _)| kid.clone()).collect();
     for kid in gone {
         say(draft, Fact::KeyWithdrawn { kid });
     }
@@ -117,7 +126,7 @@ pub(crate) fn on_chirp(draft: &mut Draft, request: RequestId, method: Method) {
         return draft.refuse(request, "busy", "earlier acts have not been answered yet");
     }
     let about = About { method: Some(method), ..About::default() };
-    let event = draft.emit(Fact::CommandSent { act: Act::SirenChirp }, about);
+    let event = draft.emit(Fact::CommandSent { act: Act::SirenChirp, warrant: None }, about);
     draft.done(request, event, "sent; its outcome is in the journal");
 }
 

@@ -16,11 +16,14 @@ use crate::alarm::state::Arming;
 use crate::alarm::state::State;
 use crate::alarm::supervision;
 use crate::alarm::supervision::Heard;
+use crate::alarm::warrant;
+use crate::challenge::Challenges;
 use crate::device::DeviceFault;
 use crate::event::{Event, EventId, Fact};
 use crate::input::{Command, Context, Effect, Input, Reply, Sound};
 use crate::stamp::Stamp;
 use crate::turn::{Decided, Recorded, publish_unjournaled};
+use crate::warrant::Answer;
 
 /// The owner of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +33,8 @@ pub struct Panel {
     told: Option<Option<Sound>>,
     /// Who was heard when; not state, because a word that changes nothing is not journaled.
     heard: Heard,
+    /// What the hub has challenged with; not state, so that none outlives the process.
+    challenges: Option<Challenges>,
 }
 
 /// When the panel must look again, and why.
@@ -59,7 +64,12 @@ pub enum Why {
 impl Panel {
     /// A panel that knows what the journal says.
     pub fn new(state: State) -> Self {
-        Self { state, told: None, heard: Heard::default() }
+        Self { state, told: None, heard: Heard::default(), challenges: None }
+    }
+
+    /// By which challenges a warrant's nonce is judged. Without: nothing that needs one is taken.
+    pub fn challenge_with(&mut self, challenges: Challenges) {
+        self.challenges = Some(challenges);
     }
 
     /// What it knows.
@@ -81,7 +91,7 @@ impl Panel {
                 // though: only then is it known which delays can be trusted.
                 self.time(&mut draft);
             }
-            Self::judge(&mut draft, input);
+            self.judge(&mut draft, input);
         }
         draft.decided()
     }
@@ -96,9 +106,10 @@ impl Panel {
         supervision::on_time(draft, &self.heard);
     }
 
-    fn judge(draft: &mut Draft, input: Input) {
+    fn judge(&self, draft: &mut Draft, input: Input) {
         match input {
             Input::Tick => {}
+            Input::Warrant(order) => warrant::on_warrant(draft, self.challenges.as_ref(), *order),
             Input::Report(report) => detector::on_report(draft, report),
             Input::Unreadable { device } => detector::on_fault(draft, device, DeviceFault::Unreadable),
             Input::Gone { device } => detector::on_fault(draft, device, DeviceFault::Gone),
@@ -130,20 +141,26 @@ impl Panel {
         let mut effects = Vec::new();
         for event in &recorded.events {
             let watched = self.watched(event);
+            let answers = warrant::answers(&self.state, event);
             self.state.apply(event);
             effects.extend(watched.filter(|id| !self.is_watched(*id)).map(Effect::CameraEnds));
             if !recorded.journaled {
                 effects.extend(publish_unjournaled(event));
-            } else if let Fact::CommandSent { act } = event.fact {
+            } else if let Fact::CommandSent { act, .. } = event.fact {
                 // Only once it is on disk: a crash from here on makes it failed, never done twice.
-                effects.push(Effect::Act { command: event.id, act });
+                effects.push(Effect::Act { command: event.id, act, device: event.device.clone() });
             }
+            effects.extend(answers.into_iter().map(|answer| {
+                let text = recorded.says.texts.get(&answer.jti).cloned();
+                Effect::Answer(Answer { text, ..answer })
+            }));
         }
+        effects.extend(recorded.says.answers.into_iter().map(Effect::Answer));
         // A picture is never asked for before that is on disk, nor when the same turn ended what it was granted for.
         let stands = |grant: &Grant| recorded.journaled && camera_window::stands(&self.state, grant, now.sane());
-        effects.extend(recorded.grants.into_iter().filter(stands).map(Effect::Camera));
+        effects.extend(recorded.says.grants.into_iter().filter(stands).map(Effect::Camera));
         effects.extend(self.sound(now));
-        effects.extend(recorded.replies.into_iter().map(|(request, reply)| match reply {
+        effects.extend(recorded.says.replies.into_iter().map(|(request, reply)| match reply {
             Reply::Done { ok, event, text, .. } => {
                 Effect::Reply(request, Reply::Done { ok, event, journaled: recorded.journaled, text })
             }

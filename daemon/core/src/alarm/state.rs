@@ -10,6 +10,8 @@ use crate::alarm::incident::SIREN_MS;
 use crate::alarm::incident::SOURCES_MAX;
 use crate::alarm::service;
 use crate::alarm::service::Standing;
+use crate::alarm::warrant;
+use crate::alarm::warrant::Spent;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
 use crate::event::{Act, AlarmKind, ArmMode, Cause, CauseKind, Event, EventId, Fact, Method, Profile, Service};
 use crate::event::{UserRole, ZoneRole};
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of this shape in snapshots. A snapshot of another version is passed over and the journal replayed.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// Within this time of its last alarm an incident is joined; later alarms open one that continues it (B17), in ms.
 const JOIN_MS: u64 = 10 * 60_000;
@@ -73,6 +75,10 @@ pub struct State {
     pub booted: Option<u32>,
     /// The site's standing.
     pub standing: Standing,
+    /// Warrants that have had their answer, by jti.
+    pub warrants: BTreeMap<String, Spent>,
+    /// The latest time the clock has been trusted to show, in ms since 1970: it is not earlier.
+    pub clock_floor_ms: Option<i64>,
 }
 
 /// What is armed together.
@@ -202,6 +208,8 @@ pub struct User {
 pub struct Key {
     pub role: String,
     pub ed25519: String,
+    /// By a warrant, not by the install facts.
+    pub added: bool,
 }
 
 /// Wrong codes at one source.
@@ -220,6 +228,7 @@ pub struct Codes {
 pub struct Sent {
     pub act: Act,
     pub at: Stamp,
+    pub device: Option<DeviceId>,
 }
 
 impl State {
@@ -241,6 +250,7 @@ impl State {
         camera_window::apply(self, event);
         incident::apply(self, event);
         service::apply(self, event);
+        warrant::apply(self, event);
         match &event.fact {
             Fact::ExitStarted { .. }
             | Fact::AreaArmed { .. }
@@ -481,7 +491,8 @@ impl State {
             }
             Fact::DeviceRemoved {} => event.device.iter().for_each(|id| drop(self.devices.remove(id))),
             Fact::KeyListed { kid, role, ed25519 } => {
-                self.keys.insert(kid.clone(), Key { role: role.clone(), ed25519: ed25519.clone() });
+                let added = event.method.is_some();
+                self.keys.insert(kid.clone(), Key { role: role.clone(), ed25519: ed25519.clone(), added });
             }
             Fact::KeyWithdrawn { kid } => drop(self.keys.remove(kid)),
             _ => {}
@@ -522,7 +533,10 @@ impl State {
             Fact::ReceiverRecovered { receiver } => drop(self.receivers_down.remove(receiver)),
             Fact::PathUp { path } => drop(self.paths.insert(path.clone(), None)),
             Fact::PathDown { path, reason } => drop(self.paths.insert(path.clone(), Some(reason.clone()))),
-            Fact::CommandSent { act } => drop(self.acts.insert(event.id, Sent { act: *act, at: event.stamp })),
+            Fact::CommandSent { act, .. } => {
+                let sent = Sent { act: *act, at: event.stamp, device: event.device.clone() };
+                self.acts.insert(event.id, sent);
+            }
             Fact::CommandConfirmed { command, .. } | Fact::CommandFailed { command, .. } => {
                 self.acts.remove(command);
             }

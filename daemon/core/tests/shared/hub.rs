@@ -9,6 +9,7 @@ use vakt_core::alarm::camera_window::Grant;
 use vakt_core::alarm::panel::Panel;
 use vakt_core::alarm::state::State;
 use vakt_core::canonical::{self, EVENT_MAX, Sealed};
+use vakt_core::challenge::Challenges;
 use vakt_core::event::{AlarmKind, Class, Event, EventId, Fact, Realm};
 use vakt_core::input::{Context, Disk, Effect, Input, Reply};
 use vakt_core::port::{Head, Place};
@@ -54,6 +55,8 @@ pub struct Hub {
     refused: u64,
     seed: u64,
     turns: u64,
+    /// Of this run of the process.
+    pub challenges: Challenges,
     /// A snapshot, and how many events of the journal it holds.
     snapshot: (Vec<u8>, usize),
 }
@@ -65,6 +68,7 @@ impl Hub {
         let snapshot = (serde_json::to_vec(&base).unwrap(), 0);
         Self {
             panel: None,
+            challenges: Challenges::new([0; 32]),
             now,
             base,
             epoch: 1,
@@ -103,7 +107,10 @@ impl Hub {
 
     /// A new process reads the journal.
     pub fn load(&mut self) {
-        self.panel = Some(Panel::new(self.replay()));
+        self.challenges = Challenges::new(canonical::sha256(&[&self.turns.to_be_bytes()]));
+        let mut panel = Panel::new(self.replay());
+        panel.challenge_with(self.challenges.clone());
+        self.panel = Some(panel);
     }
 
     /// The journal was damaged: a new epoch begins with what could be saved, which is the site as it was.
@@ -254,7 +261,7 @@ impl Hub {
                 assert!(self.ids.contains(id) && *journaled != kept(id), "a reply says whether its event is on disk");
             }
             Effect::Camera(grant) => self.prove_grant(events, grant),
-            Effect::CameraEnds(_) | Effect::Reply(..) | Effect::Sound(_) => {}
+            Effect::Answer(_) | Effect::CameraEnds(_) | Effect::Reply(..) | Effect::Sound(_) => {}
         }
     }
 

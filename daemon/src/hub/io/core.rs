@@ -405,9 +405,10 @@ impl Core {
             }
             // No camera is served yet, and no way leads here from outside.
             Effect::Camera(_) | Effect::CameraEnds(_) => {}
-            Effect::Act { command, act } => {
-                // No sounder is wired to this hub yet: saying so is the honest outcome.
-                let error = Some("no siren is fitted".to_owned());
+            Effect::Answer(_) => {}
+            Effect::Act { command, act, .. } => {
+                // No sounder, lock or cannon is wired to this hub yet: saying so is the honest outcome.
+                let error = Some("not_fitted".to_owned());
                 self.again.push(Input::Acted { command, act, error });
             }
         }
