@@ -134,4 +134,5 @@ pub mod cli {
     //! What a person or a script asks.
     pub mod arguments; // the words
     pub mod commands; //  the work
+    pub mod habits; //    how a site behaves
 }

@@ -170,7 +170,7 @@ pub fn personal_digest(salt: &str, personal: &[u8]) -> String {
 }
 
 fn form(event: &Event) -> EventV1 {
-    let (sia, cid) = event.fact.codes();
+    let (sia, cid) = event.codes();
     EventV1 {
         v: 1,
         epoch: None,

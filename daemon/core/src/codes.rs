@@ -3,7 +3,7 @@
 //! One table (requirements, "Event codes"), so that any receiving software can route an event it does not know.
 
 use crate::device::{DeviceFault, DeviceKind};
-use crate::event::{AlarmKind, ArmMode, Cid, Class, Fact, Notify};
+use crate::event::{Act, AlarmKind, ArmMode, Cid, Class, Event, Fact, Method, Notify, Tag};
 
 const NEW: u8 = 1;
 const RESTORE: u8 = 3;
@@ -12,16 +12,37 @@ fn code(q: u8, code: u16, sia: &'static str) -> (Option<&'static str>, Option<Ci
     (Some(sia), Some(Cid { q, code }))
 }
 
+impl Event {
+    /// SIA DC-03 and Contact ID codes, where they exist: those of the fact, or of how somebody armed or disarmed.
+    pub fn codes(&self) -> (Option<&'static str>, Option<Cid>) {
+        let by = |user, remote, tag, automatic| match self.method {
+            Some(Method::App | Method::Remote | Method::Arc) => (407, remote),
+            Some(Method::Tag) => (409, tag),
+            Some(Method::Schedule) => (403, automatic),
+            _ => (401, user),
+        };
+        let (q, (number, sia)) = match &self.fact {
+            Fact::AreaDisarmed { after_alarm: true } => (NEW, (401, "OR")),
+            Fact::AreaDisarmed { .. } => (NEW, by("OP", "OQ", "OS", "OA")),
+            Fact::AreaArmed { mode: ArmMode::Away } => (RESTORE, by("CL", "CQ", "CS", "CA")),
+            Fact::AreaArmed { .. } => (RESTORE, (441, "NL")),
+            fact => return fact.codes(),
+        };
+        code(q, number, sia)
+    }
+}
+
 impl Fact {
     /// What it is about, which also decides how urgently the centre hears of it.
     pub fn class(&self) -> Class {
         match self {
             // An entry delay is told at once: a centre that loses the hub before its end assumes burglary (B7).
-            Fact::AlarmRaised { .. } | Fact::EntryStarted { .. } => Class::Alarm,
+            Fact::AlarmRaised { .. } | Fact::EntryStarted { .. } | Fact::LocalWarning { .. } => Class::Alarm,
             // In one class with the alarm, so that the centre hears of them in this order.
             Fact::IncidentCleared { .. }
             | Fact::IncidentCancelled { .. }
             | Fact::CustomerSaysFalse {}
+            | Fact::GuardOnSite { .. }
             | Fact::IncidentVerified { .. } => Class::Alarm,
             Fact::JournalRestarted { .. }
             | Fact::DiskFailed { .. }
@@ -35,6 +56,19 @@ impl Fact {
             | Fact::NotDeliveredInTime { .. }
             | Fact::JoinRefused { .. }
             | Fact::SecretsLost { .. }
+            | Fact::MainsLost { .. }
+            | Fact::MainsBack {}
+            | Fact::HubBatteryLow { .. }
+            | Fact::HubBatteryWell { .. }
+            | Fact::LastBreath {}
+            | Fact::HubMoved { .. }
+            | Fact::HubBack {}
+            | Fact::SimSwapped { .. }
+            | Fact::SimBack { .. }
+            | Fact::JammingStarted { .. }
+            | Fact::JammingEnded { .. }
+            | Fact::NeverFired { .. }
+            | Fact::FalseAlarmsRepeated { .. }
             | Fact::AlarmSuppressed { .. }
             | Fact::ReceiptRefused { .. } => Class::Fault,
             Fact::AreaArmed { .. }
@@ -49,6 +83,20 @@ impl Fact {
             | Fact::MediaRefused { .. }
             | Fact::MediaWindowClosed { .. }
             | Fact::WarrantAccepted { .. }
+            | Fact::CredentialRefused { .. }
+            | Fact::CredentialBlocked { .. }
+            | Fact::UserBlocked { .. }
+            | Fact::CodeUsed {}
+            | Fact::ExitShortened { .. }
+            | Fact::LockingStarted { .. }
+            | Fact::ZoneBypassed { .. }
+            | Fact::MemoryAcknowledged {}
+            | Fact::LockUsed { .. }
+            | Fact::VisitStarted { .. }
+            | Fact::VisitEnded { .. }
+            | Fact::KeyWorks {}
+            | Fact::BatteryChangeStarted { .. }
+            | Fact::SchedulePutOff { .. }
             | Fact::UserSet { .. }
             | Fact::UserRemoved {} => Class::Access,
             Fact::HubStarted { .. }
@@ -57,15 +105,36 @@ impl Fact {
             | Fact::AlarmRestored { .. }
             | Fact::IncidentClosed { .. }
             | Fact::Settled {}
+            | Fact::CodeUnused { .. }
+            | Fact::DoorLeftOpen {}
+            | Fact::AirNow { .. }
+            | Fact::CoverOpened {}
+            | Fact::BatteryChangeEnded {}
+            | Fact::ScheduleWarned { .. }
+            | Fact::ScheduleRan { .. }
+            | Fact::ScheduleSkipped { .. }
+            | Fact::LimitCrossed { .. }
+            | Fact::IncidentNoted {}
             | Fact::CommandSent { .. }
             | Fact::CommandConfirmed { .. }
             | Fact::CommandFailed { .. } => Class::State,
-            Fact::TestStarted { .. } | Fact::TestEnded {} => Class::Test,
+            Fact::TestStarted { .. } | Fact::TestEnded {} | Fact::TestOverdue { .. } | Fact::TestSuggested {} => {
+                Class::Test
+            }
             Fact::WarrantRefused { .. }
             | Fact::OrderRefused { .. }
             | Fact::KeyListed { .. }
             | Fact::KeyWithdrawn { .. }
             | Fact::ProfileSet { .. }
+            | Fact::TimezoneSet { .. }
+            | Fact::DuressSet { .. }
+            | Fact::LockSet { .. }
+            | Fact::FogServiced {}
+            | Fact::EndAnnounced { .. }
+            | Fact::ScheduleSet { .. }
+            | Fact::ScheduleRemoved { .. }
+            | Fact::RuleSet { .. }
+            | Fact::RuleRemoved { .. }
             | Fact::ServiceChanged { .. }
             | Fact::AreaSet { .. }
             | Fact::ZoneSet { .. }
@@ -80,15 +149,34 @@ impl Fact {
     /// SIA DC-03 and Contact ID codes, where they exist.
     pub fn codes(&self) -> (Option<&'static str>, Option<Cid>) {
         match self {
+            Fact::AlarmRaised { kind: AlarmKind::Tamper, by: DeviceKind::Keypad, .. } => code(NEW, 461, "JA"),
+            Fact::AlarmRaised { kind: AlarmKind::Tamper, tags, .. } if tags.contains(&Tag::Missing) => {
+                code(NEW, 381, "UZ")
+            }
             Fact::AlarmRaised { kind, by, .. } => alarm(*kind, *by, NEW),
             Fact::AlarmRestored { kind, by } => alarm(*kind, *by, RESTORE),
             Fact::FaultRaised { fault } => fault_code(*fault, NEW),
             Fact::FaultCleared { fault } => fault_code(*fault, RESTORE),
-            Fact::AreaArmed { mode: ArmMode::Away } => code(RESTORE, 401, "CL"),
-            Fact::AreaArmed { mode: ArmMode::Home } => code(RESTORE, 441, "NL"),
-            Fact::AreaDisarmed { after_alarm: false } => code(NEW, 401, "OP"),
-            Fact::AreaDisarmed { after_alarm: true } => code(NEW, 401, "OR"),
+            Fact::ArmFailed { exit_error: true, .. } => code(NEW, 374, "EA"),
             Fact::ArmFailed { .. } => code(NEW, 455, "CI"),
+            Fact::ZoneBypassed { on: true } => code(NEW, 570, "BB"),
+            Fact::ZoneBypassed { on: false } => code(RESTORE, 570, "BU"),
+            Fact::CommandConfirmed { act: Act::Unlock | Act::EmergencyUnlock, .. } => code(NEW, 422, "DG"),
+            Fact::LockUsed { unlocked: true } => code(NEW, 422, "DG"),
+            Fact::CommandSent { act: Act::FogFire, .. } => code(NEW, 320, "RC"),
+            Fact::CommandFailed { act: Act::FogFire, .. } => code(RESTORE, 320, "RO"),
+            Fact::CredentialRefused { .. } => code(NEW, 421, "DD"),
+            Fact::DoorLeftOpen {} => code(NEW, 426, "DM"),
+            Fact::MainsLost { .. } => code(NEW, 301, "AT"),
+            Fact::MainsBack {} => code(RESTORE, 301, "AR"),
+            Fact::HubBatteryLow { .. } | Fact::LastBreath {} => code(NEW, 302, "YT"),
+            Fact::HubBatteryWell { .. } => code(RESTORE, 302, "YR"),
+            Fact::JammingStarted { .. } => code(NEW, 344, "XQ"),
+            Fact::JammingEnded { .. } => code(RESTORE, 344, "XH"),
+            Fact::VisitStarted { .. } => code(NEW, 627, "LB"),
+            Fact::VisitEnded { .. } => code(NEW, 628, "LX"),
+            Fact::HubMoved { .. } => code(NEW, 137, "TA"),
+            Fact::HubBack {} => code(RESTORE, 137, "TR"),
             Fact::ArmOverridden { .. } => code(NEW, 570, "CF"),
             Fact::CodeRefused { .. } | Fact::CodeBlocked { .. } => code(NEW, 461, "JA"),
             Fact::UserSet { .. } => (Some("JV"), None),
@@ -132,7 +220,7 @@ fn fault_code(fault: DeviceFault, q: u8) -> (Option<&'static str>, Option<Cid>) 
     let (number, new, restore) = match fault {
         DeviceFault::Tamper => (144, "TA", "TR"),
         DeviceFault::LowBattery => (384, "XT", "XR"),
-        DeviceFault::Fault => (389, "UT", "UJ"),
+        DeviceFault::SelfTest | DeviceFault::Fault => (389, "UT", "UJ"),
         DeviceFault::Unreadable => (381, "UY", "UJ"),
         DeviceFault::Masked => (380, "BT", "BJ"),
         DeviceFault::MainsLost => (301, "AT", "AR"),
@@ -154,6 +242,8 @@ fn alarm(kind: AlarmKind, by: DeviceKind, q: u8) -> (Option<&'static str>, Optio
         (AlarmKind::Medical, _) => (100, "MA", "MH"),
         (AlarmKind::Freeze, _) => (159, "ZA", "ZH"),
         (AlarmKind::KeyBox, _) => (150, "UA", "UH"),
+        (AlarmKind::HoldUp, _) => (122, "HA", "HH"),
+        (AlarmKind::Duress, _) => (121, "HA", "HH"),
     };
     code(q, number, if q == NEW { new } else { restore })
 }
@@ -164,13 +254,17 @@ mod tests {
 
     #[test]
     fn an_alarm_and_its_end_carry_the_tables_codes() {
-        let smoke = Fact::AlarmRaised { kind: AlarmKind::Fire, by: DeviceKind::Smoke, continues: None };
+        let smoke = Fact::AlarmRaised {
+            kind: AlarmKind::Fire,
+            by: DeviceKind::Smoke,
+            continues: None,
+            tags: Default::default(),
+        };
         assert_eq!(smoke.codes(), (Some("FA"), Some(Cid { q: 1, code: 111 })));
         let water = Fact::AlarmRestored { kind: AlarmKind::Water, by: DeviceKind::Water };
         assert_eq!(water.codes(), (Some("WH"), Some(Cid { q: 3, code: 154 })));
         let heat = Fact::AlarmRestored { kind: AlarmKind::Fire, by: DeviceKind::Heat };
         assert_eq!(heat.codes(), (Some("KH"), Some(Cid { q: 3, code: 114 })), "the code it was raised with");
-        assert_eq!(Fact::AreaDisarmed { after_alarm: true }.codes(), (Some("OR"), Some(Cid { q: 1, code: 401 })));
         assert_eq!(smoke.class(), Class::Alarm);
     }
 }

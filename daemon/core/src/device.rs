@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +21,7 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(#[schemars(with = "String")] Arc<str>);
 
         impl $name {
             /// The id from text, if it is one.
@@ -30,7 +31,7 @@ macro_rules! id {
             pub fn new(text: impl Into<String>) -> Result<Self, BadId> {
                 let text = text.into();
                 let check: fn(&str) -> bool = $check;
-                if check(&text) { Ok(Self(text)) } else { Err(BadId { text, what: $what, rule: $rule }) }
+                if check(&text) { Ok(Self(text.into())) } else { Err(BadId { text, what: $what, rule: $rule }) }
             }
 
             /// The id as text.
@@ -48,7 +49,7 @@ macro_rules! id {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                id.0.as_ref().to_owned()
             }
         }
 
@@ -130,6 +131,8 @@ pub enum DeviceKind {
     Freeze,
     KeyBox,
     Camera,
+    Fog,
+    HoldUp,
 }
 
 /// What the detector says of the thing it watches. There is no "unknown": a report that cannot be understood is no report.
@@ -144,6 +147,14 @@ pub enum DeviceState {
     Alarm,
     /// The thing it watches for is not there.
     Clear,
+    /// A bolt is home.
+    Locked,
+    /// It is not.
+    Unlocked,
+    /// A smoke cannon can fire.
+    Ready,
+    /// It has fired.
+    Spent,
 }
 
 /// How far a radio report can be trusted (contract, "Trust in radio"). Ordered: later is stronger.
@@ -180,6 +191,8 @@ pub enum DeviceFault {
     Gone,
     /// It has not been heard for too long: it guards nothing, or nobody knows.
     Missing,
+    /// It has failed its own test.
+    SelfTest,
 }
 
 /// One detector's word, as a port understood it. Made only from a frame whose every check passed.
@@ -208,6 +221,9 @@ pub struct Report {
     /// It is being tested, if it says. A test never hides an alarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<bool>,
+    /// It only repeats what another detector said: no second witness (B11).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relayed: Option<bool>,
     /// Battery, per cent, if it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub battery_percent: Option<u8>,
@@ -232,6 +248,7 @@ impl Report {
             masked: None,
             mains_lost: None,
             test: None,
+            relayed: None,
             battery_percent: None,
             rssi_dbm: None,
             lqi: None,

@@ -3,12 +3,13 @@
 //! Facts are in the past tense and hold no opinion; `alarm::state` applies them without judging, so that old facts
 //! replay under new code. A fact's name and its detail are for ever (contract, "Events"): add, never change.
 
+use crate::alarm::rules::Then;
 use crate::device::{AreaId, Authenticated, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
 use crate::stamp::{Deadline, Stamp, rfc3339};
-use crate::warrant::{Ground, Role};
+use crate::warrant::{Emergency, Ground, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A UUIDv7 (RFC 9562): the event's own name, minted from the wall clock and the turn's entropy.
@@ -148,13 +149,15 @@ pub struct Cid {
 }
 
 /// How an area guards while it is armed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ArmMode {
     /// Nobody is in: every zone of the area guards.
     Away,
     /// People are in: the zones of the shell guard, those inside do not.
     Home,
+    /// People sleep: the shell and the way in guard, the rooms inside do not.
+    Night,
 }
 
 /// What an alarm is about. Everything but burglary works around the clock, armed or not.
@@ -181,6 +184,32 @@ pub enum AlarmKind {
     Freeze,
     /// The box with the key was opened.
     KeyBox,
+    /// A silent button: nobody on site may notice.
+    HoldUp,
+    /// A code given under threat: nobody on site may notice.
+    Duress,
+}
+
+/// What belongs to an alarm besides its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tag {
+    /// Fog of a smoke cannon may be what the detector sees (R69).
+    FogPresent,
+    /// A guard is there (B16).
+    GuardOnSite,
+    /// The detector is set to pass over pets: it may miss or be late (R86).
+    PetFunction,
+    /// The detector repeats another's alarm (B11).
+    Relayed,
+    /// The detector fell silent: it told nothing itself.
+    Missing,
+    /// Radio is jammed.
+    Jammed,
+    /// It looks cleared to whoever is on site, and is not (B1).
+    LooksCleared,
+    /// The area was armed a moment ago: somebody may have come back for his keys.
+    RecentClose,
 }
 
 /// A country's policy profile.
@@ -287,6 +316,8 @@ pub enum ZoneRole {
 pub enum UserRole {
     Owner,
     Member,
+    /// A patrol: his code is good while an incident is open.
+    Guard,
 }
 
 /// Why a journal was begun anew.
@@ -344,6 +375,18 @@ pub enum CauseKind {
     PathsDown,
     /// The journal's disk does not answer.
     Disk,
+    /// A detector that speaks every few minutes has not for 20.
+    Quiet,
+    /// The detector has failed its own test.
+    SelfTest,
+    /// The radio is jammed.
+    Jammed,
+    /// The hub is without mains.
+    HubMains,
+    /// The hub's battery is low.
+    HubBattery,
+    /// A door that must be locked is not.
+    NotLocked,
 }
 
 /// Something done at most once, never repeated after a crash.
@@ -428,9 +471,22 @@ pub enum Fact {
     /// An area was made or changed.
     AreaSet { entry_s: u32, exit_s: u32 },
     /// A zone was made or changed.
-    ZoneSet { role: ZoneRole },
+    ZoneSet {
+        role: ZoneRole,
+        /// In which modes it guards, where that is not what its role says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        modes: Option<BTreeSet<ArmMode>>,
+        /// It chimes when it opens and nothing guards.
+        #[serde(default, skip_serializing_if = "is_false")]
+        chime: bool,
+    },
     /// A person was added or changed; the name is personal.
-    UserSet { role: UserRole },
+    UserSet {
+        role: UserRole,
+        /// Good until then, RFC 3339.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<String>,
+    },
     /// A person was taken off.
     UserRemoved {},
     /// Devices not known yet are listed for a while; `joining`: and let into the Zigbee network, in that way.
@@ -442,7 +498,13 @@ pub enum Fact {
     /// No longer.
     PermitClosed {},
     /// A device was added; its key, if it has one, is in the secrets under an opaque id.
-    DeviceAdded { kind: DeviceKind, secret: Option<String> },
+    DeviceAdded {
+        kind: DeviceKind,
+        secret: Option<String>,
+        /// Set to pass over pets (R86).
+        #[serde(default, skip_serializing_if = "is_false")]
+        pet: bool,
+    },
     /// A device got its place.
     DeviceAssigned {},
     /// A device was taken off.
@@ -459,7 +521,13 @@ pub enum Fact {
     /// It can again.
     FaultCleared { fault: DeviceFault },
     /// Arming was refused, with every cause.
-    ArmFailed { mode: ArmMode, causes: Vec<Cause> },
+    ArmFailed {
+        mode: ArmMode,
+        causes: Vec<Cause>,
+        /// The door people leave by still stood open when the delay ended.
+        #[serde(default, skip_serializing_if = "is_false")]
+        exit_error: bool,
+    },
     /// People are leaving: the area arms when the delay ends.
     ExitStarted { mode: ArmMode, delay: Delay },
     /// The area guards.
@@ -469,7 +537,13 @@ pub enum Fact {
     /// The area no longer guards; `after_alarm` when there had been one.
     AreaDisarmed { after_alarm: bool },
     /// An alarm. Its `incident` is its own id when it opens one.
-    AlarmRaised { kind: AlarmKind, by: DeviceKind, continues: Option<EventId> },
+    AlarmRaised {
+        kind: AlarmKind,
+        by: DeviceKind,
+        continues: Option<EventId>,
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        tags: BTreeSet<Tag>,
+    },
     /// What the detector watches for is gone. The incident stays.
     AlarmRestored { kind: AlarmKind, by: DeviceKind },
     /// The sirens were silenced by a person; the incident stays open.
@@ -499,7 +573,12 @@ pub enum Fact {
     /// The policy profile of the site's country, as the install facts have it.
     ProfileSet { profile: Profile },
     /// A burglary that the household disarmed within seconds of its first alarm: it was their own (B5).
-    IncidentCleared { after_s: u32 },
+    IncidentCleared {
+        after_s: u32,
+        /// On a site where a code may be given under threat: listed to the centre alone.
+        #[serde(default, skip_serializing_if = "is_false")]
+        centre_only: bool,
+    },
     /// A person said within three minutes that it was a mistake (R33).
     IncidentCancelled { after_s: u32 },
     /// A person says that it is false; it stays open until the centre has made sure (B10).
@@ -536,6 +615,8 @@ pub enum Fact {
         role: Role,
         person: String,
         ground: Option<Ground>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        emergency: Option<Emergency>,
         led_to: Option<EventId>,
         awaits: bool,
     },
@@ -551,6 +632,126 @@ pub enum Fact {
     },
     /// Something on the command topic that is no warrant: unsigned, foreign, retained; `count` like it since the last.
     OrderRefused { jti: Option<String>, reason: String, count: u64 },
+    /// A code, tag or phone that is not good now, was used: `blocked`, `expired`, `no_incident`, `unknown`.
+    CredentialRefused { source: String, reason: String },
+    /// One phone, key, tag or code is good for nothing any more.
+    CredentialBlocked { credential: String },
+    /// A person may do nothing, or again what he might.
+    UserBlocked { blocked: bool },
+    /// Nobody has used this person's code for so long.
+    CodeUnused { days: u32 },
+    /// A code was given, not under threat. For the centre alone.
+    CodeUsed {},
+    /// Whether codes can be given under threat on this site.
+    DuressSet { on: bool },
+    /// A guard is on site, and what he should know.
+    GuardOnSite { fog_fired: bool, door_unlocked: bool, last_motion: Option<String> },
+    /// The entry delay is over: it is loud inside, and a burglary at the end of this one.
+    LocalWarning { delay: Delay, by: String },
+    /// The final door has closed: the area arms sooner.
+    ExitShortened { delay: Delay },
+    /// Doors are being locked; the area arms when they say so.
+    LockingStarted { mode: ArmMode, delay: Delay },
+    /// A zone stands aside until its area is disarmed the next time.
+    ZoneBypassed { on: bool },
+    /// A user has seen what happened.
+    MemoryAcknowledged {},
+    /// How a lock behaves by itself.
+    LockSet { auto_lock_s: u32, left_open_s: u32, before_arming: bool, disarms: bool },
+    /// Somebody turned a lock at the door.
+    LockUsed { unlocked: bool },
+    /// A door stands open or unlocked for too long.
+    DoorLeftOpen {},
+    /// Fog was fired: air the room within so many hours of it.
+    AirNow { hours: u32 },
+    /// A technician has serviced the cannon.
+    FogServiced {},
+    /// The hub lost its mains.
+    MainsLost { minutes_left: Option<u32> },
+    /// It has mains again.
+    MainsBack {},
+    /// The hub's battery is low.
+    HubBatteryLow { percent: u8, minutes_left: Option<u32> },
+    /// It is not any more.
+    HubBatteryWell { percent: u8 },
+    /// The last thing the hub can say before its supply fails.
+    LastBreath {},
+    /// The hub stands elsewhere than it was installed.
+    HubMoved { gateway: bool, silent: u32 },
+    /// It stands where it was installed.
+    HubBack {},
+    /// A modem or SIM is another than the one it was bound to.
+    SimSwapped { modem: String },
+    /// It is the bound one again.
+    SimBack { modem: String },
+    /// Somebody jams this receiver.
+    JammingStarted { receiver: String },
+    /// No longer.
+    JammingEnded { receiver: String },
+    /// An intrusion detector has never moved for so long.
+    NeverFired { days: u32 },
+    /// The end of the contract is announced.
+    EndAnnounced { delay: Delay },
+    /// A user has tried the door's key, and it works.
+    KeyWorks {},
+    /// A technician may work here, by the owner's consent.
+    VisitStarted { delay: Delay },
+    /// No longer; what is not well is listed.
+    VisitEnded { not_well: Vec<Cause> },
+    /// No test for so long.
+    TestOverdue { days: u32 },
+    /// The centre is reached again after long: a test would show that alarms are, too.
+    TestSuggested {},
+    /// A user changes a battery: the cover may open until then.
+    BatteryChangeStarted { delay: Delay },
+    /// The cover was opened for that.
+    CoverOpened {},
+    /// It is shut, and the device has spoken.
+    BatteryChangeEnded {},
+    /// The same detector has alarmed falsely for the same cause so often.
+    FalseAlarmsRepeated { cause: CloseCause, count: u32 },
+    /// The site's time zone.
+    TimezoneSet { timezone: String },
+    /// An area arms at this minute of these days (Monday is bit 0).
+    ScheduleSet { schedule: String, mode: ArmMode, days: u8, minute: u16 },
+    /// No longer.
+    ScheduleRemoved { schedule: String },
+    /// It will, soon.
+    ScheduleWarned { schedule: String, mode: ArmMode, day: String, delay: Delay },
+    /// A user put it off.
+    SchedulePutOff { schedule: String, delay: Delay },
+    /// It arms now.
+    ScheduleRan { schedule: String },
+    /// It does not, this time.
+    ScheduleSkipped { schedule: String, reason: String },
+    /// A rule was made or changed.
+    RuleSet { rule: String, measure: String, above: bool, limit_milli: i64, back_milli: i64, then: Then },
+    /// No longer.
+    RuleRemoved { rule: String },
+    /// A measurement went beyond a rule's limit, or came back.
+    LimitCrossed { rule: String, beyond: bool, value_milli: i64 },
+    /// An operator's note.
+    IncidentNoted {},
+}
+
+fn is_false(it: &bool) -> bool {
+    !it
+}
+
+impl Fact {
+    /// Whether only the centre may read it: whoever is on site must not learn of it (B1, B8). Other readers are shown
+    /// that there is a row, and its hash.
+    pub fn is_centre_only(&self) -> bool {
+        let silent = |kind: &AlarmKind| matches!(kind, AlarmKind::HoldUp | AlarmKind::Duress);
+        match self {
+            Fact::CodeUsed {} => true,
+            Fact::IncidentCleared { centre_only, .. } => *centre_only,
+            Fact::AlarmRaised { kind, .. } | Fact::AlarmRestored { kind, .. } => silent(kind),
+            Fact::IncidentClosed { kind, .. } | Fact::IncidentVerified { kind, .. } => silent(kind),
+            Fact::DeviceChanged { kind, .. } => *kind == DeviceKind::HoldUp,
+            _ => false,
+        }
+    }
 }
 
 /// Names, free text and numbers about people: the only part of an event that can be erased.

@@ -1,6 +1,7 @@
 //! One closed list in, one out: what can reach the panel, and what the panel can ask of the world.
 
 use crate::alarm::camera_window::Grant;
+use crate::alarm::rules::Then;
 use crate::device::{AreaId, DeviceId, DeviceKind, Report, UserId, ZoneId};
 use crate::event::{
     Act, ArmMode, CloseCause, EventId, Evidence, Joining, Media, Method, Profile, RestartReason, UserRole, ZoneRole,
@@ -9,6 +10,7 @@ use crate::port::Unjournaled;
 use crate::stamp::Stamp;
 use crate::warrant::{Answer, Warrant};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A request waiting for its reply; the hub gives the number.
 pub type RequestId = u64;
@@ -22,6 +24,58 @@ pub struct CodeChecked {
     pub user: Option<UserId>,
     /// How it was given.
     pub method: Method,
+    /// Which phone, key, tag or code it is, by its opaque id, where that is known.
+    pub credential: Option<String>,
+    /// It says that whoever gives it is under threat.
+    pub duress: bool,
+}
+
+impl CodeChecked {
+    /// A right or wrong code of which nothing more is known.
+    pub fn plain(source: impl Into<String>, user: Option<UserId>, method: Method) -> Self {
+        Self { source: source.into(), user, method, credential: None, duress: false }
+    }
+}
+
+/// A lock's word that somebody turned it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockUsed {
+    /// Which lock.
+    pub device: DeviceId,
+    /// Which way.
+    pub unlocked: bool,
+    /// By a code, a tag, a phone; `None`: by key or by hand.
+    pub method: Option<Method>,
+    /// Whose, by the lock's word.
+    pub user: Option<UserId>,
+    /// Which one, by its opaque id.
+    pub credential: Option<String>,
+}
+
+/// What the supply's port says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Supply {
+    /// Whether there is mains, if it says.
+    pub mains: Option<bool>,
+    /// The hub's battery, per cent, if it says.
+    pub battery_percent: Option<u8>,
+    /// How long it will do, in minutes, if it says.
+    pub minutes_left: Option<u32>,
+    /// It ends now.
+    pub dying: bool,
+}
+
+/// A short sign to people, given once and never repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal {
+    /// At the keypad, and a squawk indoors: not ready (B18).
+    NotReady(AreaId),
+    /// A squawk outdoors: it did not arm after all (B18).
+    NotArmed(AreaId),
+    /// A door opened while nothing guards (B9).
+    Chime(ZoneId),
+    /// It arms in ten minutes (B23).
+    ArmsSoon(AreaId),
 }
 
 /// What a person asks for.
@@ -46,6 +100,87 @@ pub enum Command {
     },
     /// Sound the sirens once, briefly.
     SirenChirp {},
+    /// Turn a lock. Without a device: the only one.
+    Lock {
+        device: Option<DeviceId>,
+        code: CodeChecked,
+    },
+    Unlock {
+        device: Option<DeviceId>,
+        code: CodeChecked,
+    },
+    /// What happened has been seen.
+    Acknowledge {
+        area: Option<AreaId>,
+        code: CodeChecked,
+    },
+    /// A zone stands aside for one set period.
+    Bypass {
+        zone: ZoneId,
+        on: bool,
+        code: CodeChecked,
+    },
+    /// The cover of this device may open for a while.
+    BatteryChange {
+        device: DeviceId,
+        code: CodeChecked,
+    },
+    /// A technician may work here for so many minutes; 0: no longer.
+    Consent {
+        minutes: u32,
+        code: CodeChecked,
+    },
+    /// The door's key was tried and works.
+    KeyWorks {
+        code: CodeChecked,
+    },
+    /// A schedule that is about to arm waits.
+    PutOff {
+        schedule: String,
+        code: CodeChecked,
+    },
+    UserBlock {
+        user: UserId,
+        blocked: bool,
+    },
+    CredentialBlock {
+        credential: String,
+    },
+    DuressSet {
+        on: bool,
+    },
+    LockSet {
+        device: DeviceId,
+        auto_lock_s: u32,
+        left_open_s: u32,
+        before_arming: bool,
+        disarms: bool,
+    },
+    FogServiced {
+        device: DeviceId,
+    },
+    ScheduleSet {
+        schedule: String,
+        area: AreaId,
+        mode: ArmMode,
+        days: u8,
+        minute: u16,
+    },
+    ScheduleRemove {
+        schedule: String,
+    },
+    RuleSet {
+        rule: String,
+        device: DeviceId,
+        measure: String,
+        above: bool,
+        limit_milli: i64,
+        back_milli: i64,
+        then: Then,
+    },
+    RuleRemove {
+        rule: String,
+    },
     AreaSet {
         area: AreaId,
         name: Option<String>,
@@ -57,11 +192,15 @@ pub enum Command {
         area: AreaId,
         name: Option<String>,
         role: ZoneRole,
+        modes: Option<BTreeSet<ArmMode>>,
+        chime: bool,
     },
     UserSet {
         user: UserId,
         name: Option<String>,
         role: UserRole,
+        /// Good until then, in ms since 1970.
+        expires_ms: Option<i64>,
     },
     UserRemove {
         user: UserId,
@@ -75,6 +214,7 @@ pub enum Command {
         kind: DeviceKind,
         name: Option<String>,
         secret: Option<String>,
+        pet: bool,
     },
     DeviceAssign {
         device: DeviceId,
@@ -125,6 +265,40 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The code it was given with, if it needs one.
+    pub fn code(&self) -> Option<&CodeChecked> {
+        match self {
+            Command::Arm { code, .. }
+            | Command::Disarm { code, .. }
+            | Command::SirenStop { code, .. }
+            | Command::Acknowledge { code, .. }
+            | Command::Bypass { code, .. }
+            | Command::Lock { code, .. }
+            | Command::Unlock { code, .. }
+            | Command::BatteryChange { code, .. }
+            | Command::Consent { code, .. }
+            | Command::KeyWorks { code }
+            | Command::PutOff { code, .. }
+            | Command::Cancel { code, .. }
+            | Command::TestMode { code, .. }
+            | Command::Look { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The area it names.
+    pub fn area(&self) -> Option<AreaId> {
+        match self {
+            Command::Arm { area, .. }
+            | Command::Disarm { area, .. }
+            | Command::SirenStop { area, .. }
+            | Command::Acknowledge { area, .. } => area.clone(),
+            _ => None,
+        }
+    }
+}
+
 /// A key of an issuer as the install facts list it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InstalledKey {
@@ -150,13 +324,27 @@ pub enum Input {
         arm_state_known: bool,
     },
     /// The daemon is up.
-    Started { version: String, keys: Vec<InstalledKey>, profile: Profile },
+    Started { version: String, keys: Vec<InstalledKey>, profile: Profile, timezone: String },
     /// The daemon is asked to go.
     Stopping,
     /// A detector spoke.
     Report(Report),
     /// A known detector was heard but could not be read.
     Unreadable { device: DeviceId },
+    /// A lock was turned at the door.
+    LockUsed(LockUsed),
+    /// A device has tested itself.
+    SelfTest { device: DeviceId, passed: bool },
+    /// A device measured something, in thousandths of its unit. Telemetry: no event by itself.
+    Measured { device: DeviceId, measure: String, value_milli: i64 },
+    /// Interference at a receiver begins or ends.
+    Interference { receiver: String, on: bool },
+    /// The hub's supply.
+    Supply(Supply),
+    /// What is around the hub: other cells, another router than where it was installed.
+    Surroundings { cells: bool, gateway: bool },
+    /// A modem or its SIM is another than the one it was bound to, or that one again.
+    Sim { modem: String, swapped: bool },
     /// A known detector has left its network, or cannot be heard for want of its key.
     Gone { device: DeviceId },
     /// The file of codes and keys was damaged and is put aside.
@@ -216,12 +404,16 @@ pub struct Context {
 pub enum Sound {
     /// Indoors: somebody came in, disarm.
     EntryBeep,
+    /// The same, faster: the last seconds.
+    EntryHurry,
     /// Indoors, soft: water.
     Water,
     /// A quiet tone at the panel: help was called.
     SosTone,
     /// A beep at the panel: a detector was opened while disarmed.
     TamperBeep,
+    /// Loud inside: the entry delay is over, the burglary is about to be told.
+    Warning,
     /// Inside and out.
     Burglary,
     /// Every sounder: fire, CO, gas.
@@ -268,6 +460,15 @@ pub enum Effect {
     CameraEnds(EventId),
     /// Answer a request.
     Reply(RequestId, Reply),
+    /// A short sign to people.
+    Signal(Signal),
+    /// A rule switches a light.
+    Light {
+        /// Which.
+        light: DeviceId,
+        /// On, or off.
+        on: bool,
+    },
     /// Tell who sent a warrant what became of it.
     Answer(Answer),
 }

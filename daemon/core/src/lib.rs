@@ -17,15 +17,27 @@ pub mod warrant; //   who orders what, on which ground, until when
 pub mod turn; //      decide → record → apply → act, kept by types
 pub mod alarm {
     //! The panel and its rules, each in its own file.
+    pub mod access; //          whose code it is, and what it is good for now
     pub(crate) mod area; //     arming and disarming
     pub mod camera_window; //   who may ask for which picture, and when
+    pub mod coverage; //        where nothing watches
     pub(crate) mod detector; // what a detector's word means
     pub(crate) mod draft; // a turn being decided
+    pub(crate) mod duress; //   a code given under threat
+    pub mod fog; //             the smoke cannon
     pub(crate) mod hub; //      start, stop, disk, paths, keys, acts
     pub mod incident; //        from first alarm to close: cleared, cancelled, confirmed, verified, closed
     pub(crate) mod install; //  areas, zones, people, devices
+    pub(crate) mod jam; //      whether somebody jams the radio
+    pub mod lock; //            the door
+    pub mod outcome; //         what became of alarms, detector by detector
     pub mod panel; //           decide, apply, next_due
+    pub mod power; //           the hub's own supply, and where it stands
+    pub(crate) mod ready; //    what speaks against arming
+    pub mod rules; //           the household's own rules
+    pub mod schedule; //        arming by the clock
     pub mod service; //         the site's standing with its operator
+    pub(crate) mod settings; // people, locks, schedules, rules
     pub mod state; //           what the hub knows: a fold over the events
     pub(crate) mod supervision; // whether detectors are still there
     pub mod warrant; //         whether what is ordered from afar may be done

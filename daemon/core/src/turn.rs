@@ -18,6 +18,8 @@ pub(crate) struct Says {
     pub grants: Vec<Grant>,
     /// To warrants that change nothing: they have had their answer before.
     pub answers: Vec<Answer>,
+    /// Short signs to people.
+    pub signals: Vec<Effect>,
     /// What an answer says in words, by jti.
     pub texts: BTreeMap<String, String>,
 }

@@ -20,7 +20,7 @@ use vakt_core::alarm::panel::Why;
 use vakt_core::canonical;
 use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, UserId, ZoneId};
 use vakt_core::event::{Act, ArmMode, Event, EventId, Media, Method, Profile, RestartReason};
-use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, Reply};
+use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, LockUsed, Reply, Signal, Supply};
 use vakt_core::stamp::Stamp;
 use vakt_core::warrant::{Digest, Order, Warrant};
 
@@ -138,6 +138,25 @@ impl Story {
                 let (pending, refused) = self.hub.disk_answers();
                 turn(Input::DiskRecovered { pending, refused })
             }
+            ["mains", "is", verdict] => {
+                let minutes_left = Some(720);
+                turn(Input::Supply(Supply { mains: Some(*verdict == "back"), minutes_left, ..Supply::default() }))
+            }
+            ["battery", "at", percent] => {
+                let battery_percent = Some(percent.parse().map_err(|_| "how much?")?);
+                turn(Input::Supply(Supply { battery_percent, ..Supply::default() }))
+            }
+            ["the", "supply", "ends"] => turn(Input::Supply(Supply { dying: true, ..Supply::default() })),
+            ["around", "the", "hub:", around @ ..] => {
+                let (cells, gateway) = (around.contains(&"cells"), around.contains(&"router"));
+                turn(Input::Surroundings { cells, gateway })
+            }
+            ["sim", "of", modem, "is", verdict] => {
+                turn(Input::Sim { modem: (*modem).to_owned(), swapped: *verdict == "another" })
+            }
+            ["noise", "at", receiver, verdict] => {
+                turn(Input::Interference { receiver: (*receiver).to_owned(), on: *verdict == "begins" })
+            }
             ["path", path, "is", verdict] => {
                 let reason = (*verdict != "up").then(|| (*verdict).to_owned());
                 turn(Input::Path { path: (*path).to_owned(), reason })
@@ -164,10 +183,21 @@ impl Story {
                 self.profile = word(profile)?;
                 Ok(Happens::Outside)
             }
-            ["centre", ..] | ["set", ..] | ["remove", ..] | ["permit", ..] | ["chirp"] => self.technician(words),
-            [who, verb @ ("arms" | "disarms" | "hushes" | "cancels" | "tests" | "looks"), rest @ ..] => {
-                self.person(who, verb, rest)
-            }
+            ["centre", ..]
+            | ["set", ..]
+            | ["remove", ..]
+            | ["block", ..]
+            | ["unblock", ..]
+            | ["service", _]
+            | ["permit", ..]
+            | ["chirp"] => self.technician(words),
+            [
+                who,
+                verb @ ("arms" | "disarms" | "hushes" | "cancels" | "tests" | "looks" | "locks" | "unlocks"
+                | "consents" | "bypasses" | "restores" | "changes" | "puts" | "acknowledges"),
+                rest @ ..,
+            ] => self.person(who, verb, rest),
+            [who, "has", "tried", ..] => self.person(who, "has", &words[2..]),
             [role, "orders", cmd, rest @ ..] => self.warrant(role, cmd, rest),
             ["somebody", "calls", "for", "help"] => self.command(Method::Local, Command::Sos { area: None }),
             [device, says @ ..] => self.detector(device, says),
@@ -183,7 +213,8 @@ impl Story {
             InstalledKey { kid: kid.to_owned(), role: role.to_owned(), ed25519: format!("{kid:A<43}") }
         });
         let profile = self.profile;
-        let started = Input::Started { version: "0.1.0".to_owned(), keys: keys.collect(), profile };
+        let timezone = "Europe/Copenhagen".to_owned();
+        let started = Input::Started { version: "0.1.0".to_owned(), keys: keys.collect(), profile, timezone };
         let begun = |reason, arm_state_known| Input::JournalBegun {
             reason,
             old_epoch: None,
@@ -247,27 +278,68 @@ impl Story {
             ["set", "zone", zone, "in", area, role, rest @ ..] => Command::ZoneSet {
                 zone: id(zone, ZoneId::new)?,
                 area: id(area, AreaId::new)?,
-                name: name(rest),
+                name: name(rest).filter(|text| !matches!(text.as_str(), "night" | "chime")),
                 role: word(role)?,
+                modes: rest.contains(&"night").then(|| [ArmMode::Night, ArmMode::Away].into()),
+                chime: rest.contains(&"chime"),
             },
+            ["set", "user", user, role, "until", seconds] => {
+                let expires_ms = Some(self.hub.now.wall_ms + 1000 * i64::from(number(seconds)?));
+                Command::UserSet { user: id(user, UserId::new)?, name: None, role: word(role)?, expires_ms }
+            }
             ["set", "user", user, role, rest @ ..] => {
-                Command::UserSet { user: id(user, UserId::new)?, name: name(rest), role: word(role)? }
+                Command::UserSet { user: id(user, UserId::new)?, name: name(rest), role: word(role)?, expires_ms: None }
             }
             ["set", "camera", camera, "in", zone] => {
                 Command::DeviceAssign { device: camera_id(camera)?, zone: id(zone, ZoneId::new)? }
             }
-            ["set", "camera", camera] => {
-                Command::DeviceAdd { device: camera_id(camera)?, kind: DeviceKind::Camera, name: None, secret: None }
-            }
-            ["set", "device", device, kind] => {
-                let (device, kind) = (device_id(device)?, word(kind)?);
-                self.kinds.insert(device.clone(), kind);
-                Command::DeviceAdd { device, kind, name: None, secret: None }
-            }
+            ["set", "camera", camera] => Command::DeviceAdd {
+                device: camera_id(camera)?,
+                kind: DeviceKind::Camera,
+                name: None,
+                secret: None,
+                pet: false,
+            },
             ["set", "device", device, "in", zone] => {
                 Command::DeviceAssign { device: device_id(device)?, zone: id(zone, ZoneId::new)? }
             }
+            ["set", "device", device, kind, pet @ ..] => {
+                let (device, kind) = (device_id(device)?, word(kind)?);
+                let pet = pet == ["pet"];
+                self.kinds.insert(device.clone(), kind);
+                Command::DeviceAdd { device, kind, name: None, secret: None, pet }
+            }
             ["remove", "device", device] => Command::DeviceRemove { device: device_id(device)? },
+            ["set", "lock", device, "auto", auto, "left", "open", left, rest @ ..] => Command::LockSet {
+                device: device_id(device)?,
+                auto_lock_s: number(auto)?,
+                left_open_s: number(left)?,
+                before_arming: rest.contains(&"first"),
+                disarms: rest.contains(&"disarms"),
+            },
+            ["set", "schedule", schedule, area, mode, "days", days, "minute", minute] => Command::ScheduleSet {
+                schedule: (*schedule).to_owned(),
+                area: id(area, AreaId::new)?,
+                mode: word(mode)?,
+                days: days.parse().map_err(|_| "which days?")?,
+                minute: minute.parse().map_err(|_| "which minute?")?,
+            },
+            ["remove", "schedule", schedule] => Command::ScheduleRemove { schedule: (*schedule).to_owned() },
+            ["set", "rule", rule, device, measure, side, limit, "back", back, then] => Command::RuleSet {
+                rule: (*rule).to_owned(),
+                device: device_id(device)?,
+                measure: (*measure).to_owned(),
+                above: *side == "above",
+                limit_milli: limit.parse().map_err(|_| "which limit?")?,
+                back_milli: back.parse().map_err(|_| "how far back?")?,
+                then: serde_json::from_str(then).map_err(|e| e.to_string())?,
+            },
+            ["remove", "rule", rule] => Command::RuleRemove { rule: (*rule).to_owned() },
+            ["set", "duress", on] => Command::DuressSet { on: *on == "on" },
+            ["service", device] => Command::FogServiced { device: device_id(device)? },
+            ["block", "user", user] => Command::UserBlock { user: id(user, UserId::new)?, blocked: true },
+            ["unblock", "user", user] => Command::UserBlock { user: id(user, UserId::new)?, blocked: false },
+            ["block", credential] => Command::CredentialBlock { credential: (*credential).to_owned() },
             ["remove", "user", user] => Command::UserRemove { user: id(user, UserId::new)? },
             ["permit", seconds] => Command::DevicePermit { seconds: number(seconds)?, joining: None },
             ["chirp"] => Command::SirenChirp {},
@@ -362,10 +434,22 @@ impl Story {
             _ => return Err("at which source is the code given?".to_owned()),
         };
         let user = if who == "nobody" { None } else { Some(id(who, UserId::new)?) };
-        let code = CodeChecked { source: source.to_owned(), user, method: Method::Keypad };
+        let method = match source {
+            "app" => Method::App,
+            "tag-reader" => Method::Tag,
+            "remote" => Method::Remote,
+            _ => Method::Keypad,
+        };
+        let (rest, duress) = match rest {
+            [rest @ .., "under", "threat"] => (rest, true),
+            rest => (rest, false),
+        };
+        let credential = user.as_ref().map(|user| format!("{}-{user}", said(method)));
+        let code = CodeChecked { source: source.to_owned(), user, method, credential, duress };
         let (rest, mode) = match rest {
             [rest @ .., "away"] => (rest, Some(ArmMode::Away)),
             [rest @ .., "home"] => (rest, Some(ArmMode::Home)),
+            [rest @ .., "night"] => (rest, Some(ArmMode::Night)),
             rest => (rest, None),
         };
         if let ("looks", ["through", camera]) = (verb, rest) {
@@ -376,15 +460,38 @@ impl Story {
             let minutes = rest.first().and_then(|minutes| minutes.parse().ok()).ok_or("for how many minutes?")?;
             return self.command(Method::Keypad, Command::TestMode { minutes, code });
         }
+        match (verb, rest) {
+            ("locks", []) => return self.command(method, Command::Lock { device: None, code }),
+            ("unlocks", []) => return self.command(method, Command::Unlock { device: None, code }),
+            ("consents", [minutes, "min"]) => {
+                let minutes = minutes.parse().map_err(|_| "for how many minutes?")?;
+                return self.command(method, Command::Consent { minutes, code });
+            }
+            ("has", ["tried", "the", "key"]) => return self.command(method, Command::KeyWorks { code }),
+            ("bypasses", [zone]) => {
+                return self.command(method, Command::Bypass { zone: id(zone, ZoneId::new)?, on: true, code });
+            }
+            ("restores", [zone]) => {
+                return self.command(method, Command::Bypass { zone: id(zone, ZoneId::new)?, on: false, code });
+            }
+            ("changes", ["battery", "of", device]) => {
+                return self.command(method, Command::BatteryChange { device: device_id(device)?, code });
+            }
+            ("puts", ["off", schedule]) => {
+                return self.command(method, Command::PutOff { schedule: (*schedule).to_owned(), code });
+            }
+            _ => {}
+        }
         let area = rest.first().map(|area| id(area, AreaId::new)).transpose()?;
         let command = match (verb, mode) {
             ("arms", Some(mode)) => Command::Arm { area, mode, code },
             ("disarms", None) => Command::Disarm { area, code },
+            ("acknowledges", None) => Command::Acknowledge { area, code },
             ("hushes", None) => Command::SirenStop { area, code },
             ("cancels", None) => Command::Cancel { incident: None, code },
             _ => return Err("arms away, arms home, disarms or hushes".to_owned()),
         };
-        self.command(Method::Keypad, command)
+        self.command(method, command)
     }
 
     /// `hall-door opens`, `smoke alarms and is tampered`, `combined alarms as co`.
@@ -393,6 +500,26 @@ impl Story {
         match says {
             ["is", "unreadable"] => return Ok(Happens::Turn(vec![Input::Unreadable { device }])),
             ["is", "gone"] => return Ok(Happens::Turn(vec![Input::Gone { device }])),
+            ["passes", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: true }])),
+            ["fails", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: false }])),
+            ["measures", measure, value] => {
+                let value_milli = value.parse().map_err(|_| "how much?")?;
+                return Ok(Happens::Turn(vec![Input::Measured {
+                    device,
+                    measure: (*measure).to_owned(),
+                    value_milli,
+                }]));
+            }
+            ["is", way @ ("opened" | "shut"), "by", who, how] => {
+                let used = LockUsed {
+                    device,
+                    unlocked: *way == "opened",
+                    method: Some(word(how)?),
+                    user: Some(id(who, UserId::new)?),
+                    credential: Some(format!("{how}-{who}")),
+                };
+                return Ok(Happens::Turn(vec![Input::LockUsed(used)]));
+            }
             _ => {}
         }
         let (says, kind) = match says {
@@ -407,6 +534,11 @@ impl Story {
                 "closes" => report.state = Some(DeviceState::Closed),
                 "alarms" => report.state = Some(DeviceState::Alarm),
                 "clears" => report.state = Some(DeviceState::Clear),
+                "is locked" => report.state = Some(DeviceState::Locked),
+                "is unlocked" => report.state = Some(DeviceState::Unlocked),
+                "is ready" => report.state = Some(DeviceState::Ready),
+                "is spent" => report.state = Some(DeviceState::Spent),
+                "relays" => report.relayed = Some(true),
                 "is tampered" => report.tamper = Some(true),
                 "is whole" => report.tamper = Some(false),
                 "is masked" => report.masked = Some(true),
@@ -430,7 +562,19 @@ impl Story {
             let head = item.split(' ').next().unwrap_or_default();
             matches!(
                 head,
-                "sound" | "silence" | "camera" | "cameras" | "act" | "published" | "answer" | "ok" | "refused"
+                "sound"
+                    | "silence"
+                    | "squawk"
+                    | "chime"
+                    | "arms"
+                    | "light"
+                    | "camera"
+                    | "cameras"
+                    | "act"
+                    | "published"
+                    | "answer"
+                    | "ok"
+                    | "refused"
             )
         };
         let (effects, events): (Vec<&str>, Vec<&str>) = wanted.into_iter().partition(effect);
@@ -512,6 +656,11 @@ impl Story {
                 format!("camera {camera} {} for {left}s", what.as_str().unwrap())
             }
             Effect::CameraEnds(_) => "cameras end".to_owned(),
+            Effect::Signal(Signal::NotReady(_)) => "squawk indoors".to_owned(),
+            Effect::Signal(Signal::NotArmed(_)) => "squawk outdoors".to_owned(),
+            Effect::Signal(Signal::Chime(zone)) => format!("chime {zone}"),
+            Effect::Signal(Signal::ArmsSoon(_)) => "arms soon".to_owned(),
+            Effect::Light { light, on } => format!("light {light} {on}"),
             Effect::Answer(answer) => {
                 let reason = answer.reason.as_ref().map_or(String::new(), |reason| format!(" {reason}"));
                 format!("answer {}{reason}", said(answer.status))
@@ -660,7 +809,7 @@ fn a_story_that_is_wrong_fails() {
         let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
         let mut story =
             Story { hub: Hub::new(7, now), at_ms: 0, requests: 0, command: None, kinds, names, profile: Profile::Dk };
-        let begin = "00:00  the daemon starts  ->  journal_restarted reason=first; hub_started clean=false; profile_set; service_changed; silence";
+        let begin = "00:00  the daemon starts  ->  journal_restarted reason=first; hub_started clean=false; profile_set; timezone_set; service_changed; silence";
         assert_eq!(story.step(begin), Ok(()));
         assert!(wrong.lines().any(|line| story.step(line).is_err()), "{wrong}");
     }

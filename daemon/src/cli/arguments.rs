@@ -1,5 +1,6 @@
 //! The words of the command line: what may be asked, with a sentence of help each. It does nothing.
 
+use crate::cli::habits::{Block, Lock, Rule, Schedule, time};
 use crate::subghz::wmbus_link::FrameKind;
 use clap::Args;
 use clap::Parser;
@@ -82,7 +83,7 @@ pub enum Command {
         socket: Socket,
         /// The area; needed where there are several
         area: Option<String>,
-        /// away or home
+        /// away, home or night
         #[arg(long, default_value = "away")]
         mode: String,
     },
@@ -120,6 +121,60 @@ pub enum Command {
         socket: Socket,
         /// Where
         area: Option<String>,
+    },
+    /// The door's lock
+    Lock {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(subcommand)]
+        command: Lock,
+    },
+    /// Arm by the clock
+    Schedule {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(subcommand)]
+        command: Schedule,
+    },
+    /// Rules: what follows when a measurement goes beyond a limit
+    Rule {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(subcommand)]
+        command: Rule,
+    },
+    /// Make a person, or one phone, key, tag or code, good for nothing
+    Block {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(subcommand)]
+        command: Block,
+    },
+    /// Whether codes can be given under threat on this site: on or off
+    Duress {
+        #[command(flatten)]
+        socket: Socket,
+        /// on or off
+        #[arg(value_parser = ["on", "off"])]
+        set: String,
+    },
+    /// See what has happened since it was armed, and say so; asks for a code
+    Acknowledge {
+        #[command(flatten)]
+        socket: Socket,
+        /// The area; needed where there are several
+        area: Option<String>,
+    },
+    /// Let a technician work here for so many minutes, 480 at most; 0 ends it; asks for the owner's code
+    Visit {
+        #[command(flatten)]
+        socket: Socket,
+        minutes: u32,
+    },
+    /// Say that the door's key was tried and works; asks for the owner's code
+    KeyWorks {
+        #[command(flatten)]
+        socket: Socket,
     },
     /// How everything stands
     Status {
@@ -240,7 +295,7 @@ pub enum Device {
     Add {
         /// Its id, e.g. wm-las-00010204-03-1a
         device: String,
-        /// contact motion smoke heat co gas water glass_break vibration sos climate meter
+        /// contact motion smoke heat co gas water glass_break vibration sos climate meter siren lock camera fog hold_up
         #[arg(long)]
         kind: String,
         /// What people call it
@@ -249,7 +304,14 @@ pub enum Device {
         /// Ask for its key (or read it from stdin): 32 hex digits
         #[arg(long)]
         with_key: bool,
+        /// It is set to pass over pets: it may miss or be late
+        #[arg(long)]
+        pet: bool,
     },
+    /// Change its battery: the cover may open for ten minutes; asks for a code
+    Battery { device: String },
+    /// A smoke cannon was serviced after it had fired
+    Serviced { device: String },
     /// Give a detector its place
     Assign { device: String, zone: String },
     /// Take a detector off
@@ -262,7 +324,7 @@ pub enum User {
     /// Add or change a person
     Set {
         user: String,
-        /// owner or member
+        /// owner, member or guard
         #[arg(long, default_value = "member")]
         role: String,
         #[arg(long)]
@@ -270,6 +332,12 @@ pub enum User {
         /// Ask for a code (or read it from stdin): 5 to 10 digits
         #[arg(long)]
         with_code: bool,
+        /// Ask for another code, to be given under threat
+        #[arg(long, conflicts_with = "with_code")]
+        with_duress_code: bool,
+        /// Good until then, e.g. 2026-12-01T12:00:00Z
+        #[arg(long, value_parser = time)]
+        until: Option<i64>,
     },
     /// Take a person off, and the code with them
     Remove { user: String },
@@ -305,7 +373,17 @@ pub enum Zone {
         role: String,
         #[arg(long)]
         name: Option<String>,
+        /// In which modes it guards, where that is not what its role says: away,night
+        #[arg(long, value_delimiter = ',')]
+        modes: Option<Vec<String>>,
+        /// Chime when it opens and nothing guards
+        #[arg(long)]
+        chime: bool,
     },
+    /// Let a zone stand aside until its area is disarmed the next time; asks for the owner's code
+    Bypass { zone: String },
+    /// Let it guard again; asks for the owner's code
+    Restore { zone: String },
 }
 
 #[allow(missing_docs)] // clap prints the comments below as help

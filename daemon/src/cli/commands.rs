@@ -12,6 +12,7 @@ use crate::cli::arguments::Schema;
 use crate::cli::arguments::Siren;
 use crate::cli::arguments::User;
 use crate::cli::arguments::Zone;
+use crate::cli::habits::Asks;
 use crate::config::load;
 use crate::config::print;
 use crate::config::settings::Config;
@@ -107,10 +108,33 @@ fn perform(command: Command) -> Result<(), Exit> {
             let request = json!({"command": "area_set", "area": area, "name": name, "entry_s": entry, "exit_s": exit});
             ask(connect(&socket.socket)?, &request)
         }
-        Command::Zone { socket, command: Zone::Set { zone, area, role, name } } => {
-            let request = json!({"command": "zone_set", "zone": zone, "area": area, "role": role, "name": name});
+        Command::Zone { socket, command: Zone::Set { zone, area, role, name, modes, chime } } => {
+            let request = json!({
+                "command": "zone_set", "zone": zone, "area": area, "role": role, "name": name, "modes": modes,
+                "chime": chime,
+            });
             ask(connect(&socket.socket)?, &request)
         }
+        Command::Zone { socket, command: Zone::Bypass { zone } } => {
+            with_code(&socket.socket, json!({"command": "bypass", "zone": zone, "on": true}))
+        }
+        Command::Zone { socket, command: Zone::Restore { zone } } => {
+            with_code(&socket.socket, json!({"command": "bypass", "zone": zone, "on": false}))
+        }
+        Command::Lock { socket, command } => habit(&socket.socket, command.asks()),
+        Command::Schedule { socket, command } => habit(&socket.socket, command.asks()),
+        Command::Rule { socket, command } => habit(&socket.socket, command.asks()),
+        Command::Block { socket, command } => habit(&socket.socket, command.asks()),
+        Command::Duress { socket, set } => {
+            ask(connect(&socket.socket)?, &json!({"command": "duress_set", "on": set == "on"}))
+        }
+        Command::Acknowledge { socket, area } => {
+            with_code(&socket.socket, json!({"command": "acknowledge", "area": area}))
+        }
+        Command::Visit { socket, minutes } => {
+            with_code(&socket.socket, json!({"command": "consent", "minutes": minutes}))
+        }
+        Command::KeyWorks { socket } => with_code(&socket.socket, json!({"command": "key_works"})),
         Command::Arm { socket, area, mode } => {
             with_code(&socket.socket, json!({"command": "arm", "area": area, "mode": mode}))
         }
@@ -411,6 +435,13 @@ fn with_code(socket: &Path, mut request: Value) -> Result<(), Exit> {
     ask(client, &request)
 }
 
+fn habit(socket: &Path, asks: Asks) -> Result<(), Exit> {
+    match asks.with_code {
+        true => with_code(socket, asks.request),
+        false => ask(connect(socket)?, &asks.request),
+    }
+}
+
 fn device(socket: &Path, command: Device) -> Result<(), Exit> {
     let client = connect(socket)?;
     match command {
@@ -427,14 +458,21 @@ fn device(socket: &Path, command: Device) -> Result<(), Exit> {
             say(format!("listening for {seconds} s; each detector that is not known yet is a line"));
             stream(client, &request, 1)
         }
-        Device::Add { device, kind, name, with_key } => {
+        Device::Add { device, kind, name, with_key, pet } => {
             let key = if with_key { Some(hidden("key")?) } else { None };
-            let request = json!({"command": "device_add", "device": device, "kind": kind, "name": name, "key": key});
+            let request = json!({
+                "command": "device_add", "device": device, "kind": kind, "name": name, "key": key, "pet": pet,
+            });
             ask(client, &request)
         }
         Device::Assign { device, zone } => {
             ask(client, &json!({"command": "device_assign", "device": device, "zone": zone}))
         }
+        Device::Battery { device } => {
+            let code = hidden("code")?;
+            ask(client, &json!({"command": "battery_change", "device": device, "code": code}))
+        }
+        Device::Serviced { device } => ask(client, &json!({"command": "fog_serviced", "device": device})),
         Device::Remove { device } => ask(client, &json!({"command": "device_remove", "device": device})),
     }
 }
@@ -442,9 +480,14 @@ fn device(socket: &Path, command: Device) -> Result<(), Exit> {
 fn user(socket: &Path, command: User) -> Result<(), Exit> {
     let client = connect(socket)?;
     match command {
-        User::Set { user, role, name, with_code } => {
+        User::Set { user, role, name, with_code, with_duress_code, until } => {
             let code = if with_code { Some(hidden("new code")?) } else { None };
-            ask(client, &json!({"command": "user_set", "user": user, "role": role, "name": name, "code": code}))
+            let duress = if with_duress_code { Some(hidden("new code, to be given under threat")?) } else { None };
+            let request = json!({
+                "command": "user_set", "user": user, "role": role, "name": name, "code": code,
+                "duress_code": duress, "expires_ms": until,
+            });
+            ask(client, &request)
         }
         User::Remove { user } => ask(client, &json!({"command": "user_remove", "user": user})),
     }

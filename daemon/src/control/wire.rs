@@ -5,7 +5,9 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fmt;
+use vakt_core::alarm::rules::Then;
 use vakt_core::device::AreaId;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
@@ -81,12 +83,103 @@ pub enum Request {
         area: AreaId,
         name: Option<String>,
         role: ZoneRole,
+        #[serde(default)]
+        modes: Option<BTreeSet<ArmMode>>,
+        #[serde(default)]
+        chime: bool,
+    },
+    /// A zone stands aside for one set period, or no longer.
+    Bypass {
+        zone: ZoneId,
+        on: bool,
+        code: Hidden,
+    },
+    /// What happened has been seen.
+    Acknowledge {
+        area: Option<AreaId>,
+        code: Hidden,
+    },
+    Lock {
+        device: Option<DeviceId>,
+        code: Hidden,
+    },
+    Unlock {
+        device: Option<DeviceId>,
+        code: Hidden,
+    },
+    LockSet {
+        device: DeviceId,
+        auto_lock_s: u32,
+        left_open_s: u32,
+        before_arming: bool,
+        disarms: bool,
+    },
+    /// The cover of this device may open for ten minutes.
+    BatteryChange {
+        device: DeviceId,
+        code: Hidden,
+    },
+    /// A smoke cannon was serviced.
+    FogServiced {
+        device: DeviceId,
+    },
+    /// A technician may work here for so many minutes; 0: no longer.
+    Consent {
+        minutes: u32,
+        code: Hidden,
+    },
+    /// The door's key was tried and works.
+    KeyWorks {
+        code: Hidden,
+    },
+    ScheduleSet {
+        schedule: String,
+        area: AreaId,
+        mode: ArmMode,
+        days: u8,
+        minute: u16,
+    },
+    ScheduleRemove {
+        schedule: String,
+    },
+    PutOff {
+        schedule: String,
+        code: Hidden,
+    },
+    RuleSet {
+        rule: String,
+        device: DeviceId,
+        measure: String,
+        above: bool,
+        limit_milli: i64,
+        back_milli: i64,
+        then: Then,
+    },
+    RuleRemove {
+        rule: String,
+    },
+    UserBlock {
+        user: UserId,
+        blocked: bool,
+    },
+    CredentialBlock {
+        credential: String,
+    },
+    /// Whether codes can be given under threat on this site.
+    DuressSet {
+        on: bool,
     },
     UserSet {
         user: UserId,
         name: Option<String>,
         role: UserRole,
         code: Option<Hidden>,
+        /// Another code, to be given under threat.
+        #[serde(default)]
+        duress_code: Option<Hidden>,
+        /// Good until then, in ms since 1970.
+        #[serde(default)]
+        expires_ms: Option<i64>,
     },
     UserRemove {
         user: UserId,
@@ -106,6 +199,8 @@ pub enum Request {
         kind: DeviceKind,
         name: Option<String>,
         key: Option<Hidden>,
+        #[serde(default)]
+        pet: bool,
     },
     DeviceAssign {
         device: DeviceId,

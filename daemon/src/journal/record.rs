@@ -49,6 +49,21 @@ impl Row {
         canonical::wire(&self.body, &self.hash, self.personal.as_deref())
     }
 
+    /// The payload as whoever is on site may see it (B1, B8): a row that is for the centre alone shows that it is there, and
+    /// its hash. `None`: even that would tell, because only rows of one class were asked for.
+    pub fn wire_on_site(&self, one_class: bool) -> Option<Vec<u8>> {
+        match self.check() {
+            Ok((prev, event)) if event.fact.is_centre_only() => {
+                let Place { epoch, seq } = self.place;
+                let (prev, hash) = (canonical::hex(&prev), canonical::hex(&self.hash));
+                let text =
+                    format!(r#"{{"epoch":{epoch},"hash":"{hash}","prev":"{prev}","seq":{seq},"withheld":true}}"#);
+                (!one_class).then(|| text.into_bytes())
+            }
+            _ => Some(self.wire()),
+        }
+    }
+
     /// Checks that everything in the row belongs together; gives `prev` and the event.
     ///
     /// # Errors

@@ -37,6 +37,11 @@ CREATE TABLE IF NOT EXISTS code (
     mac BLOB PRIMARY KEY,
     user TEXT NOT NULL UNIQUE
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS duress_code (
+    -- The same, for codes that are given under threat.
+    mac BLOB PRIMARY KEY,
+    user TEXT NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Why a secret could not be read or kept.
@@ -209,43 +214,47 @@ impl Secrets {
         mac.finalize().into_bytes().into()
     }
 
-    /// Gives a person a code, in place of the one before.
+    /// Gives a person a code, in place of the one before; `duress`: one to be given under threat.
     ///
     /// # Errors
-    /// It is too short or long, somebody has it, or the file cannot be written.
-    pub fn set_code(&self, user: &UserId, code: &str) -> Result<(), SecretsError> {
+    /// It is too short or long, somebody has it or he has it for the other use, or the file cannot be written.
+    pub fn set_code(&self, user: &UserId, code: &str, duress: bool) -> Result<(), SecretsError> {
         let digits = code.bytes().all(|digit| digit.is_ascii_digit());
         if !digits || !(CODE_DIGITS_MIN..=CODE_DIGITS_MAX).contains(&code.len()) {
             return Err(SecretsError::BadCode);
         }
-        if self.whose(code)?.is_some_and(|owner| owner != *user) {
+        if self.whose(code)?.is_some_and(|owner| owner != (user.clone(), duress)) {
             return Err(SecretsError::CodeTaken);
         }
-        let sql = "INSERT INTO code (mac, user) VALUES (?1, ?2) ON CONFLICT (user) DO UPDATE SET mac = excluded.mac";
-        self.conn.execute(sql, params![self.code_mac(code), user.as_str()]).map(drop).map_err(self.sqlite("write"))
+        let table = if duress { "duress_code" } else { "code" };
+        let sql = format!(
+            "INSERT INTO {table} (mac, user) VALUES (?1, ?2) ON CONFLICT (user) DO UPDATE SET mac = excluded.mac"
+        );
+        self.conn.execute(&sql, params![self.code_mac(code), user.as_str()]).map(drop).map_err(self.sqlite("write"))
     }
 
-    /// Takes a person's code away.
+    /// Takes a person's codes away.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn drop_code(&self, user: &UserId) -> Result<(), SecretsError> {
-        let sql = "DELETE FROM code WHERE user = ?1";
-        self.conn.execute(sql, [user.as_str()]).map(drop).map_err(self.sqlite("write"))
+        let drop_from = |sql| self.conn.execute(sql, [user.as_str()]).map(drop).map_err(self.sqlite("write"));
+        drop_from("DELETE FROM code WHERE user = ?1")?;
+        drop_from("DELETE FROM duress_code WHERE user = ?1")
     }
 
-    /// Whose code it is.
+    /// Whose code it is, and whether it is one that is given under threat.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn whose(&self, code: &str) -> Result<Option<UserId>, SecretsError> {
-        let sql = "SELECT user FROM code WHERE mac = ?1";
-        let user: Option<String> = self
+    pub fn whose(&self, code: &str) -> Result<Option<(UserId, bool)>, SecretsError> {
+        let sql = "SELECT user, 0 FROM code WHERE mac = ?1 UNION ALL SELECT user, 1 FROM duress_code WHERE mac = ?1";
+        let found: Option<(String, bool)> = self
             .conn
-            .query_row(sql, [self.code_mac(code)], |row| row.get(0))
+            .query_row(sql, [self.code_mac(code)], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
             .map_err(self.sqlite("read"))?;
-        Ok(user.and_then(|user| UserId::new(user).ok()))
+        Ok(found.and_then(|(user, duress)| Some((UserId::new(user).ok()?, duress))))
     }
 }
 

@@ -110,6 +110,8 @@ pub enum ArmWord {
     Exit,
     ArmedAway,
     ArmedHome,
+    ArmedNight,
+    Warning,
     Entry,
 }
 

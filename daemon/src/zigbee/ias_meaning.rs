@@ -115,9 +115,11 @@ fn state(kind: DeviceKind, status: ZoneStatus) -> Option<DeviceState> {
         | DeviceKind::Sos
         | DeviceKind::Medical
         | DeviceKind::Freeze
+        | DeviceKind::HoldUp
         | DeviceKind::KeyBox => (DeviceState::Alarm, DeviceState::Clear),
         // These watch for nothing: a siren's alarm bits say that it sounds.
         DeviceKind::Camera
+        | DeviceKind::Fog
         | DeviceKind::Keypad
         | DeviceKind::Siren
         | DeviceKind::Lock

@@ -5,6 +5,8 @@
 //! nothing stretches that, and a board that cannot prove how much has passed opens nothing. What the owner looks at is
 //! the owner's own, and never the centre's.
 
+use crate::alarm::access;
+use crate::alarm::access::Right;
 use crate::alarm::area;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
@@ -147,7 +149,7 @@ pub(crate) fn on_centre_asks(draft: &mut Draft, request: RequestId, camera: Devi
 
 /// The owner looks at his own camera.
 pub(crate) fn on_owner_looks(draft: &mut Draft, request: RequestId, camera: DeviceId, what: Media, code: &CodeChecked) {
-    let Some(user) = area::known(draft, request, code) else { return };
+    let Some(user) = access::known(draft, request, code, Right::Own) else { return };
     if !disk_answers(draft, request) {
         return;
     }

@@ -3,13 +3,19 @@
 //! It never holds an alarm back to see whether somebody disarms (the entry delay excepted), and life-safety kinds
 //! alarm whatever the area's state, with a place or without.
 
+use crate::alarm::access;
+use crate::alarm::access::Right;
+use crate::alarm::area;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
+use crate::alarm::duress;
+use crate::alarm::fog;
 use crate::alarm::incident;
-use crate::alarm::state::Arming;
+use crate::alarm::lock;
+use crate::alarm::state::{Arming, Device, State};
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, Report};
-use crate::event::{AlarmKind, ArmMode, Delay, EventId, Fact, Method, ZoneRole};
-use crate::input::RequestId;
+use crate::event::{AlarmKind, Delay, EventId, Fact, Method, Service, Tag, ZoneRole};
+use crate::input::{CodeChecked, RequestId, Signal};
 use crate::stamp::{Deadline, Stamp};
 
 /// A button that tells no release is pressed anew when it speaks again after this time, in ms; sooner it is the same
@@ -19,15 +25,6 @@ const PRESS_MS: u64 = 10_000;
 /// Whether it watches for people where none should be.
 pub(crate) fn intrusion(kind: DeviceKind) -> bool {
     matches!(kind, DeviceKind::Contact | DeviceKind::Motion | DeviceKind::GlassBreak | DeviceKind::Vibration)
-}
-
-/// Whether a zone guards in that mode.
-pub(crate) fn guards(role: ZoneRole, mode: ArmMode) -> bool {
-    match role {
-        ZoneRole::EntryDoor | ZoneRole::Perimeter => true,
-        ZoneRole::EntryRoute | ZoneRole::Interior => mode == ArmMode::Away,
-        ZoneRole::Always => false,
-    }
 }
 
 fn around_the_clock(kind: DeviceKind) -> Option<AlarmKind> {
@@ -40,6 +37,7 @@ fn around_the_clock(kind: DeviceKind) -> Option<AlarmKind> {
         DeviceKind::Medical => Some(AlarmKind::Medical),
         DeviceKind::Freeze => Some(AlarmKind::Freeze),
         DeviceKind::KeyBox => Some(AlarmKind::KeyBox),
+        DeviceKind::HoldUp => Some(AlarmKind::HoldUp),
         _ => None,
     }
 }
@@ -58,6 +56,9 @@ pub(crate) fn on_report(draft: &mut Draft, report: Report) {
     // What it watches for comes first: a fault beside it must not delay the alarm.
     if let Some(state) = report.state {
         on_state(draft, &report, state, &about);
+        if report.kind == DeviceKind::Lock {
+            lock::on_report(draft, &report.device, state);
+        }
     }
     on_faults(draft, &report, &about);
 }
@@ -67,7 +68,7 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     let device = &draft.state.devices[&report.device];
     // No radio repeats a press across a start of the board, whatever the clocks say of the time between.
     let long_ago = |at: Stamp| at.boot != now.boot || Deadline::after(at, PRESS_MS).remaining_ms(now) == Some(0);
-    let button = matches!(report.kind, DeviceKind::Sos | DeviceKind::Medical);
+    let button = matches!(report.kind, DeviceKind::Sos | DeviceKind::Medical | DeviceKind::HoldUp);
     let again = button && state == DeviceState::Alarm && device.changed.is_some_and(long_ago);
     let said = device.state.filter(|_| device.spoke_as == Some(report.kind));
     if said == Some(state) && !again {
@@ -83,7 +84,13 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     }
     let active = matches!(state, DeviceState::Open | DeviceState::Alarm);
     match around_the_clock(report.kind) {
-        Some(kind) if active => drop(raise(draft, kind, report.kind, about.clone())),
+        Some(AlarmKind::HoldUp) if active => {
+            duress::raise(draft, AlarmKind::HoldUp, report.kind, about.area.clone(), about.clone());
+        }
+        Some(kind) if active => {
+            let relayed = (report.relayed == Some(true)).then_some(Tag::Relayed);
+            raise_with(draft, kind, report.kind, about.clone(), relayed);
+        }
         // Only who raised an alarm can say that its cause is gone.
         Some(kind) if said == Some(DeviceState::Alarm) => {
             let incident = open_incident(draft, about.area.as_ref(), Some(kind));
@@ -92,17 +99,28 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
         }
         Some(_) => {}
         None if active && intrusion(report.kind) => on_intrusion(draft, report.kind, about),
+        None if said == Some(DeviceState::Open) && entry_door(draft, about) => area::on_final_door(draft, about),
         None => {}
     }
 }
 
+fn entry_door(draft: &Draft, about: &About) -> bool {
+    let zone = about.zone.as_ref().and_then(|zone| draft.state.zones.get(zone));
+    zone.is_some_and(|zone| zone.role == ZoneRole::EntryDoor)
+}
+
 fn on_intrusion(draft: &mut Draft, kind: DeviceKind, about: &About) {
     let Some(area) = about.area.as_ref().and_then(|area| draft.state.areas.get(area)) else { return };
-    let Some(mode) = area.arming.guarding() else { return };
-    let Some(role) = about.zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.role) else {
+    let Some((id, zone)) = about.zone.as_ref().and_then(|zone| draft.state.zones.get_key_value(zone)) else { return };
+    let Some(mode) = area.arming.guarding() else {
+        if zone.chime && kind == DeviceKind::Contact && area.arming == Arming::Disarmed {
+            let chime = Signal::Chime(id.clone());
+            draft.signal(chime);
+        }
         return;
     };
-    if !guards(role, mode) || about.zone.as_ref().is_some_and(|zone| area.passes_over(zone)) {
+    let role = zone.role;
+    if !zone.guards(mode) || about.zone.as_ref().is_some_and(|zone| area.passes_over(zone)) {
         return;
     }
     if draft.state.settling.is_some() {
@@ -115,14 +133,13 @@ fn on_intrusion(draft: &mut Draft, kind: DeviceKind, about: &About) {
             draft.emit(Fact::EntryStarted { delay, by }, about.clone());
         }
         // The way from the door to the panel, while the delay runs.
-        (ZoneRole::EntryDoor | ZoneRole::EntryRoute, Arming::Entry { .. }) => {}
+        (ZoneRole::EntryDoor | ZoneRole::EntryRoute, Arming::Entry { .. } | Arming::Warning { .. }) => {}
         _ => burglary(draft, kind, about.clone()),
     }
 }
 
 fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
     let said = [
-        (DeviceFault::Tamper, report.tamper),
         (DeviceFault::LowBattery, report.low_battery),
         (DeviceFault::Fault, report.fault),
         (DeviceFault::Masked, report.masked),
@@ -131,22 +148,76 @@ fn on_faults(draft: &mut Draft, report: &Report, about: &About) {
         (DeviceFault::Gone, Some(false)),
         (DeviceFault::Missing, Some(false)),
     ];
+    on_tamper(draft, report, about);
     for (fault, said) in said {
         let has = draft.state.devices[&report.device].faults.contains(&fault);
-        match (said, has, fault) {
-            (Some(true), false, DeviceFault::Tamper) => {
-                raise(draft, AlarmKind::Tamper, report.kind, about.clone());
-            }
-            (Some(false), true, DeviceFault::Tamper) => {
-                let incident = open_incident(draft, about.area.as_ref(), Some(AlarmKind::Tamper));
-                let fact = Fact::AlarmRestored { kind: AlarmKind::Tamper, by: report.kind };
-                draft.emit(fact, About { incident, ..about.clone() });
-            }
-            (Some(true), false, fault) => drop(draft.emit(Fact::FaultRaised { fault }, about.clone())),
-            (Some(false), true, fault) => drop(draft.emit(Fact::FaultCleared { fault }, about.clone())),
+        match (said, has) {
+            (Some(true), false) => drop(draft.emit(Fact::FaultRaised { fault }, about.clone())),
+            (Some(false), true) => drop(draft.emit(Fact::FaultCleared { fault }, about.clone())),
             _ => {}
         }
     }
+}
+
+/// It was opened or taken off; or closed again. While its battery is changed that is no sabotage (B14).
+fn on_tamper(draft: &mut Draft, report: &Report, about: &About) {
+    let device = &draft.state.devices[&report.device];
+    let (has, upkeep) = (device.faults.contains(&DeviceFault::Tamper), device.upkeep.is_some());
+    match (report.tamper, has) {
+        (Some(true), false) if upkeep && device.cover_open => {}
+        (Some(true), false) if upkeep => drop(draft.emit(Fact::CoverOpened {}, about.clone())),
+        (Some(true), false) => drop(raise(draft, AlarmKind::Tamper, report.kind, about.clone())),
+        (Some(false), true) => {
+            let incident = open_incident(draft, about.area.as_ref(), Some(AlarmKind::Tamper));
+            let fact = Fact::AlarmRestored { kind: AlarmKind::Tamper, by: report.kind };
+            draft.emit(fact, About { incident, ..about.clone() });
+        }
+        // Shut, and it speaks: done.
+        (Some(false), false) if upkeep && device.cover_open => {
+            draft.emit(Fact::BatteryChangeEnded {}, about.clone());
+        }
+        _ => {}
+    }
+}
+
+/// How long a battery may be changed for (B14), in seconds.
+const UPKEEP_S: u32 = 600;
+
+/// A user is about to change a battery: the cover may open for a while.
+pub(crate) fn on_battery_change(draft: &mut Draft, request: RequestId, id: DeviceId, code: &CodeChecked) {
+    let Some(user) = access::known(draft, request, code, Right::Upkeep) else { return };
+    if !draft.state.devices.contains_key(&id) {
+        return draft.refuse(request, "no_device", format!("there is no device `{id}`"));
+    }
+    let about = About { user: Some(user), method: Some(code.method), ..place_of(draft, id) };
+    let area = about.area.as_ref().and_then(|area| draft.state.areas.get(area));
+    if area.is_some_and(|area| !matches!(area.arming, Arming::Disarmed | Arming::Unknown)) {
+        return draft.refuse(request, "not_disarmed", "disarm first: an open cover is sabotage while it guards");
+    }
+    let delay = Delay::after(draft.now(), UPKEEP_S);
+    let event = draft.emit(Fact::BatteryChangeStarted { delay }, about);
+    area::finish(draft, request, event, "open it now: 10 minutes".to_owned());
+}
+
+/// Battery changes whose time is over: a cover that is still open is a fault.
+fn upkeep_ends(draft: &mut Draft) {
+    let now = draft.now();
+    let over = |device: &Device| device.upkeep.is_some_and(|until| until.remaining_ms(now).unwrap_or(0) == 0);
+    let over: Vec<(DeviceId, bool)> =
+        draft.state.devices.iter().filter(|(_, d)| over(d)).map(|(id, d)| (id.clone(), d.cover_open)).collect();
+    for (id, open) in over {
+        let about = place_of(draft, id);
+        if open {
+            draft.keep(Fact::FaultRaised { fault: DeviceFault::Tamper }, about.clone());
+        }
+        draft.keep(Fact::BatteryChangeEnded {}, about);
+    }
+}
+
+/// When the next one's is, in ms.
+pub(crate) fn upkeep_ms(state: &State, now: Stamp) -> Option<u64> {
+    let running = state.devices.values().filter_map(|device| device.upkeep);
+    running.map(|until| until.remaining_ms(now).unwrap_or(0)).min()
 }
 
 /// A known detector that cannot be read or heard guards nothing: told once, until it is read again.
@@ -166,13 +237,14 @@ pub(crate) fn on_fault(draft: &mut Draft, id: DeviceId, fault: DeviceFault) {
 
 /// Detectors have settled after a start of the board: those that have begun to say so meanwhile, and still do, alarm.
 pub(crate) fn on_time(draft: &mut Draft) {
+    upkeep_ends(draft);
     let now = draft.now();
     if draft.state.settling.is_none_or(|until| until.remaining_ms(now).is_some_and(|left| left > 0)) {
         return;
     }
     // Were it not on record it would fall due for ever.
     draft.keep(Fact::Settled {}, About::default());
-    let woke = |device: &&crate::alarm::state::Device| {
+    let woke = |device: &&Device| {
         let active = matches!(device.state, Some(DeviceState::Open | DeviceState::Alarm));
         active && intrusion(device.kind) && device.changed.is_some_and(|at| at.boot == now.boot)
     };
@@ -185,7 +257,7 @@ pub(crate) fn on_time(draft: &mut Draft) {
 }
 
 /// Where a device is.
-fn place_of(draft: &Draft, id: DeviceId) -> About {
+pub(crate) fn place_of(draft: &Draft, id: DeviceId) -> About {
     let zone = draft.state.devices.get(&id).and_then(|device| device.zone.clone());
     let area = zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.area.clone());
     About { area, zone, device: Some(id), ..About::default() }
@@ -195,7 +267,12 @@ fn place_of(draft: &Draft, id: DeviceId) -> About {
 pub(crate) fn on_sos(draft: &mut Draft, request: RequestId, method: Method, area: Option<AreaId>) {
     let area = area.filter(|id| draft.state.areas.contains_key(id));
     let event = raise(draft, AlarmKind::Sos, DeviceKind::Sos, About { area, method: Some(method), ..About::default() });
-    draft.done(request, event, "help is called: the centre's answer follows");
+    // A panel that nobody listens to must not sound as if (B12).
+    let text = match draft.state.standing.service() {
+        Service::Ended => "nobody is listening: call 112",
+        _ => "help is called: the centre's answer follows",
+    };
+    draft.done(request, event, text);
 }
 
 /// An intrusion in an area that guards.
@@ -207,7 +284,18 @@ pub(crate) fn burglary(draft: &mut Draft, by: DeviceKind, about: About) {
 const IN_A_ROW_MAX: u32 = 3;
 
 /// Raises an alarm: joins the open incident of its area and kind, or opens one.
-fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, about: About) -> Option<EventId> {
+pub(crate) fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, about: About) -> Option<EventId> {
+    raise_with(draft, kind, by, about, None)
+}
+
+/// The same, with what else is known of it.
+pub(crate) fn raise_with(
+    draft: &mut Draft,
+    kind: AlarmKind,
+    by: DeviceKind,
+    about: About,
+    tag: Option<Tag>,
+) -> Option<EventId> {
     let now = draft.now();
     let source = about.device.as_ref().and_then(|id| draft.state.devices.get(id)).filter(|_| kind.is_limited());
     if let Some(device) = source.filter(|device| device.raised >= IN_A_ROW_MAX) {
@@ -224,9 +312,31 @@ fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, about: About) -> Op
     });
     let continues = if fresh.is_some() { None } else { open };
     let about = About { incident: fresh, opens: fresh.is_none(), ..about };
-    let event = draft.emit(Fact::AlarmRaised { kind, by, continues }, about)?;
+    let tags = tag.into_iter().chain(tags(draft, kind, by, &about)).collect();
+    let event = draft.emit(Fact::AlarmRaised { kind, by, continues, tags }, about)?;
     incident::on_alarm(draft, fresh.unwrap_or(event));
     Some(event)
+}
+
+/// So soon after arming somebody may have come back for his keys (requirements, "recent close"), in ms.
+const RECENT_MS: u64 = 120_000;
+
+/// What else is known of an alarm at this moment.
+fn tags(draft: &Draft, kind: AlarmKind, by: DeviceKind, about: &About) -> Vec<Tag> {
+    let (state, now) = (&draft.state, draft.now());
+    let device = about.device.as_ref().and_then(|id| state.devices.get(id));
+    let of_area = |area: &Option<AreaId>| area.is_none() || about.area.is_none() || *area == about.area;
+    let guard = state.incidents.values().any(|incident| incident.guard_on_site && of_area(&incident.area));
+    let armed = about.area.as_ref().and_then(|area| state.areas.get(area)).and_then(|area| area.armed_at);
+    let recent = armed.is_some_and(|at| Deadline::after(at, RECENT_MS).remaining_ms(now).is_some_and(|left| left > 0));
+    let all = [
+        (Tag::FogPresent, by == DeviceKind::Smoke && fog::fills(state, about.area.as_ref())),
+        (Tag::GuardOnSite, guard),
+        (Tag::PetFunction, device.is_some_and(|device| device.pet)),
+        (Tag::Jammed, !state.jammed.is_empty()),
+        (Tag::RecentClose, kind == AlarmKind::Burglary && recent),
+    ];
+    all.into_iter().filter(|(_, is)| *is).map(|(tag, _)| tag).collect()
 }
 
 /// The newest open incident of an area, of one kind or of burglary and its kin when none is named.

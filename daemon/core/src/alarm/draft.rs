@@ -2,12 +2,14 @@
 //! is judged on what the earlier ones led to. The live state changes only when the events have been recorded.
 
 use crate::alarm::camera_window::Grant;
+use crate::alarm::jam::Air;
 use crate::alarm::state::State;
+use crate::alarm::supervision::Heard;
 use crate::canonical::hex;
 use crate::canonical::sha256;
 use crate::device::{AreaId, Authenticated, DeviceId, UserId, ZoneId};
 use crate::event::{Class, Event, EventId, Fact, Method, Personal};
-use crate::input::{Context, Disk, Reply, RequestId};
+use crate::input::{Context, Disk, Effect, Reply, RequestId, Signal};
 use crate::stamp::Stamp;
 use crate::turn::{Decided, Says};
 use crate::warrant::Answer;
@@ -36,25 +38,30 @@ pub(crate) struct About {
     pub method: Option<Method>,
     pub authenticated: Option<Authenticated>,
     pub name: Option<String>,
+    pub note: Option<String>,
     pub incident: Option<EventId>,
     /// It opens an incident: its own id becomes the incident's.
     pub opens: bool,
 }
 
 /// A turn being decided: the state as it will be, and the events that lead there.
-pub(crate) struct Draft {
+pub(crate) struct Draft<'a> {
     pub state: State,
     pub context: Context,
+    /// Who was heard when.
+    pub heard: &'a Heard,
+    /// Interference at the receivers.
+    pub air: &'a Air,
     events: Vec<Event>,
     says: Says,
     refused: u64,
     minted: u32,
 }
 
-impl Draft {
-    pub fn new(state: &State, context: &Context) -> Self {
+impl<'a> Draft<'a> {
+    pub fn new(state: &State, heard: &'a Heard, air: &'a Air, context: &Context) -> Self {
         let context = Context { now: context.now.sane(), ..*context };
-        Self { state: state.clone(), context, events: vec![], says: Says::default(), refused: 0, minted: 0 }
+        Self { state: state.clone(), context, heard, air, events: vec![], says: Says::default(), refused: 0, minted: 0 }
     }
 
     pub fn now(&self) -> Stamp {
@@ -85,9 +92,10 @@ impl Draft {
     pub fn keep(&mut self, fact: Fact, about: About) -> EventId {
         let bytes = self.entropy();
         let id = EventId::mint(self.now().wall_ms, std::array::from_fn(|i| bytes[i]));
-        let personal = about
-            .name
-            .map(|name| Personal { salt: hex(&bytes[16..32]), fields: BTreeMap::from([("name".to_owned(), name)]) });
+        let said = [("name", about.name), ("note", about.note)];
+        let fields: BTreeMap<String, String> =
+            said.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?))).collect();
+        let personal = (!fields.is_empty()).then(|| Personal { salt: hex(&bytes[16..32]), fields });
         let event = Event {
             id,
             stamp: self.now(),
@@ -110,6 +118,21 @@ impl Draft {
     /// What was decided.
     pub fn decided(self) -> Decided {
         Decided { events: self.events, says: self.says, refused: self.refused }
+    }
+
+    /// A short sign to people.
+    pub fn signal(&mut self, signal: Signal) {
+        self.says.signals.push(Effect::Signal(signal));
+    }
+
+    /// A rule switches a light.
+    pub fn light(&mut self, light: DeviceId, on: bool) {
+        self.says.signals.push(Effect::Light { light, on });
+    }
+
+    /// Whether the last thing that was decided is that an alarm was cleared.
+    pub fn just_cleared(&self) -> bool {
+        self.events.last().is_some_and(|event| matches!(event.fact, Fact::IncidentCleared { .. }))
     }
 
     /// Leave to ask a camera; released once what led to it is recorded.

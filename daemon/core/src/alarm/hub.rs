@@ -14,7 +14,7 @@ use crate::stamp::{Deadline, Stamp};
 use std::collections::BTreeSet;
 
 /// An act that its device has not answered after this time has failed, in ms.
-const ACT_MS: u64 = 10_000;
+const ACT_MS: u64 = 15_000;
 /// How many acts may be on their way at once; a further one is refused.
 const ACTS_MAX: usize = 4;
 
@@ -24,12 +24,16 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
             let fact = Fact::JournalRestarted { reason, old_epoch, old_seq, old_hash, salvaged, arm_state_known };
             say(draft, fact);
         }
-        Input::Started { version, keys, profile } => {
+        Input::Started { version, keys, profile, timezone } => {
+            let rebooted = draft.state.booted.is_some_and(|boot| boot != draft.now().boot);
             on_started(draft, version, keys);
             if draft.state.profile != Some(profile) {
                 say(draft, Fact::ProfileSet { profile });
             }
-            service::on_started(draft);
+            if draft.state.timezone.as_ref() != Some(&timezone) {
+                say(draft, Fact::TimezoneSet { timezone });
+            }
+            service::on_started(draft, rebooted);
         }
         Input::Stopping => say(draft, Fact::HubStopped {}),
         Input::Receiver { receiver, error } => {
@@ -44,10 +48,14 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
             let path = cut(path);
             let reason = reason.map(cut);
             if draft.state.paths.get(&path) != Some(&reason) {
+                let cut_off = reason.is_none() && service::was_cut_off(draft);
                 say(
                     draft,
                     reason.map_or(Fact::PathUp { path: path.clone() }, |reason| Fact::PathDown { path, reason }),
                 );
+                if cut_off {
+                    say(draft, Fact::TestSuggested {});
+                }
             }
         }
         Input::Overdue { event, after_ms } => {
@@ -67,12 +75,21 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
         Input::DiskFailed { error } => say(draft, Fact::DiskFailed { error: cut(error) }),
         Input::DiskRecovered { pending, refused } => say(draft, Fact::DiskRecovered { pending, refused }),
         Input::Acted { command, act, error } => {
-            if draft.state.acts.contains_key(&command) {
+            // A bolt is where its lock says it is, not where it was told to go (R79).
+            let read_back = matches!(act, Act::Lock | Act::Unlock | Act::EmergencyUnlock);
+            if draft.state.acts.contains_key(&command) && !(read_back && error.is_none()) {
                 let failed = |reason| Fact::CommandFailed { act, command, reason: cut(reason) };
                 say(draft, error.map_or(Fact::CommandConfirmed { act, command }, failed));
             }
         }
-        Input::Warrant(_)
+        Input::Interference { .. } // taken note of by `Panel::hear`
+        | Input::LockUsed(_)
+        | Input::SelfTest { .. }
+        | Input::Measured { .. }
+        | Input::Supply(_)
+        | Input::Surroundings { .. }
+        | Input::Sim { .. }
+        | Input::Warrant(_)
         | Input::Tick
         | Input::Report(_)
         | Input::Unreadable { .. }
@@ -87,10 +104,7 @@ fn say(draft: &mut Draft, fact: Fact) {
 
 fn on_started(draft: &mut Draft, version: String, keys: Vec<InstalledKey>) {
     let now = draft.now();
-    let unproven = |arming: &Arming| match arming {
-        Arming::Exit { until, .. } | Arming::Entry { until, .. } => until.remaining_ms(now).is_none(),
-        _ => false,
-    };
+    let unproven = |arming: &Arming| arming.until().is_some_and(|until| until.remaining_ms(now).is_none());
     let areas = draft.state.areas.iter().filter(|(_, area)| unproven(&area.arming));
     let restarted_delays = areas.map(|(id, _)| id.clone()).collect();
     let clean = draft.state.stopped;

@@ -3,11 +3,15 @@
 //! The alarm has always been told before any of this. Nothing here holds one back, a fire never ends but by the centre's
 //! word, and a disarm touches no 24-hour incident.
 
+use crate::alarm::access;
+use crate::alarm::access::Right;
 use crate::alarm::area;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
-use crate::device::{AreaId, DeviceId, DeviceKind};
-use crate::event::{AlarmKind, CloseCause, Event, EventId, Evidence, Fact, Method, Profile};
+use crate::alarm::outcome;
+use crate::alarm::state::{Arming, Remembered, State};
+use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind};
+use crate::event::{AlarmKind, ArmMode, CloseCause, Event, EventId, Evidence, Fact, Method, Profile, Tag};
 use crate::input::{CodeChecked, RequestId, Sound};
 use crate::stamp::{Deadline, Stamp};
 use serde::{Deserialize, Serialize};
@@ -21,6 +25,13 @@ const CANCEL_MS: u64 = 180_000;
 const TWO_SMOKES_MS: u64 = 600_000;
 /// Detectors of an incident that are remembered. A further one is told like every alarm, and confirms nothing new.
 pub(crate) const SOURCES_MAX: usize = 16;
+
+/// Earlier incidents that one remembers to continue. The oldest is forgotten.
+const WAS_MAX: usize = 8;
+/// Within this time of its last alarm an incident is joined; later alarms open one that continues it (B17), in ms.
+const JOIN_MS: u64 = 10 * 60_000;
+/// Alarms an area remembers until somebody acknowledges them. The newest is not kept when there are more.
+const MEMORY_MAX: usize = 16;
 
 /// How long burglary sirens sound after the last alarm, in ms (2 to 15 min allowed; profile default 3 min).
 pub const SIREN_MS: u64 = 180_000;
@@ -53,9 +64,46 @@ pub struct Incident {
     pub window_used: bool,
     /// The centre gets no more.
     pub window_closed: bool,
+    /// How the area guarded when it opened; `None`: it did not.
+    pub mode: Option<ArmMode>,
+    /// Somebody who may has disarmed since.
+    pub disarmed: bool,
+    /// It is a hold-up, and nobody on site may notice (B1).
+    pub duress: bool,
+    /// To whoever is on site it looks cleared.
+    pub looks_cleared: bool,
+    /// A guard is there.
+    pub guard_on_site: bool,
+    /// Detectors that raised it, for the count of false alarms.
+    pub raised_by: BTreeSet<DeviceId>,
+    /// Incidents it continues: who means one of them means it (B17).
+    pub was: BTreeSet<EventId>,
 }
 
 impl Incident {
+    /// Whether nobody on site may know of it.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self.kind, AlarmKind::HoldUp | AlarmKind::Duress) || self.looks_cleared
+    }
+
+    /// Takes over what was known of the one it continues.
+    fn inherit(&mut self, id: EventId, old: Incident) {
+        // A fire that was verified is, for as long as it is open (B3); a burglary is confirmed anew.
+        if self.kind.only_the_centre_ends() {
+            self.evidence.extend(old.evidence);
+        }
+        self.duress |= old.duress;
+        self.looks_cleared |= old.looks_cleared;
+        self.guard_on_site |= old.guard_on_site;
+        self.disarmed |= old.disarmed;
+        self.said_false |= old.said_false;
+        self.was = old.was;
+        self.was.insert(id);
+        while self.was.len() > WAS_MAX {
+            self.was.pop_first();
+        }
+    }
+
     /// How long its sirens still sound, if they end by themselves.
     pub fn siren_left_ms(&self, now: Stamp) -> u64 {
         self.sounding.remaining_ms(now).unwrap_or(SIREN_MS)
@@ -69,6 +117,8 @@ impl Incident {
 
     pub(crate) fn sound(&self, now: Stamp) -> Option<Sound> {
         match self.kind {
+            AlarmKind::HoldUp | AlarmKind::Duress => None,
+            _ if self.duress && self.kind == AlarmKind::Burglary => None,
             // Until a code silences it (B9).
             AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas => Some(Sound::Fire),
             _ if self.siren_left_ms(now) == 0 => None,
@@ -106,6 +156,7 @@ impl AlarmKind {
     pub(crate) fn only_the_centre_ends(self) -> bool {
         match self {
             AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas | AlarmKind::Sos | AlarmKind::Medical => true,
+            AlarmKind::HoldUp | AlarmKind::Duress => true,
             AlarmKind::Burglary | AlarmKind::Tamper | AlarmKind::Water | AlarmKind::Freeze | AlarmKind::KeyBox => false,
         }
     }
@@ -130,23 +181,34 @@ fn about(draft: &Draft, id: EventId) -> About {
 /// The area was disarmed: a burglary that is only seconds old was the family's own (B5).
 pub(crate) fn on_disarmed(draft: &mut Draft, area: &AreaId, by: &About) {
     let (now, profile) = (draft.now(), draft.state.profile);
-    let own = |incident: &Incident| {
-        incident.kind == AlarmKind::Burglary && incident.area.as_ref() == Some(area) && within(incident, CLEAR_MS, now)
-    };
+    let own = |incident: &Incident| incident.area.as_ref() == Some(area) && clears(incident, profile, now);
     let own: Vec<(EventId, u32)> = (draft.state.incidents.iter())
-        .filter(|(_, incident)| profile.is_some_and(Profile::clears) && own(incident))
+        .filter(|(_, incident)| own(incident))
         .map(|(id, incident)| (*id, seconds_since(incident, now)))
         .collect();
+    let centre_only = draft.state.duress;
     for (id, after_s) in own {
-        draft.emit(Fact::IncidentCleared { after_s }, About { incident: Some(id), ..by.clone() });
+        outcome::on_end(draft, id, CloseCause::User);
+        draft.emit(Fact::IncidentCleared { after_s, centre_only }, About { incident: Some(id), ..by.clone() });
     }
+}
+
+fn clears(incident: &Incident, profile: Option<Profile>, now: Stamp) -> bool {
+    let may = profile.is_some_and(Profile::clears) && incident.kind == AlarmKind::Burglary;
+    may && !incident.duress && within(incident, CLEAR_MS, now)
+}
+
+/// Whether an ordinary disarm at this moment would clear it.
+pub(crate) fn would_clear(draft: &Draft, id: EventId) -> bool {
+    draft.state.incidents.get(&id).is_some_and(|incident| clears(incident, draft.state.profile, draft.now()))
 }
 
 /// A person says that it was a mistake (R33).
 pub(crate) fn on_cancel(draft: &mut Draft, request: RequestId, incident: Option<EventId>, code: &CodeChecked) {
-    let Some(user) = area::known(draft, request, code) else { return };
+    let Some(user) = access::known(draft, request, code, Right::Cancel) else { return };
     let now = draft.now();
-    let newest = || draft.state.incidents.keys().next_back().copied();
+    let newest = || draft.state.incidents_on_site().last().map(|(id, _)| *id);
+    let incident = incident.map(|id| draft.state.incident_of(id).unwrap_or(id));
     let Some((id, stands)) = incident.or_else(newest).and_then(|id| draft.state.incidents.get_key_value(&id)) else {
         return draft.refuse(request, "no_incident", "no alarm is open");
     };
@@ -161,8 +223,13 @@ pub(crate) fn on_cancel(draft: &mut Draft, request: RequestId, incident: Option<
         let text = "more than 3 minutes have passed: the centre is at work, call it";
         return draft.refuse(request, "too_late", text);
     }
-    let after_s = seconds_since(stands, now);
-    let event = draft.emit(Fact::IncidentCancelled { after_s }, by);
+    let (after_s, duress) = (seconds_since(stands, now), stands.duress || code.duress);
+    if !duress {
+        outcome::on_end(draft, id, CloseCause::User);
+    }
+    // Under threat nothing is cancelled, and nobody on site can tell (B1).
+    let fact = if duress { Fact::CustomerSaysFalse {} } else { Fact::IncidentCancelled { after_s } };
+    let event = draft.emit(fact, by);
     area::finish(draft, request, event, "the alarm is cancelled, and the centre is told".to_owned());
 }
 
@@ -229,6 +296,37 @@ pub(crate) fn on_close(draft: &mut Draft, request: RequestId, id: EventId, cause
     }
 }
 
+/// The operator has spoken with the customer, who cancels (R33, "operator-assisted"). A fire is only ever closed.
+pub(crate) fn on_centre_cancels(draft: &mut Draft, request: RequestId, id: EventId) {
+    let Some(incident) = draft.state.incidents.get(&id) else {
+        return draft.refuse(request, "no_incident", format!("no incident {id} is open"));
+    };
+    if incident.kind.only_the_centre_ends() || incident.duress {
+        return draft.refuse(request, "close_it", "an alarm of this kind is closed with its cause, not cancelled");
+    }
+    let after_s = seconds_since(incident, draft.now());
+    outcome::on_end(draft, id, CloseCause::User);
+    let by = About { method: Some(Method::Arc), ..about(draft, id) };
+    let event = draft.emit(Fact::IncidentCancelled { after_s }, by);
+    area::finish(draft, request, event, "cancelled".to_owned());
+}
+
+/// The longest note, in bytes.
+const NOTE_MAX: usize = crate::canonical::PERSONAL_TEXT_MAX;
+
+/// The operator notes something: personal, in the timeline of the incident.
+pub(crate) fn on_note(draft: &mut Draft, request: RequestId, id: EventId, text: String) {
+    if !draft.state.incidents.contains_key(&id) {
+        return draft.refuse(request, "no_incident", format!("no incident {id} is open"));
+    }
+    if text.is_empty() || text.len() > NOTE_MAX || text.chars().any(|c| c.is_control() && c != '\n') {
+        return draft.refuse(request, "bad_note", format!("a note has 1 to {NOTE_MAX} bytes of text"));
+    }
+    let by = About { method: Some(Method::Arc), note: Some(text), ..about(draft, id) };
+    let event = draft.emit(Fact::IncidentNoted {}, by);
+    area::finish(draft, request, event, "noted".to_owned());
+}
+
 /// Evidence that it is real (B3). Each kind counts once. False: there is no such open incident.
 pub(crate) fn verify(draft: &mut Draft, id: EventId, by: Evidence, whose: &About) -> bool {
     let Some(incident) = draft.state.incidents.get(&id) else { return false };
@@ -244,13 +342,14 @@ pub(crate) fn verify(draft: &mut Draft, id: EventId, by: Evidence, whose: &About
 pub(crate) fn close(draft: &mut Draft, id: EventId, cause: CloseCause, whose: &About) -> bool {
     let Some(incident) = draft.state.incidents.get(&id) else { return false };
     let kind = incident.kind;
+    outcome::on_end(draft, id, cause);
     let About { area, incident, .. } = about(draft, id);
     draft.emit(Fact::IncidentClosed { kind, cause }, About { area, incident, ..whose.clone() });
     true
 }
 
 /// What is recorded of it.
-pub(crate) fn apply(state: &mut crate::alarm::state::State, event: &Event) {
+pub(crate) fn apply(state: &mut State, event: &Event) {
     let Some(id) = event.incident else { return };
     match &event.fact {
         Fact::IncidentCleared { .. } | Fact::IncidentCancelled { .. } | Fact::IncidentClosed { .. } => {
@@ -265,5 +364,95 @@ pub(crate) fn apply(state: &mut crate::alarm::state::State, event: &Event) {
             });
         }
         _ => {}
+    }
+}
+
+/// An alarm was raised.
+pub(crate) fn raised(
+    state: &mut State,
+    event: &Event,
+    kind: AlarmKind,
+    continues: Option<EventId>,
+    tags: &BTreeSet<Tag>,
+) {
+    if matches!(kind, AlarmKind::HoldUp | AlarmKind::Duress)
+        && let Some(incident) = event.incident.and_then(|id| state.incidents.get_mut(&id))
+    {
+        // The same incident becomes a hold-up, and nothing on site changes (B1).
+        incident.duress = true;
+        incident.looks_cleared |= tags.contains(&Tag::LooksCleared);
+        incident.alarms += 1;
+        return;
+    }
+    let mode = state.area(event).and_then(|area| area.arming.guarding());
+    let armed = mode.is_some();
+    remember(state, event, kind);
+    if kind == AlarmKind::Tamper && !tags.contains(&Tag::Missing) {
+        state.device(event, |device| {
+            let _ = device.faults.insert(DeviceFault::Tamper);
+        });
+    }
+    if kind == AlarmKind::Burglary
+        && let Some(area) = state.area(event)
+        && let Some(mode) = area.arming.guarding()
+    {
+        area.arming = Arming::Alarm { mode };
+    }
+    let old = continues.and_then(|old| Some((old, state.incidents.remove(&old)?)));
+    let id = event.incident.unwrap_or(event.id);
+    let incident = state.incidents.entry(id).or_insert_with(|| Incident {
+        kind,
+        area: event.area.clone(),
+        opened: event.stamp,
+        last: event.stamp,
+        alarms: 0,
+        armed,
+        sounding: Deadline::after(event.stamp, SIREN_MS),
+        joined: Deadline::after(event.stamp, JOIN_MS),
+        silenced: false,
+        sources: BTreeMap::new(),
+        evidence: BTreeSet::new(),
+        said_false: false,
+        window_used: false,
+        window_closed: false,
+        mode,
+        disarmed: false,
+        duress: matches!(kind, AlarmKind::HoldUp | AlarmKind::Duress),
+        looks_cleared: false,
+        guard_on_site: false,
+        raised_by: BTreeSet::new(),
+        was: BTreeSet::new(),
+    });
+    if let Some((id, old)) = old {
+        incident.inherit(id, old);
+    }
+    incident.sounding = Deadline::after(event.stamp, SIREN_MS);
+    incident.joined = Deadline::after(event.stamp, JOIN_MS);
+    incident.last = event.stamp;
+    incident.alarms += 1;
+    if let Some(device) = &event.device
+        && (incident.raised_by.len() < SOURCES_MAX || incident.raised_by.contains(device))
+    {
+        incident.raised_by.insert(device.clone());
+        // Fog looks like smoke, and an echo is no second witness (B11).
+        if !tags.contains(&Tag::FogPresent) && !tags.contains(&Tag::Relayed) {
+            incident.sources.insert(device.clone(), event.stamp);
+        }
+    }
+    incident.armed = armed;
+    incident.silenced = false;
+    if kind.is_limited() {
+        state.device(event, |device| device.raised += 1);
+    }
+}
+
+/// Somebody shall see later that it happened, and acknowledge it (B25). Of a hold-up nothing is to be seen.
+fn remember(state: &mut State, event: &Event, kind: AlarmKind) {
+    if matches!(kind, AlarmKind::HoldUp | AlarmKind::Duress) {
+        return;
+    }
+    let (zone, at) = (event.zone.clone(), event.stamp.at());
+    if let Some(area) = state.area(event).filter(|area| area.memory.len() < MEMORY_MAX) {
+        area.memory.push(Remembered { kind, zone, at });
     }
 }

@@ -4,11 +4,14 @@
 
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
-use crate::alarm::state::Arming;
+use crate::alarm::settings;
+use crate::alarm::state::{Area, Arming, Device, Key, State, Zone};
 use crate::canonical::PERSONAL_TEXT_MAX;
 use crate::device::{AreaId, DeviceId, DeviceKind};
-use crate::event::{EventId, Fact, Joining, Method};
+use crate::event::{Event, EventId, Fact, Joining, Method};
 use crate::input::{Command, Disk, RequestId};
+use crate::stamp::Deadline;
+use std::collections::BTreeSet;
 
 /// The longest entry delay, in seconds (requirements, "entry delay").
 const ENTRY_S_MAX: u32 = 45;
@@ -17,11 +20,11 @@ const EXIT_S_MAX: u32 = 180;
 /// The longest time in which unknown devices are listed, in seconds.
 const PERMIT_S_MAX: u32 = 180;
 /// How many devices, zones or users a site may have. Who comes later is refused: the state is snapshotted whole.
-const SITE_MAX: usize = 512;
+pub(crate) const SITE_MAX: usize = 512;
 /// How many areas. Who comes later is refused: one event must be able to name them all.
 const AREAS_MAX: usize = 64;
 
-type Refusal = (&'static str, String);
+pub(crate) type Refusal = (&'static str, String);
 
 pub(crate) fn on_command(draft: &mut Draft, request: RequestId, method: Method, command: Command) {
     if let Disk::Failed { .. } = draft.context.disk {
@@ -46,7 +49,7 @@ fn change(draft: &mut Draft, method: Method, command: Command) -> Result<(Option
             let about = About { area: Some(area), name: short(name)?, ..about };
             Ok((draft.emit(Fact::AreaSet { entry_s, exit_s }, about), text))
         }
-        Command::ZoneSet { zone, area, name, role } => {
+        Command::ZoneSet { zone, area, name, role, modes, chime } => {
             if !draft.state.areas.contains_key(&area) {
                 return Err(("no_area", format!("there is no area `{area}`: make it with `vaktd area set {area}`")));
             }
@@ -56,20 +59,7 @@ fn change(draft: &mut Draft, method: Method, command: Command) -> Result<(Option
             quiet(draft, Some(&area))?;
             let text = format!("zone {zone} is in area {area}");
             let about = About { area: Some(area), zone: Some(zone), name: short(name)?, ..about };
-            Ok((draft.emit(Fact::ZoneSet { role }, about), text))
-        }
-        Command::UserSet { user, name, role } => {
-            room(draft.state.users.len(), SITE_MAX, draft.state.users.contains_key(&user), "users")?;
-            let text = format!("user {user} is known");
-            let about = About { user: Some(user), name: short(name)?, ..about };
-            Ok((draft.emit(Fact::UserSet { role }, about), text))
-        }
-        Command::UserRemove { user } => {
-            if !draft.state.users.contains_key(&user) {
-                return Err(("no_user", format!("there is no user `{user}`")));
-            }
-            let text = format!("user {user} is gone, and the code with them");
-            Ok((draft.emit(Fact::UserRemoved {}, About { user: Some(user), ..about }), text))
+            Ok((draft.emit(Fact::ZoneSet { role, modes, chime }, about), text))
         }
         devices => change_devices(draft, about, devices),
     }
@@ -93,13 +83,13 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
             };
             Ok((draft.emit(Fact::PermitOpened { seconds, joining }, about), text))
         }
-        Command::DeviceAdd { device, kind, name, secret } => {
+        Command::DeviceAdd { device, kind, name, secret, pet } => {
             room(draft.state.devices.len(), SITE_MAX, draft.state.devices.contains_key(&device), "devices")?;
             quiet(draft, area_of(draft, &device).as_ref())?;
             unwatched(draft, &device)?;
             let text = format!("device {device} is known; give it a place with `vaktd device assign {device} ZONE`");
             let about = About { device: Some(device), name: short(name)?, ..about };
-            Ok((draft.emit(Fact::DeviceAdded { kind, secret }, about), text))
+            Ok((draft.emit(Fact::DeviceAdded { kind, secret, pet }, about), text))
         }
         Command::DeviceAssign { device, zone } => {
             if !draft.state.devices.contains_key(&device) {
@@ -125,7 +115,7 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
             let text = format!("device {device} is gone");
             Ok((draft.emit(Fact::DeviceRemoved {}, About { device: Some(device), ..about }), text))
         }
-        _ => Err(("not_available", "this is not a change of the site".to_owned())),
+        people => settings::change_people(draft, about, people),
     }
 }
 
@@ -167,15 +157,84 @@ fn bounded(what: &str, given: u32, max: u32) -> Result<(), Refusal> {
     if given <= max { Ok(()) } else { Err(("out_of_range", format!("the {what} is {given} s; {max} s at most"))) }
 }
 
-fn room(count: usize, max: usize, there: bool, what: &str) -> Result<(), Refusal> {
+pub(crate) fn room(count: usize, max: usize, there: bool, what: &str) -> Result<(), Refusal> {
     if there || count < max { Ok(()) } else { Err(("full", format!("a site has at most {max} {what}"))) }
 }
 
-fn short(name: Option<String>) -> Result<Option<String>, Refusal> {
+pub(crate) fn short(name: Option<String>) -> Result<Option<String>, Refusal> {
     match name {
         Some(name) if name.len() > PERSONAL_TEXT_MAX || name.chars().any(char::is_control) => {
             Err(("bad_name", format!("a name has at most {PERSONAL_TEXT_MAX} bytes and no control characters")))
         }
         name => Ok(name),
+    }
+}
+
+/// What is recorded of it.
+pub(crate) fn apply(state: &mut State, event: &Event) {
+    match &event.fact {
+        Fact::AreaSet { entry_s, exit_s } => {
+            let Some(id) = event.area.clone() else { return };
+            let arming = state.areas.get(&id).map_or(Arming::Disarmed, |area| area.arming.clone());
+            let (entry_s, exit_s) = (*entry_s, *exit_s);
+            let old = state.areas.remove(&id);
+            let area = Area {
+                entry_s,
+                exit_s,
+                arming,
+                refused: None,
+                overridden: Vec::new(),
+                bypassed: BTreeSet::new(),
+                memory: old.as_ref().map_or_else(Vec::new, |old| old.memory.clone()),
+                motion: old.as_ref().and_then(|old| old.motion),
+                armed_at: old.and_then(|old| old.armed_at),
+            };
+            state.areas.insert(id, area);
+        }
+        Fact::ZoneSet { role, modes, chime } => {
+            if let (Some(zone), Some(area)) = (event.zone.clone(), event.area.clone()) {
+                state.zones.insert(zone, Zone { area, role: *role, modes: modes.clone(), chime: *chime });
+            }
+        }
+        Fact::PermitOpened { seconds, .. } => {
+            state.permit = Some(Deadline::after(event.stamp, u64::from(*seconds) * 1000));
+        }
+        Fact::PermitClosed {} => state.permit = None,
+        Fact::DeviceAdded { kind, secret, pet } => {
+            let Some(id) = event.device.clone() else { return };
+            let old = state.devices.get(&id);
+            let device = Device {
+                kind: *kind,
+                secret: secret.clone(),
+                zone: old.and_then(|device| device.zone.clone()),
+                state: None,
+                spoke_as: None,
+                faults: BTreeSet::new(),
+                changed: None,
+                raised: 0,
+                suppressed: false,
+                added: Some(event.stamp),
+                pet: *pet,
+                upkeep: None,
+                cover_open: false,
+                idle: false,
+            };
+            state.devices.insert(id, device);
+        }
+        Fact::DeviceAssigned {} => {
+            let zone = event.zone.clone();
+            event
+                .device
+                .iter()
+                .filter_map(|id| state.devices.get_mut(id).map(|d| d.zone = zone.clone()))
+                .for_each(drop);
+        }
+        Fact::DeviceRemoved {} => event.device.iter().for_each(|id| drop(state.devices.remove(id))),
+        Fact::KeyListed { kid, role, ed25519 } => {
+            let added = event.method.is_some();
+            state.keys.insert(kid.clone(), Key { role: role.clone(), ed25519: ed25519.clone(), added });
+        }
+        Fact::KeyWithdrawn { kid } => drop(state.keys.remove(kid)),
+        _ => {}
     }
 }

@@ -3,14 +3,23 @@
 //! It never records, never acts, never asks a clock. Judgement is in its neighbours (`area`, `detector`, `install`,
 //! `hub`), which all write through `Draft`, so that each later input of a turn is judged on what the earlier ones led to.
 
+use crate::alarm::access;
 use crate::alarm::area;
 use crate::alarm::camera_window;
 use crate::alarm::camera_window::Grant;
 use crate::alarm::detector;
 use crate::alarm::draft::Draft;
+use crate::alarm::duress;
+use crate::alarm::fog;
 use crate::alarm::hub;
 use crate::alarm::incident;
 use crate::alarm::install;
+use crate::alarm::jam;
+use crate::alarm::jam::Air;
+use crate::alarm::lock;
+use crate::alarm::power;
+use crate::alarm::rules;
+use crate::alarm::schedule;
 use crate::alarm::service;
 use crate::alarm::state::Arming;
 use crate::alarm::state::State;
@@ -18,9 +27,9 @@ use crate::alarm::supervision;
 use crate::alarm::supervision::Heard;
 use crate::alarm::warrant;
 use crate::challenge::Challenges;
-use crate::device::DeviceFault;
-use crate::event::{Event, EventId, Fact};
-use crate::input::{Command, Context, Effect, Input, Reply, Sound};
+use crate::device::{DeviceFault, DeviceId};
+use crate::event::{Act, Event, EventId, Fact, Method};
+use crate::input::{Command, Context, Effect, Input, Reply, RequestId, Signal, Sound};
 use crate::stamp::Stamp;
 use crate::turn::{Decided, Recorded, publish_unjournaled};
 use crate::warrant::Answer;
@@ -33,6 +42,8 @@ pub struct Panel {
     told: Option<Option<Sound>>,
     /// Who was heard when; not state, because a word that changes nothing is not journaled.
     heard: Heard,
+    /// Interference at the receivers; not state either.
+    air: Air,
     /// What the hub has challenged with; not state, so that none outlives the process.
     challenges: Option<Challenges>,
 }
@@ -59,12 +70,20 @@ pub enum Why {
     Missing,
     ServiceEnds,
     CameraWindowEnds,
+    WarningEnds,
+    EntryHurries,
+    UpkeepEnds,
+    CodeUnused,
+    Door,
+    Air,
+    Jamming,
+    Schedule,
 }
 
 impl Panel {
     /// A panel that knows what the journal says.
     pub fn new(state: State) -> Self {
-        Self { state, told: None, heard: Heard::default(), challenges: None }
+        Self { state, told: None, heard: Heard::default(), air: Air::default(), challenges: None }
     }
 
     /// By which challenges a warrant's nonce is judged. Without: nothing that needs one is taken.
@@ -77,14 +96,20 @@ impl Panel {
         &self.state
     }
 
+    /// When a device last tested itself since this process began to listen, and whether it passed (R18).
+    pub fn tested(&self, device: &DeviceId) -> Option<(Stamp, bool)> {
+        self.heard.tested(device)
+    }
+
     /// Takes note of who speaks; to be called with what is then decided.
     pub fn hear(&mut self, now: Stamp, inputs: &[Input]) {
         self.heard.hear(now.sane(), inputs, &self.state);
+        self.air.hear(now.sane(), inputs);
     }
 
     /// Decides what follows from `inputs`, in their order, after what has fallen due by time.
     pub fn decide(&self, context: &Context, inputs: Vec<Input>) -> Decided {
-        let mut draft = Draft::new(&self.state, context);
+        let mut draft = Draft::new(&self.state, &self.heard, &self.air, context);
         for input in inputs {
             if !matches!(input, Input::JournalBegun { .. } | Input::Started { .. }) {
                 // A deadline that has passed is older than what just arrived. Not before the start is recorded,
@@ -103,6 +128,11 @@ impl Panel {
         hub::on_time(draft);
         service::on_time(draft);
         camera_window::on_time(draft);
+        access::on_time(draft);
+        lock::on_time(draft);
+        fog::on_time(draft);
+        jam::on_time(draft);
+        schedule::on_time(draft);
         supervision::on_time(draft, &self.heard);
     }
 
@@ -113,26 +143,54 @@ impl Panel {
             Input::Report(report) => detector::on_report(draft, report),
             Input::Unreadable { device } => detector::on_fault(draft, device, DeviceFault::Unreadable),
             Input::Gone { device } => detector::on_fault(draft, device, DeviceFault::Gone),
-            Input::Command { request, method, command } => match command {
-                Command::Arm { area, mode, code } => area::on_arm(draft, request, area, mode, &code),
-                Command::Disarm { area, code } => area::on_disarm(draft, request, area, &code),
-                Command::SirenStop { area, code } => area::on_siren_stop(draft, request, area, &code),
-                Command::SirenChirp {} => hub::on_chirp(draft, request, method),
-                Command::Cancel { incident, code } => incident::on_cancel(draft, request, incident, &code),
-                Command::TestMode { minutes, code } => service::on_test(draft, request, minutes, &code),
-                Command::Look { camera, what, code } => {
-                    camera_window::on_owner_looks(draft, request, camera, what, &code);
+            Input::Command { request, method, command } => {
+                // Whoever gives a code under threat is heard, whatever comes of what he asked for (B1).
+                let under_threat = command.code().cloned();
+                let area = command.area();
+                Self::command(draft, request, method, command);
+                if let Some(code) = under_threat {
+                    duress::after(draft, &code, area);
                 }
-                Command::Media { camera, what, incident } => {
-                    camera_window::on_centre_asks(draft, request, camera, what, incident);
-                }
-                Command::MediaClose { incident } => camera_window::on_centre_closes(draft, request, incident),
-                Command::Sos { area } => detector::on_sos(draft, request, method, area),
-                Command::IncidentVerify { incident, by } => incident::on_verify(draft, request, incident, by),
-                Command::IncidentClose { incident, cause } => incident::on_close(draft, request, incident, cause),
-                install => install::on_command(draft, request, method, install),
-            },
+            }
+            Input::LockUsed(used) => lock::on_used(draft, used),
+            Input::SelfTest { device, passed } => supervision::on_self_test(draft, device, passed),
+            Input::Measured { device, measure, value_milli } => {
+                rules::on_measured(draft, &device, &measure, value_milli);
+            }
+            Input::Supply(supply) => power::on_supply(draft, supply),
+            Input::Surroundings { cells, gateway } => power::on_surroundings(draft, cells, gateway),
+            Input::Sim { modem, swapped } => power::on_sim(draft, modem, swapped),
             other => hub::on_input(draft, other),
+        }
+    }
+
+    fn command(draft: &mut Draft, request: RequestId, method: Method, command: Command) {
+        match command {
+            Command::Arm { area, mode, code } => area::on_arm(draft, request, area, mode, &code),
+            Command::Disarm { area, code } => area::on_disarm(draft, request, area, &code),
+            Command::SirenStop { area, code } => area::on_siren_stop(draft, request, area, &code),
+            Command::Acknowledge { area, code } => area::on_acknowledge(draft, request, area, &code),
+            Command::Bypass { zone, on, code } => area::on_bypass(draft, request, zone, on, &code),
+            Command::SirenChirp {} => hub::on_chirp(draft, request, method),
+            Command::Lock { device, code } => lock::on_person(draft, request, device.as_ref(), Act::Lock, &code),
+            Command::Unlock { device, code } => lock::on_person(draft, request, device.as_ref(), Act::Unlock, &code),
+            Command::BatteryChange { device, code } => detector::on_battery_change(draft, request, device, &code),
+            Command::Consent { minutes, code } => service::on_consent(draft, request, minutes, &code),
+            Command::KeyWorks { code } => service::on_key_works(draft, request, &code),
+            Command::PutOff { schedule, code } => schedule::on_put_off(draft, request, schedule, &code),
+            Command::Cancel { incident, code } => incident::on_cancel(draft, request, incident, &code),
+            Command::TestMode { minutes, code } => service::on_test(draft, request, minutes, &code),
+            Command::Look { camera, what, code } => {
+                camera_window::on_owner_looks(draft, request, camera, what, &code);
+            }
+            Command::Media { camera, what, incident } => {
+                camera_window::on_centre_asks(draft, request, camera, what, incident);
+            }
+            Command::MediaClose { incident } => camera_window::on_centre_closes(draft, request, incident),
+            Command::Sos { area } => detector::on_sos(draft, request, method, area),
+            Command::IncidentVerify { incident, by } => incident::on_verify(draft, request, incident, by),
+            Command::IncidentClose { incident, cause } => incident::on_close(draft, request, incident, cause),
+            install => install::on_command(draft, request, method, install),
         }
     }
 
@@ -142,6 +200,7 @@ impl Panel {
         for event in &recorded.events {
             let watched = self.watched(event);
             let answers = warrant::answers(&self.state, event);
+            effects.extend(self.sign(event).map(Effect::Signal));
             self.state.apply(event);
             effects.extend(watched.filter(|id| !self.is_watched(*id)).map(Effect::CameraEnds));
             if !recorded.journaled {
@@ -156,6 +215,7 @@ impl Panel {
             }));
         }
         effects.extend(recorded.says.answers.into_iter().map(Effect::Answer));
+        effects.extend(recorded.says.signals);
         // A picture is never asked for before that is on disk, nor when the same turn ended what it was granted for.
         let stands = |grant: &Grant| recorded.journaled && camera_window::stands(&self.state, grant, now.sane());
         effects.extend(recorded.says.grants.into_iter().filter(stands).map(Effect::Camera));
@@ -167,6 +227,19 @@ impl Panel {
             refused @ Reply::Refused { .. } => Effect::Reply(request, refused),
         }));
         effects
+    }
+
+    /// The short sign to people that belongs to a fact, before it is applied (B18, B23).
+    fn sign(&self, event: &Event) -> Option<Signal> {
+        let area = event.area.clone()?;
+        match &event.fact {
+            Fact::ArmFailed { .. } => {
+                let leaving = matches!(self.state.areas.get(&area)?.arming, Arming::Exit { .. });
+                Some(if leaving { Signal::NotArmed(area) } else { Signal::NotReady(area) })
+            }
+            Fact::ScheduleWarned { .. } => Some(Signal::ArmsSoon(area)),
+            _ => None,
+        }
     }
 
     /// The incident of this event, if the centre has an open window on it.
@@ -191,26 +264,36 @@ impl Panel {
     /// The earliest duty that falls due by time alone.
     pub fn next_due(&self, now: Stamp) -> Option<Due> {
         let now = now.sane();
-        let delays = self.state.areas.values().filter_map(|area| match area.arming {
-            Arming::Exit { until, .. } => Some(Due { in_ms: until.remaining_ms(now)?, why: Why::ExitEnds }),
-            Arming::Entry { until, .. } => Some(Due { in_ms: until.remaining_ms(now)?, why: Why::EntryEnds }),
-            _ => None,
+        let state = &self.state;
+        let delays = state.areas.values().filter_map(|area| {
+            let why = match area.arming {
+                Arming::Exit { .. } => Why::ExitEnds,
+                Arming::Entry { .. } => Why::EntryEnds,
+                _ => Why::WarningEnds,
+            };
+            Some(Due { in_ms: area.arming.until()?.remaining_ms(now)?, why })
         });
-        let permit = self.state.permit.map(|until| until.remaining_ms(now).unwrap_or(0));
-        let service = self.state.standing.due_ms(now);
-        let window = camera_window::due_ms(&self.state, now);
-        let missing = self.heard.due_ms(&self.state, now);
-        let settled = self.state.settling.map(|until| until.remaining_ms(now).unwrap_or(0));
-        let sirens = self.state.incidents.values().filter_map(|incident| incident.sound_ends_ms(now));
-        let acts = self.state.acts.values().map(|sent| hub::act_left_ms(sent, now));
-        delays
-            .chain(permit.map(|in_ms| Due { in_ms, why: Why::PermitEnds }))
-            .chain(service.map(|in_ms| Due { in_ms, why: Why::ServiceEnds }))
-            .chain(window.map(|in_ms| Due { in_ms, why: Why::CameraWindowEnds }))
-            .chain(missing.map(|in_ms| Due { in_ms, why: Why::Missing }))
-            .chain(settled.map(|in_ms| Due { in_ms, why: Why::Settled }))
-            .chain(sirens.map(|in_ms| Due { in_ms, why: Why::SirenEnds }))
-            .chain(acts.map(|in_ms| Due { in_ms, why: Why::ActUnanswered }))
-            .min()
+        let hurries = state.areas.values().filter_map(|area| area::hurries_ms(area, now));
+        let settled = state.settling.map(|until| until.remaining_ms(now).unwrap_or(0));
+        let sirens = state.incidents.values().filter_map(|incident| incident.sound_ends_ms(now));
+        let acts = state.acts.values().map(|sent| hub::act_left_ms(sent, now));
+        let single = [
+            (state.permit.map(|until| until.remaining_ms(now).unwrap_or(0)), Why::PermitEnds),
+            (state.standing.due_ms(state, now), Why::ServiceEnds),
+            (camera_window::due_ms(state, now), Why::CameraWindowEnds),
+            (self.heard.due_ms(state, now), Why::Missing),
+            (settled, Why::Settled),
+            (hurries.min(), Why::EntryHurries),
+            (sirens.min(), Why::SirenEnds),
+            (acts.min(), Why::ActUnanswered),
+            (detector::upkeep_ms(state, now), Why::UpkeepEnds),
+            (access::due_ms(state, now), Why::CodeUnused),
+            (lock::due_ms(state, now), Why::Door),
+            (fog::due_ms(state, now), Why::Air),
+            (self.air.due_ms(state, now), Why::Jamming),
+            (schedule::due_ms(state, now), Why::Schedule),
+        ];
+        let single = single.into_iter().filter_map(|(in_ms, why)| Some(Due { in_ms: in_ms?, why }));
+        delays.chain(single).min()
     }
 }

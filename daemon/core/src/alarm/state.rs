@@ -3,18 +3,33 @@
 //! `apply` contains no judgement: it never looks at the clock, never refuses, never decides. So a journal written by
 //! an older program replays under this one, and `replay(journal) == live state` can be asserted.
 
+use crate::alarm::access;
+use crate::alarm::access::User;
+use crate::alarm::area;
 use crate::alarm::camera_window;
+use crate::alarm::fog;
+use crate::alarm::fog::Fog;
 use crate::alarm::incident;
 use crate::alarm::incident::Incident;
-use crate::alarm::incident::SIREN_MS;
-use crate::alarm::incident::SOURCES_MAX;
+use crate::alarm::install;
+use crate::alarm::jam;
+use crate::alarm::lock;
+use crate::alarm::lock::Lock;
+use crate::alarm::outcome;
+use crate::alarm::outcome::Outcomes;
+use crate::alarm::power;
+use crate::alarm::power::Power;
+use crate::alarm::rules;
+use crate::alarm::rules::Rule;
+use crate::alarm::schedule;
+use crate::alarm::schedule::Schedule;
 use crate::alarm::service;
 use crate::alarm::service::Standing;
 use crate::alarm::warrant;
 use crate::alarm::warrant::Spent;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
+use crate::event::ZoneRole;
 use crate::event::{Act, AlarmKind, ArmMode, Cause, CauseKind, Event, EventId, Fact, Method, Profile, Service};
-use crate::event::{UserRole, ZoneRole};
 use crate::input::Sound;
 use crate::stamp::{Deadline, Stamp};
 use serde::{Deserialize, Serialize};
@@ -22,9 +37,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of this shape in snapshots. A snapshot of another version is passed over and the journal replayed.
 pub const STATE_VERSION: u32 = 3;
-
-/// Within this time of its last alarm an incident is joined; later alarms open one that continues it (B17), in ms.
-const JOIN_MS: u64 = 10 * 60_000;
 
 /// After a start of the board intrusion detectors settle for so long (requirements, "restart"), in ms.
 const SETTLING_MS: u64 = 60_000;
@@ -75,6 +87,32 @@ pub struct State {
     pub booted: Option<u32>,
     /// The site's standing.
     pub standing: Standing,
+    /// How locks stand and behave.
+    pub locks: BTreeMap<DeviceId, Lock>,
+    /// Cannons that have fired and not been serviced.
+    pub fogs: BTreeMap<DeviceId, Fog>,
+    /// Phones, keys, tags and codes that are good for nothing.
+    pub blocked: BTreeSet<String>,
+    /// Wrong codes in all since the last right one.
+    pub wrong_codes: u32,
+    /// Codes can be given under threat.
+    pub duress: bool,
+    /// The hub's supply.
+    pub power: Power,
+    /// Modems that are not what they were bound to.
+    pub swapped: BTreeSet<String>,
+    /// Receivers that somebody jams.
+    pub jammed: BTreeSet<String>,
+    /// When movement was last seen anywhere, RFC 3339: for whoever comes to help.
+    pub last_motion: Option<String>,
+    /// How alarms ended, by detector.
+    pub outcomes: BTreeMap<DeviceId, Outcomes>,
+    /// The site's time zone, by its IANA name.
+    pub timezone: Option<String>,
+    /// Arming by the clock.
+    pub schedules: BTreeMap<String, Schedule>,
+    /// The household's own rules.
+    pub rules: BTreeMap<String, Rule>,
     /// Warrants that have had their answer, by jti.
     pub warrants: BTreeMap<String, Spent>,
     /// The latest time the clock has been trusted to show, in ms since 1970: it is not earlier.
@@ -95,6 +133,32 @@ pub struct Area {
     pub refused: Option<RefusedArm>,
     /// What somebody armed in spite of, until it is disarmed.
     pub overridden: Vec<Cause>,
+    /// Zones that stand aside until it is disarmed.
+    pub bypassed: BTreeSet<ZoneId>,
+    /// What has happened here and nobody has acknowledged (B25). The newest is not kept when there is too much.
+    pub memory: Vec<Remembered>,
+    /// When movement was last seen inside.
+    pub motion: Option<Stamp>,
+    /// When it was last armed.
+    pub armed_at: Option<Stamp>,
+}
+
+/// An alarm that nobody has acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Remembered {
+    pub kind: AlarmKind,
+    pub zone: Option<ZoneId>,
+    pub at: String,
+}
+
+impl Remembered {
+    pub(crate) fn in_words(&self) -> String {
+        let place = self.zone.as_ref().map_or_else(|| "the hub".to_owned(), ToString::to_string);
+        let kind = format!("{:?}", self.kind).to_lowercase();
+        format!("{kind} at {place}, {}", self.at)
+    }
 }
 
 /// An arming that was refused.
@@ -113,9 +177,9 @@ pub struct RefusedArm {
 /// ```text
 ///  unknown ──────────────┐ (journal lost, nothing signed says what it was)
 ///                        ▼
-///  disarmed ──arm──▶ exit ──due──▶ armed ──entry door──▶ entry ──due──▶ alarm
-///     ▲                │             │ └──another detector─────────────▶  │
-///     └────disarm──────┴─────────────┴──────────────────────┴─────────────┘
+///  disarmed ──arm──▶ exit ──due──▶ armed ──entry door──▶ entry ──due──▶ warning ──due──▶ alarm
+///     ▲                │             │ └──another detector──────────────────────────────▶  │
+///     └────disarm──────┴─────────────┴──────────────────────┴───────────────┴──────────────┘
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -134,6 +198,8 @@ pub enum Arming {
         user: Option<UserId>,
         /// And how.
         method: Option<Method>,
+        /// People have left; it waits for the doors' bolts.
+        locking: bool,
     },
     /// It guards.
     Armed {
@@ -142,6 +208,17 @@ pub enum Arming {
     },
     /// Somebody came in by the entry door.
     Entry {
+        /// How it guarded.
+        mode: ArmMode,
+        /// When it becomes a burglary.
+        until: Deadline,
+        /// The door.
+        zone: Option<ZoneId>,
+        /// The door's detector.
+        device: Option<DeviceId>,
+    },
+    /// The entry delay is over: it is loud inside (requirements, "entry delay").
+    Warning {
         /// How it guarded.
         mode: ArmMode,
         /// When it becomes a burglary.
@@ -165,6 +242,21 @@ pub enum Arming {
 pub struct Zone {
     pub area: AreaId,
     pub role: ZoneRole,
+    pub modes: Option<BTreeSet<ArmMode>>,
+    pub chime: bool,
+}
+
+impl Zone {
+    /// Whether it guards in that mode (B19): by its role, unless the site says otherwise.
+    pub fn guards(&self, mode: ArmMode) -> bool {
+        let by_role = match self.role {
+            ZoneRole::EntryDoor | ZoneRole::Perimeter => true,
+            ZoneRole::EntryRoute => mode != ArmMode::Home,
+            ZoneRole::Interior => mode == ArmMode::Away,
+            ZoneRole::Always => return false,
+        };
+        self.modes.as_ref().map_or(by_role, |modes| modes.contains(&mode))
+    }
 }
 
 /// A detector.
@@ -191,14 +283,14 @@ pub struct Device {
     pub suppressed: bool,
     /// When it was added.
     pub added: Option<Stamp>,
-}
-
-/// A person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct User {
-    pub role: UserRole,
+    /// Set to pass over pets (R86).
+    pub pet: bool,
+    /// Its battery is being changed until then.
+    pub upkeep: Option<Deadline>,
+    /// Its cover is open for that.
+    pub cover_open: bool,
+    /// That it has never moved for long has been told.
+    pub idle: bool,
 }
 
 /// A key of an issuer.
@@ -240,42 +332,69 @@ impl State {
     /// What is to be heard at this moment. Standing: it follows from the state alone, so it is the same after a crash.
     pub fn sound(&self, now: Stamp) -> Option<Sound> {
         let incidents = self.incidents.values().filter(|incident| !incident.silenced);
-        let entry = self.areas.values().any(|area| matches!(area.arming, Arming::Entry { .. }));
-        incidents.filter_map(|incident| incident.sound(now)).chain(entry.then_some(Sound::EntryBeep)).max()
+        let areas = self.areas.values().filter_map(|area| match &area.arming {
+            Arming::Entry { .. } if area::hurries_ms(area, now).is_some() => Some(Sound::EntryBeep),
+            Arming::Entry { .. } => Some(Sound::EntryHurry),
+            Arming::Warning { .. } => Some(Sound::Warning),
+            _ => None,
+        });
+        incidents.filter_map(|incident| incident.sound(now)).chain(areas).max()
+    }
+
+    /// The open incident of that name, or the one that continues it (B17).
+    pub fn incident_of(&self, id: EventId) -> Option<EventId> {
+        let continues = || self.incidents.iter().find(|(_, incident)| incident.was.contains(&id)).map(|(id, _)| *id);
+        if self.incidents.contains_key(&id) { Some(id) } else { continues() }
+    }
+
+    /// Open incidents as whoever is on site may know of them (B1, B8).
+    pub fn incidents_on_site(&self) -> impl Iterator<Item = (&EventId, &Incident)> {
+        self.incidents.iter().filter(|(_, incident)| !incident.is_hidden())
     }
 
     /// Applies one recorded fact. The only place where state changes.
     pub fn apply(&mut self, event: &Event) {
         self.stopped = matches!(event.fact, Fact::HubStopped {});
         camera_window::apply(self, event);
+        outcome::apply(self, event);
         incident::apply(self, event);
-        service::apply(self, event);
         warrant::apply(self, event);
+        access::apply(self, event);
+        area::apply(self, event);
+        install::apply(self, event);
+        self.apply_device(event);
+        self.apply_hub(event);
+        lock::apply(self, event);
+        fog::apply(self, event);
+        power::apply(self, event);
+        jam::apply(self, event);
+        schedule::apply(self, event);
+        rules::apply(self, event);
+        // After the paths: it asks whether any is left.
+        service::apply(self, event);
+    }
+
+    fn apply_device(&mut self, event: &Event) {
         match &event.fact {
-            Fact::ExitStarted { .. }
-            | Fact::AreaArmed { .. }
-            | Fact::ArmFailed { .. }
-            | Fact::ArmOverridden { .. }
-            | Fact::EntryStarted { .. }
-            | Fact::AreaDisarmed { .. }
-            | Fact::AlarmRaised { .. }
-            | Fact::AlarmRestored { .. }
-            | Fact::SirenStopped {} => self.apply_alarm(event),
-            Fact::AreaSet { .. }
-            | Fact::ZoneSet { .. }
-            | Fact::UserSet { .. }
-            | Fact::UserRemoved {}
-            | Fact::PermitOpened { .. }
-            | Fact::PermitClosed {}
-            | Fact::DeviceAdded { .. }
-            | Fact::DeviceAssigned {}
-            | Fact::DeviceRemoved {}
-            | Fact::KeyListed { .. }
-            | Fact::KeyWithdrawn { .. } => self.apply_install(event),
-            Fact::DeviceChanged { kind, state } => self.device(event, |device| {
-                device.state = Some(*state);
-                device.spoke_as = Some(*kind);
-                device.changed = Some(event.stamp);
+            Fact::DeviceChanged { kind, state } => {
+                self.device(event, |device| {
+                    device.state = Some(*state);
+                    device.spoke_as = Some(*kind);
+                    device.changed = Some(event.stamp);
+                    device.idle = false;
+                });
+                if *kind == DeviceKind::Motion {
+                    self.last_motion = Some(event.stamp.at());
+                    self.area(event).into_iter().for_each(|area| area.motion = Some(event.stamp));
+                }
+            }
+            Fact::NeverFired { .. } => self.device(event, |device| device.idle = true),
+            Fact::BatteryChangeStarted { delay } => self.device(event, |device| {
+                (device.upkeep, device.cover_open) = (Some(delay.deadline(event.stamp)), false);
+            }),
+            Fact::CoverOpened {} => self.device(event, |device| device.cover_open = true),
+            Fact::BatteryChangeEnded {} => self.device(event, |device| {
+                (device.upkeep, device.cover_open) = (None, false);
             }),
             Fact::FaultRaised { fault } => self.device(event, |device| {
                 let _ = device.faults.insert(*fault);
@@ -283,220 +402,19 @@ impl State {
             Fact::FaultCleared { fault } => self.device(event, |device| {
                 let _ = device.faults.remove(fault);
             }),
-            Fact::Settled {} => self.settling = None,
-            Fact::ProfileSet { profile } => self.profile = Some(*profile),
             Fact::AlarmSuppressed { .. } => self.device(event, |device| device.suppressed = true),
-            Fact::CodeRefused { source } => self.codes.entry(source.clone()).or_default().wrong += 1,
-            Fact::CodeBlocked { source, delay } => {
-                self.codes.insert(source.clone(), Codes { wrong: 0, blocked: Some(delay.deadline(event.stamp)) });
-            }
-            _ => self.apply_hub(event),
+            _ => {}
         }
     }
 
-    fn device(&mut self, event: &Event, change: impl FnOnce(&mut Device)) {
+    pub(crate) fn device(&mut self, event: &Event, change: impl FnOnce(&mut Device)) {
         if let Some(device) = event.device.as_ref().and_then(|id| self.devices.get_mut(id)) {
             change(device);
         }
     }
 
-    fn area(&mut self, event: &Event) -> Option<&mut Area> {
+    pub(crate) fn area(&mut self, event: &Event) -> Option<&mut Area> {
         self.areas.get_mut(event.area.as_ref()?)
-    }
-
-    fn apply_alarm(&mut self, event: &Event) {
-        match &event.fact {
-            Fact::ExitStarted { mode, delay } => {
-                self.code_given(event);
-                let (user, method) = (event.user.clone(), event.method);
-                let arming = Arming::Exit { mode: *mode, until: delay.deadline(event.stamp), user, method };
-                self.area(event).into_iter().for_each(|area| area.arming = arming.clone());
-            }
-            Fact::AreaArmed { mode } => {
-                // At the end of an exit delay nobody gives a code: it was given when the delay began.
-                if !matches!(self.area(event), Some(Area { arming: Arming::Exit { .. }, .. })) {
-                    self.code_given(event);
-                }
-                self.area(event).into_iter().for_each(|area| area.arming = Arming::Armed { mode: *mode });
-                self.new_period(event);
-            }
-            Fact::ArmFailed { mode, causes } => {
-                let (user, at, mode, causes) = (event.user.clone(), event.stamp, *mode, causes.clone());
-                let refused = Some(RefusedArm { user, at, mode, causes });
-                if let Some(area) = self.area(event) {
-                    (area.arming, area.refused, area.overridden) = (Arming::Disarmed, refused, Vec::new());
-                }
-            }
-            Fact::ArmOverridden { causes, .. } => {
-                if let Some(area) = self.area(event) {
-                    (area.refused, area.overridden) = (None, causes.clone());
-                }
-            }
-            Fact::EntryStarted { delay, .. } => {
-                let (zone, device) = (event.zone.clone(), event.device.clone());
-                if let Some(area) = self.area(event)
-                    && let Some(mode) = area.arming.guarding()
-                {
-                    area.arming = Arming::Entry { mode, until: delay.deadline(event.stamp), zone, device };
-                }
-            }
-            Fact::AreaDisarmed { .. } => {
-                self.code_given(event);
-                if let Some(area) = self.area(event) {
-                    (area.arming, area.refused, area.overridden) = (Arming::Disarmed, None, Vec::new());
-                }
-                self.new_period(event);
-                for incident in self.incidents.values_mut().filter(|incident| incident.area == event.area) {
-                    incident.silenced |=
-                        matches!(incident.kind, AlarmKind::Burglary | AlarmKind::Tamper | AlarmKind::KeyBox);
-                    if incident.kind == AlarmKind::Burglary {
-                        // Two mistakes in two evenings are no burglar.
-                        incident.sources.clear();
-                    }
-                }
-            }
-            Fact::AlarmRaised { kind, continues, .. } => self.apply_raised(event, *kind, *continues),
-            Fact::AlarmRestored { kind: AlarmKind::Tamper, .. } => {
-                self.device(event, |device| {
-                    let _ = device.faults.remove(&DeviceFault::Tamper);
-                });
-            }
-            Fact::SirenStopped {} => {
-                self.code_given(event);
-                // A detector without a place belongs to every area: whoever hushes one means it too.
-                let all = event.area.is_none();
-                let meant = |of: &Option<AreaId>| all || of.is_none() || *of == event.area;
-                let heard = self.incidents.values_mut().filter(|incident| meant(&incident.area));
-                heard.for_each(|incident| incident.silenced = true);
-            }
-            _ => {}
-        }
-    }
-
-    /// The area was armed or disarmed: what its detectors have said too often counts from here.
-    fn new_period(&mut self, event: &Event) {
-        let Self { devices, zones, .. } = self;
-        let of_it = |zone: &ZoneId| zones.get(zone).map(|zone| &zone.area) == event.area.as_ref();
-        for device in devices.values_mut().filter(|device| device.zone.as_ref().is_some_and(&of_it)) {
-            (device.raised, device.suppressed) = (0, false);
-        }
-    }
-
-    fn apply_raised(&mut self, event: &Event, kind: AlarmKind, continues: Option<EventId>) {
-        let armed = self.area(event).is_some_and(|area| area.arming.guarding().is_some());
-        if kind == AlarmKind::Tamper {
-            self.device(event, |device| {
-                let _ = device.faults.insert(DeviceFault::Tamper);
-            });
-        }
-        if kind == AlarmKind::Burglary
-            && let Some(area) = self.area(event)
-            && let Some(mode) = area.arming.guarding()
-        {
-            area.arming = Arming::Alarm { mode };
-        }
-        if let Some(old) = continues {
-            self.incidents.remove(&old);
-        }
-        let id = event.incident.unwrap_or(event.id);
-        let incident = self.incidents.entry(id).or_insert_with(|| Incident {
-            kind,
-            area: event.area.clone(),
-            opened: event.stamp,
-            last: event.stamp,
-            alarms: 0,
-            armed,
-            sounding: Deadline::after(event.stamp, SIREN_MS),
-            joined: Deadline::after(event.stamp, JOIN_MS),
-            silenced: false,
-            sources: BTreeMap::new(),
-            evidence: BTreeSet::new(),
-            said_false: false,
-            window_used: false,
-            window_closed: false,
-        });
-        incident.sounding = Deadline::after(event.stamp, SIREN_MS);
-        incident.joined = Deadline::after(event.stamp, JOIN_MS);
-        incident.last = event.stamp;
-        incident.alarms += 1;
-        if let Some(device) = &event.device
-            && (incident.sources.len() < SOURCES_MAX || incident.sources.contains_key(device))
-        {
-            incident.sources.insert(device.clone(), event.stamp);
-        }
-        incident.armed = armed;
-        incident.silenced = false;
-        if kind.is_limited() {
-            self.device(event, |device| device.raised += 1);
-        }
-    }
-
-    fn code_given(&mut self, event: &Event) {
-        // Any right code clears the count of wrong ones: the person at the keypad has shown who he is.
-        if event.user.is_some() {
-            self.codes.retain(|_, codes| codes.blocked.is_some());
-            self.codes.values_mut().for_each(|codes| codes.wrong = 0);
-        }
-    }
-
-    fn apply_install(&mut self, event: &Event) {
-        match &event.fact {
-            Fact::AreaSet { entry_s, exit_s } => {
-                let Some(id) = event.area.clone() else { return };
-                let arming = self.areas.get(&id).map_or(Arming::Disarmed, |area| area.arming.clone());
-                let (entry_s, exit_s) = (*entry_s, *exit_s);
-                self.areas.insert(id, Area { entry_s, exit_s, arming, refused: None, overridden: Vec::new() });
-            }
-            Fact::ZoneSet { role } => {
-                if let (Some(zone), Some(area)) = (event.zone.clone(), event.area.clone()) {
-                    self.zones.insert(zone, Zone { area, role: *role });
-                }
-            }
-            Fact::UserSet { role } => {
-                let Some(user) = event.user.clone() else { return };
-                self.users.insert(user, User { role: *role });
-            }
-            Fact::UserRemoved {} => {
-                let Some(user) = &event.user else { return };
-                self.users.remove(user);
-            }
-            Fact::PermitOpened { seconds, .. } => {
-                self.permit = Some(Deadline::after(event.stamp, u64::from(*seconds) * 1000));
-            }
-            Fact::PermitClosed {} => self.permit = None,
-            Fact::DeviceAdded { kind, secret } => {
-                let Some(id) = event.device.clone() else { return };
-                let old = self.devices.get(&id);
-                let device = Device {
-                    kind: *kind,
-                    secret: secret.clone(),
-                    zone: old.and_then(|device| device.zone.clone()),
-                    state: None,
-                    spoke_as: None,
-                    faults: BTreeSet::new(),
-                    changed: None,
-                    raised: 0,
-                    suppressed: false,
-                    added: Some(event.stamp),
-                };
-                self.devices.insert(id, device);
-            }
-            Fact::DeviceAssigned {} => {
-                let zone = event.zone.clone();
-                event
-                    .device
-                    .iter()
-                    .filter_map(|id| self.devices.get_mut(id).map(|d| d.zone = zone.clone()))
-                    .for_each(drop);
-            }
-            Fact::DeviceRemoved {} => event.device.iter().for_each(|id| drop(self.devices.remove(id))),
-            Fact::KeyListed { kid, role, ed25519 } => {
-                let added = event.method.is_some();
-                self.keys.insert(kid.clone(), Key { role: role.clone(), ed25519: ed25519.clone(), added });
-            }
-            Fact::KeyWithdrawn { kid } => drop(self.keys.remove(kid)),
-            _ => {}
-        }
     }
 
     fn apply_hub(&mut self, event: &Event) {
@@ -525,6 +443,10 @@ impl State {
             Fact::JournalRestarted { arm_state_known: false, .. } => {
                 self.areas.values_mut().for_each(|area| area.arming = Arming::Unknown);
             }
+            Fact::Settled {} => self.settling = None,
+            Fact::ProfileSet { profile } => self.profile = Some(*profile),
+            Fact::DuressSet { on } => self.duress = *on,
+            Fact::TimezoneSet { timezone } => self.timezone = Some(timezone.clone()),
             Fact::DiskFailed { error } => self.disk_down = Some(error.clone()),
             Fact::DiskRecovered { .. } => self.disk_down = None,
             Fact::ReceiverFailed { receiver, error } => {
@@ -551,9 +473,10 @@ impl State {
 }
 
 impl Area {
-    /// Whether somebody armed although this zone was open: it does not guard, this one time.
+    /// Whether this zone stands aside, or somebody armed although it was open: it does not guard, this one time.
     pub fn passes_over(&self, zone: &ZoneId) -> bool {
-        self.overridden.iter().any(|cause| cause.why == CauseKind::Active && cause.zone.as_ref() == Some(zone))
+        self.bypassed.contains(zone)
+            || self.overridden.iter().any(|cause| cause.why == CauseKind::Active && cause.zone.as_ref() == Some(zone))
     }
 }
 
@@ -561,13 +484,24 @@ impl Arming {
     /// How the area guards at this moment, if it does.
     pub fn guarding(&self) -> Option<ArmMode> {
         match self {
-            Arming::Armed { mode } | Arming::Entry { mode, .. } | Arming::Alarm { mode } => Some(*mode),
+            Arming::Armed { mode }
+            | Arming::Entry { mode, .. }
+            | Arming::Warning { mode, .. }
+            | Arming::Alarm { mode } => Some(*mode),
             Arming::Unknown | Arming::Disarmed | Arming::Exit { .. } => None,
         }
     }
 
+    /// When it goes on by itself, if it does.
+    pub fn until(&self) -> Option<Deadline> {
+        match self {
+            Arming::Exit { until, .. } | Arming::Entry { until, .. } | Arming::Warning { until, .. } => Some(*until),
+            Arming::Unknown | Arming::Disarmed | Arming::Armed { .. } | Arming::Alarm { .. } => None,
+        }
+    }
+
     fn begin_again(&mut self, now: Stamp) {
-        if let Arming::Exit { until, .. } | Arming::Entry { until, .. } = self {
+        if let Arming::Exit { until, .. } | Arming::Entry { until, .. } | Arming::Warning { until, .. } = self {
             until.from = now;
         }
     }

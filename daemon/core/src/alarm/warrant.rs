@@ -4,20 +4,26 @@
 //! Each that is rightly signed is recorded with its outcome before anything is done, so that neither a crash nor a
 //! second path can make one act twice. What is missing is named, all of it.
 
+use crate::alarm::access;
+use crate::alarm::access::Right;
 use crate::alarm::area;
 use crate::alarm::camera_window;
 use crate::alarm::detector;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::draft::cut;
+use crate::alarm::duress;
+use crate::alarm::fog;
 use crate::alarm::incident;
+use crate::alarm::install;
+use crate::alarm::lock;
 use crate::alarm::service;
 use crate::alarm::state::State;
 use crate::canonical::hex;
 use crate::challenge::{Challenges, Stale};
-use crate::device::UserId;
-use crate::event::{Event, EventId, Fact, Media, Method, UserRole};
-use crate::input::{CodeChecked, Disk, Reply, RequestId};
+use crate::device::{DeviceId, DeviceKind, UserId};
+use crate::event::{Act, AlarmKind, Event, EventId, Fact, Media, Method, UserRole};
+use crate::input::{CodeChecked, Command, Disk, Reply, RequestId};
 use crate::stamp::{Stamp, rfc3339};
 use crate::warrant::{Answer, Order, Role, Status, Warrant};
 use serde::{Deserialize, Serialize};
@@ -60,7 +66,8 @@ pub(crate) fn no(code: &str, text: impl Into<String>) -> Refusal {
 }
 
 /// Judges one and does what it orders.
-pub(crate) fn on_warrant(draft: &mut Draft, challenges: Option<&Challenges>, warrant: Warrant) {
+pub(crate) fn on_warrant(draft: &mut Draft, challenges: Option<&Challenges>, mut warrant: Warrant) {
+    warrant.incident = warrant.incident.map(|id| draft.state.incident_of(id).unwrap_or(id));
     let digest = hex(&warrant.digest.0);
     match draft.state.warrants.get(&warrant.jti) {
         Some(spent) if spent.digest == digest => {
@@ -108,6 +115,10 @@ fn accept(draft: &mut Draft, warrant: &Warrant, event: Option<EventId>, awaits: 
         role: warrant.role,
         person: cut(warrant.person.clone()),
         ground: warrant.ground,
+        emergency: match warrant.order {
+            Order::EmergencyUnlock { service, .. } => Some(service),
+            _ => None,
+        },
         led_to: event,
         awaits,
     };
@@ -319,7 +330,10 @@ fn obey_person(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> 
     if role.is_none() || warrant.role == Role::Owner && !owner {
         return Err(no("no_user", "sub is no user of this site with that role"));
     }
-    let code = CodeChecked { source: format!("app-{}", warrant.kid), user, method: Method::App };
+    let credential = Some(warrant.kid.clone());
+    let by = About { user: user.clone(), method: Some(Method::App), ..About::default() };
+    let code =
+        CodeChecked { source: format!("app-{}", warrant.kid), user, method: Method::App, credential, duress: false };
     match &warrant.order {
         Order::Arm { area, mode } => {
             asked(draft, |draft, request| area::on_arm(draft, request, area.clone(), *mode, &code))
@@ -327,6 +341,10 @@ fn obey_person(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> 
         Order::Disarm { area } => asked(draft, |draft, request| area::on_disarm(draft, request, area.clone(), &code)),
         Order::SirenStop { area } => {
             asked(draft, |draft, request| area::on_siren_stop(draft, request, area.clone(), &code))
+        }
+        Order::Sos { area, silent: true } => {
+            duress::raise(draft, AlarmKind::HoldUp, DeviceKind::HoldUp, area.clone(), by);
+            Ok(Obeyed::Done(None))
         }
         Order::Sos { area, .. } => {
             asked(draft, |draft, request| detector::on_sos(draft, request, Method::App, area.clone()))
@@ -336,13 +354,63 @@ fn obey_person(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> 
         }),
         Order::TestMode { minutes } => asked(draft, |draft, request| service::on_test(draft, request, *minutes, &code)),
         Order::Cancel {} => asked(draft, |draft, request| incident::on_cancel(draft, request, warrant.incident, &code)),
+        Order::Bypass { zone, on } => {
+            asked(draft, |draft, request| area::on_bypass(draft, request, zone.clone(), *on, &code))
+        }
+        Order::BatteryChange { device } => {
+            asked(draft, |draft, request| detector::on_battery_change(draft, request, device.clone(), &code))
+        }
+        Order::Consent { minutes } => {
+            asked(draft, |draft, request| service::on_consent(draft, request, *minutes, &code))
+        }
+        Order::Lock { device } => turn(draft, warrant, device.as_ref(), Act::Lock, &code, by),
+        Order::Unlock { device } => turn(draft, warrant, device.as_ref(), Act::Unlock, &code, by),
+        Order::UserSet { user, role, name } => {
+            let (user, role, name) = (user.clone(), *role, name.clone());
+            settled(draft, &code, Command::UserSet { user, name, role, expires_ms: None })
+        }
+        Order::UserBlock { user } => settled(draft, &code, Command::UserBlock { user: user.clone(), blocked: true }),
+        Order::CredentialBlock { credential } => {
+            settled(draft, &code, Command::CredentialBlock { credential: credential.clone() })
+        }
         other => Err(not_available(other)),
     }
 }
 
+/// A phone turns a lock, if it is good for that.
+fn turn(
+    draft: &mut Draft,
+    warrant: &Warrant,
+    device: Option<&DeviceId>,
+    act: Act,
+    code: &CodeChecked,
+    by: About,
+) -> Result<Obeyed, Refusal> {
+    if access::known(draft, INNER, code, Right::Door).is_none() {
+        return asked(draft, |_, _| {});
+    }
+    lock::ordered(draft, warrant, device, act, by)
+}
+
+/// What the owner settles from afar, if his phone is good for that.
+fn settled(draft: &mut Draft, code: &CodeChecked, command: Command) -> Result<Obeyed, Refusal> {
+    if access::known(draft, INNER, code, Right::Own).is_none() {
+        return asked(draft, |_, _| {});
+    }
+    asked(draft, |draft, request| install::on_command(draft, request, code.method, command))
+}
+
+/// One phone, key, tag or code is blocked by the centre (B15). Never added, never unblocked.
+fn block(draft: &mut Draft, credential: &str) -> Result<Obeyed, Refusal> {
+    let credential = credential.to_owned();
+    asked(draft, |draft, request| {
+        install::on_command(draft, request, Method::Arc, Command::CredentialBlock { credential });
+    })
+}
+
 fn obey_operator(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> {
     let id = warrant.incident.ok_or_else(|| no("no_incident", "name the incident it is for"));
-    let look = |draft: &mut Draft, camera: &crate::device::DeviceId, what: Media| {
+    let look = |draft: &mut Draft, camera: &DeviceId, what: Media| {
         let (camera, id) = (camera.clone(), warrant.incident.unwrap_or(EventId([0; 16])));
         asked(draft, |draft, request| camera_window::on_centre_asks(draft, request, camera, what, id))
     };
@@ -362,6 +430,31 @@ fn obey_operator(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal
         Order::Clip { camera } => look(draft, camera, Media::Clip),
         Order::Stream { camera } => look(draft, camera, Media::Stream),
         Order::Audio { camera } => look(draft, camera, Media::Audio),
+        Order::EmergencyUnlock { device, service } => {
+            let by = About { method: Some(Method::Arc), ..About::default() };
+            lock::emergency(draft, warrant, device.as_ref(), *service, by)
+        }
+        Order::FogFire { device, contacts } => {
+            let by = About { method: Some(Method::Arc), ..About::default() };
+            fog::on_fire(draft, warrant, device.as_ref(), *contacts, by)
+        }
+        Order::Arm { area, mode } => {
+            let (area, mode, id) = (area.clone(), *mode, warrant.incident);
+            asked(draft, |draft, request| area::on_centre_arms(draft, request, area, mode, id))
+        }
+        Order::SirenStop { area } => {
+            let area = area.clone();
+            asked(draft, |draft, request| area::on_centre_hushes(draft, request, area))
+        }
+        Order::Cancel {} => {
+            let id = id?;
+            asked(draft, |draft, request| incident::on_centre_cancels(draft, request, id))
+        }
+        Order::IncidentNote { text } => {
+            let (id, text) = (id?, text.clone());
+            asked(draft, |draft, request| incident::on_note(draft, request, id, text))
+        }
+        Order::CredentialBlock { credential } => block(draft, credential),
         Order::CameraClose {} => {
             let id = id?;
             asked(draft, |draft, request| camera_window::on_centre_closes(draft, request, id))
@@ -370,10 +463,33 @@ fn obey_operator(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal
     }
 }
 
-fn obey_service(_: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> {
-    match (warrant.role, &warrant.order) {
-        (Role::Technician, _) => Err(no("no_visit", "no visit is open: the owner consents to one first")),
-        (_, other) => Err(not_available(other)),
+fn obey_service(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> {
+    if warrant.role == Role::Technician && !draft.state.standing.visited() {
+        return Err(no("no_visit", "no visit is open: the owner consents to one first"));
+    }
+    let by = About { method: Some(method(warrant.role)), ..About::default() };
+    let change = |draft: &mut Draft, command: Command| {
+        asked(draft, |draft, request| install::on_command(draft, request, Method::Technician, command))
+    };
+    match &warrant.order {
+        Order::TestMode { minutes } => {
+            let minutes = *minutes;
+            asked(draft, |draft, request| service::test(draft, request, minutes, by))
+        }
+        Order::ServiceState { standing, notice_hours } => {
+            let (standing, notice) = (*standing, *notice_hours);
+            asked(draft, |draft, request| service::on_standing(draft, request, standing, notice))
+        }
+        Order::CredentialBlock { credential } => block(draft, credential),
+        Order::DeviceAdd { device, kind, name } => {
+            let (device, kind, name) = (device.clone(), *kind, name.clone());
+            change(draft, Command::DeviceAdd { device, kind, name, secret: None, pet: false })
+        }
+        Order::DeviceAssign { device, zone } => {
+            change(draft, Command::DeviceAssign { device: device.clone(), zone: zone.clone() })
+        }
+        Order::DeviceRemove { device } => change(draft, Command::DeviceRemove { device: device.clone() }),
+        other => Err(not_available(other)),
     }
 }
 

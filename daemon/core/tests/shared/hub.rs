@@ -261,7 +261,12 @@ impl Hub {
                 assert!(self.ids.contains(id) && *journaled != kept(id), "a reply says whether its event is on disk");
             }
             Effect::Camera(grant) => self.prove_grant(events, grant),
-            Effect::Answer(_) | Effect::CameraEnds(_) | Effect::Reply(..) | Effect::Sound(_) => {}
+            Effect::Answer(_)
+            | Effect::Signal(_)
+            | Effect::Light { .. }
+            | Effect::CameraEnds(_)
+            | Effect::Reply(..)
+            | Effect::Sound(_) => {}
         }
     }
 

@@ -406,6 +406,9 @@ impl Core {
             // No camera is served yet, and no way leads here from outside.
             Effect::Camera(_) | Effect::CameraEnds(_) => {}
             Effect::Answer(_) => {}
+            // No keypad, siren or light is wired to this hub yet.
+            Effect::Signal(signal) => tracing::info!(?signal, "a sign to people"),
+            Effect::Light { light, on } => tracing::info!(%light, on, "a rule switches a light"),
             Effect::Act { command, act, .. } => {
                 // No sounder, lock or cannon is wired to this hub yet: saying so is the honest outcome.
                 let error = Some("not_fitted".to_owned());

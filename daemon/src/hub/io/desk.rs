@@ -109,7 +109,10 @@ impl Desk {
         let mut status = json!({
             "ok": true,
             "areas": view.state.areas,
-            "incidents": view.state.incidents,
+            "incidents": view::on_site(&seen.state),
+            "memory": view::memory(&seen.state),
+            "gaps": vakt_core::alarm::coverage::gaps(&seen.state).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "outcomes": seen.state.outcomes,
             "faults": view.state.faults,
             "paths": seen.state.paths.iter().map(|(path, why)| (path.clone(), json!({"up": why.is_none(), "reason": why}))).collect::<serde_json::Map<_, _>>(),
             "sound": seen.sound,
@@ -190,23 +193,60 @@ impl Desk {
             Request::TestMode { minutes, code } => Command::TestMode { minutes, code: self.checked(code).await? },
             Request::Sos { area } => Command::Sos { area },
             Request::AreaSet { area, name, entry_s, exit_s } => Command::AreaSet { area, name, entry_s, exit_s },
-            Request::ZoneSet { zone, area, name, role } => Command::ZoneSet { zone, area, name, role },
-            Request::UserSet { user, name, role, code } => {
+            Request::ZoneSet { zone, area, name, role, modes, chime } => {
+                Command::ZoneSet { zone, area, name, role, modes, chime }
+            }
+            Request::UserSet { user, name, role, code, duress_code, expires_ms } => {
                 if let Some(code) = code {
-                    self.set_code(user.clone(), code).await?;
+                    self.set_code(user.clone(), code, false).await?;
                 }
-                Command::UserSet { user, name, role }
+                if let Some(code) = duress_code {
+                    self.set_code(user.clone(), code, true).await?;
+                }
+                Command::UserSet { user, name, role, expires_ms }
             }
             Request::UserRemove { user } => Command::UserRemove { user },
-            Request::DeviceAdd { device, kind, name, key } => {
+            Request::DeviceAdd { device, kind, name, key, pet } => {
                 let secret = match key {
                     Some(key) => Some(self.keep_key(key).await?),
                     None => None,
                 };
-                Command::DeviceAdd { device, kind, name, secret }
+                Command::DeviceAdd { device, kind, name, secret, pet }
             }
             Request::DeviceAssign { device, zone } => Command::DeviceAssign { device, zone },
             Request::DeviceRemove { device } => Command::DeviceRemove { device },
+            with_code => self.prepare_habits(with_code).await?,
+        })
+    }
+
+    /// How the site behaves, and what is asked of it less often.
+    async fn prepare_habits(&self, request: Request) -> Result<Command, String> {
+        Ok(match request {
+            Request::Bypass { zone, on, code } => Command::Bypass { zone, on, code: self.checked(code).await? },
+            Request::Acknowledge { area, code } => Command::Acknowledge { area, code: self.checked(code).await? },
+            Request::Lock { device, code } => Command::Lock { device, code: self.checked(code).await? },
+            Request::Unlock { device, code } => Command::Unlock { device, code: self.checked(code).await? },
+            Request::BatteryChange { device, code } => {
+                Command::BatteryChange { device, code: self.checked(code).await? }
+            }
+            Request::Consent { minutes, code } => Command::Consent { minutes, code: self.checked(code).await? },
+            Request::KeyWorks { code } => Command::KeyWorks { code: self.checked(code).await? },
+            Request::PutOff { schedule, code } => Command::PutOff { schedule, code: self.checked(code).await? },
+            Request::LockSet { device, auto_lock_s, left_open_s, before_arming, disarms } => {
+                Command::LockSet { device, auto_lock_s, left_open_s, before_arming, disarms }
+            }
+            Request::FogServiced { device } => Command::FogServiced { device },
+            Request::ScheduleSet { schedule, area, mode, days, minute } => {
+                Command::ScheduleSet { schedule, area, mode, days, minute }
+            }
+            Request::ScheduleRemove { schedule } => Command::ScheduleRemove { schedule },
+            Request::RuleSet { rule, device, measure, above, limit_milli, back_milli, then } => {
+                Command::RuleSet { rule, device, measure, above, limit_milli, back_milli, then }
+            }
+            Request::RuleRemove { rule } => Command::RuleRemove { rule },
+            Request::UserBlock { user, blocked } => Command::UserBlock { user, blocked },
+            Request::CredentialBlock { credential } => Command::CredentialBlock { credential },
+            Request::DuressSet { on } => Command::DuressSet { on },
             _ => return Err(refusal("not_available", "this is not a command for the panel")),
         })
     }
@@ -234,13 +274,20 @@ impl Desk {
 
     async fn checked(&self, code: Hidden) -> Result<CodeChecked, String> {
         let whose = move |secrets: &Secrets| secrets.whose(&code.0).map_err(|e| e.to_string());
-        let user = Self::with(self.codes.clone(), whose).await?;
-        Ok(CodeChecked { source: "local".to_owned(), user, method: Method::Local })
+        let found = Self::with(self.codes.clone(), whose).await?;
+        let duress = found.as_ref().is_some_and(|(_, duress)| *duress);
+        let user = found.map(|(user, _)| user);
+        let credential = user.as_ref().map(|user| format!("pin-{user}"));
+        Ok(CodeChecked { source: "local".to_owned(), user, method: Method::Local, credential, duress })
     }
 
-    async fn set_code(&self, user: UserId, code: Hidden) -> Result<(), String> {
+    async fn set_code(&self, user: UserId, code: Hidden, duress: bool) -> Result<(), String> {
         self.disk_answers()?;
-        self.with_secrets(move |secrets| secrets.set_code(&user, &code.0).map_err(|e| e.to_string())).await
+        if duress && !self.seen.borrow().state.duress {
+            let text = "codes cannot be given under threat on this site: `vaktd duress on` first";
+            return Err(refusal("no_duress", text));
+        }
+        self.with_secrets(move |secrets| secrets.set_code(&user, &code.0, duress).map_err(|e| e.to_string())).await
     }
 
     fn disk_answers(&self) -> Result<(), String> {
@@ -416,7 +463,7 @@ fn may_restart(seen: &Seeing) -> String {
     let guards = seen.state.areas.iter().find(|(_, area)| area.arming.guarding().is_some());
     let text = match guards {
         Some((id, _)) => format!("{id} is armed"),
-        None if !seen.state.incidents.is_empty() => "an incident is open".to_owned(),
+        None if seen.state.incidents_on_site().next().is_some() => "an incident is open".to_owned(),
         None => return json!({"ok": true, "may_restart": true}).to_string(),
     };
     json!({"ok": true, "may_restart": false, "text": text}).to_string()

@@ -154,7 +154,8 @@ async fn add(
                     (Stage::Failed, format!("it joined, but its zone type is unknown here: {add} tells what it is"))
                 }
                 Some(kind) => {
-                    let command = Command::DeviceAdd { device: device.clone(), kind, name: None, secret: None };
+                    let command =
+                        Command::DeviceAdd { device: device.clone(), kind, name: None, secret: None, pet: false };
                     match tell(&commands, command).await {
                         Reply::Done { text, .. } => (Stage::Ready, text),
                         Reply::Refused { text, .. } => (Stage::Failed, format!("it joined, but was not added: {text}")),

@@ -237,7 +237,12 @@ fn first_epoch() -> u64 {
 
 fn started(config: &Config, hub: [u8; 32]) -> Input {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Input::Started { version, keys: installed_keys(config, hub), profile: config.site.profile }
+    Input::Started {
+        version,
+        keys: installed_keys(config, hub),
+        profile: config.site.profile,
+        timezone: config.site.timezone.clone(),
+    }
 }
 
 fn installed_keys(config: &Config, hub: [u8; 32]) -> Vec<InstalledKey> {

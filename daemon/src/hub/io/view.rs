@@ -12,13 +12,18 @@ use crate::upstream::topic::View;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use vakt_core::alarm::incident::Incident;
 use vakt_core::alarm::state::Arming;
 use vakt_core::alarm::state::Device;
+use vakt_core::alarm::state::Remembered;
 use vakt_core::alarm::state::State;
+use vakt_core::device::AreaId;
 use vakt_core::device::DeviceFault;
 use vakt_core::device::DeviceId;
 use vakt_core::device::Report;
+use vakt_core::event::AlarmKind;
 use vakt_core::event::ArmMode;
+use vakt_core::event::EventId;
 use vakt_core::stamp::Stamp;
 use vakt_core::stamp::rfc3339;
 
@@ -65,23 +70,43 @@ fn state_view(state: &State) -> StateView {
     let areas = state.areas.iter().map(|(id, area)| (id.clone(), area_view(&area.arming))).collect();
     let incidents = state.incidents.iter().map(|(id, incident)| IncidentView {
         id: *id,
-        kind: incident.kind,
+        // To the centre, and to nobody else.
+        kind: if incident.duress { AlarmKind::Duress } else { incident.kind },
         area: incident.area.clone(),
         since: incident.opened.at(),
     });
     StateView { areas, incidents: incidents.collect(), faults: faults(state), service: Some(state.service()) }
 }
 
+/// Open incidents as whoever is on site may know of them.
+pub fn on_site(state: &State) -> Vec<IncidentView> {
+    let view = |(id, incident): (&EventId, &Incident)| IncidentView {
+        id: *id,
+        kind: incident.kind,
+        area: incident.area.clone(),
+        since: incident.opened.at(),
+    };
+    state.incidents_on_site().map(view).collect()
+}
+
+/// What has happened and nobody has acknowledged, by area.
+pub fn memory(state: &State) -> BTreeMap<&AreaId, &Vec<Remembered>> {
+    let areas = state.areas.iter().filter(|(_, area)| !area.memory.is_empty());
+    areas.map(|(id, area)| (id, &area.memory)).collect()
+}
+
 fn area_view(arming: &Arming) -> AreaView {
     let mode = |mode: &ArmMode| match mode {
         ArmMode::Away => ArmWord::ArmedAway,
         ArmMode::Home => ArmWord::ArmedHome,
+        ArmMode::Night => ArmWord::ArmedNight,
     };
     let (arm, until) = match arming {
         Arming::Unknown => (ArmWord::Unknown, None),
         Arming::Disarmed => (ArmWord::Disarmed, None),
         Arming::Exit { until, .. } => (ArmWord::Exit, Some(until)),
         Arming::Entry { until, .. } => (ArmWord::Entry, Some(until)),
+        Arming::Warning { until, .. } => (ArmWord::Warning, Some(until)),
         Arming::Armed { mode: m } | Arming::Alarm { mode: m } => (mode(m), None),
     };
     AreaView { arm, since: None, until: until.map(|until| rfc3339(until.wall_ms())) }
@@ -93,6 +118,11 @@ fn faults(state: &State) -> Vec<FaultView> {
     devices
         .map(|(id, fault)| of(word(*fault).to_owned(), Some(id)))
         .chain(state.disk_down.iter().map(|_| of("disk".to_owned(), None)))
+        .chain(state.power.mains_lost.then(|| of("mains_lost".to_owned(), None)))
+        .chain(state.power.battery_low.then(|| of("battery_low".to_owned(), None)))
+        .chain(state.power.moved.then(|| of("moved".to_owned(), None)))
+        .chain(state.swapped.iter().map(|modem| of(format!("sim:{modem}"), None)))
+        .chain(state.jammed.iter().map(|name| of(format!("jammed:{name}"), None)))
         .chain(state.receivers_down.keys().map(|name| of(format!("receiver:{name}"), None)))
         .chain(state.paths.iter().filter(|(_, why)| why.is_some()).map(|(path, _)| of(format!("path:{path}"), None)))
         .collect()
@@ -108,6 +138,7 @@ fn word(fault: DeviceFault) -> &'static str {
         DeviceFault::MainsLost => "mains_lost",
         DeviceFault::Gone => "gone",
         DeviceFault::Missing => "missing",
+        DeviceFault::SelfTest => "self_test",
     }
 }
 

@@ -170,7 +170,7 @@ impl Reader {
             if filter.since_ms.is_some_and(|since| !recent(since)) {
                 return Ok(());
             }
-            take(&row.wire())
+            row.wire_on_site(filter.class.is_some()).map_or(Ok(()), |wire| take(&wire))
         })?;
         Ok(last)
     }

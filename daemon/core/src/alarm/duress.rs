@@ -1,0 +1,39 @@
+//! A code given under threat, a silent call for help (B1, B8): the panel does what was asked for, as always, and the
+//! centre knows better.
+//!
+//! On a site that wants it, each code that is given leaves two rows, and the second is for the centre alone: whether it
+//! says "all is well" or "help" nobody else can tell. It is never cleared, cancelled or closed by anybody on site.
+
+use crate::alarm::draft::About;
+use crate::alarm::draft::Draft;
+use crate::alarm::incident;
+use crate::device::{AreaId, DeviceKind};
+use crate::event::{AlarmKind, EventId, Fact, Tag};
+use crate::input::CodeChecked;
+
+/// A code was given, whatever came of it.
+pub(crate) fn after(draft: &mut Draft, code: &CodeChecked, area: Option<AreaId>) {
+    let known = code.user.clone().filter(|user| draft.state.users.contains_key(user));
+    let Some(user) = known else { return };
+    let about = About { user: Some(user), method: Some(code.method), ..About::default() };
+    if code.duress {
+        raise(draft, AlarmKind::Duress, DeviceKind::Keypad, area, about);
+    } else if draft.state.duress && !draft.just_cleared() {
+        draft.emit(Fact::CodeUsed {}, about);
+    }
+}
+
+/// A silent alarm: the burglary that is open becomes one, else it is one of its own.
+pub(crate) fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, area: Option<AreaId>, about: About) {
+    let area = area.or_else(|| {
+        let mut areas = draft.state.areas.keys();
+        areas.next().cloned().filter(|_| areas.next().is_none())
+    });
+    let silent = |kind| matches!(kind, AlarmKind::Burglary | AlarmKind::Duress | AlarmKind::HoldUp);
+    let open = draft.state.incidents.iter().filter(|(_, incident)| silent(incident.kind) && incident.area == area);
+    let joins: Option<EventId> = open.map(|(id, _)| *id).next_back();
+    let looks_cleared = kind == AlarmKind::Duress && joins.is_some_and(|id| incident::would_clear(draft, id));
+    let tags = looks_cleared.then_some(Tag::LooksCleared).into_iter().collect();
+    let fact = Fact::AlarmRaised { kind, by, continues: None, tags };
+    draft.keep(fact, About { area, incident: joins, opens: joins.is_none(), ..about });
+}

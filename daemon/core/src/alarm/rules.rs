@@ -1,0 +1,124 @@
+//! The household's own rules (R77): a measurement beyond a limit may tell, light or arm.
+//!
+//! There is no word here for disarming, unlocking or firing, so no rule can.
+
+use crate::alarm::area;
+use crate::alarm::draft::About;
+use crate::alarm::draft::Draft;
+use crate::alarm::state::State;
+use crate::device::{AreaId, DeviceId};
+use crate::event::{AlarmKind, ArmMode, Event, Fact, Method};
+use crate::input::{Disk, RequestId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How many rules a site may have. One more is refused.
+pub(crate) const RULES_MAX: usize = 64;
+
+/// What a rule may do. Nothing else exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[allow(missing_docs)]
+pub enum Then {
+    /// Tell who wants to know.
+    Notify {},
+    /// Switch a light.
+    Light { light: DeviceId, on: bool },
+    /// Arm an area, as a schedule would.
+    Arm { area: AreaId, mode: ArmMode },
+}
+
+/// A limit on what one device measures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Rule {
+    pub device: DeviceId,
+    /// What it measures, by the decoder's name: `temperature`, `humidity`.
+    pub measure: String,
+    /// Beyond is above, else below.
+    pub above: bool,
+    /// In thousandths of the measure's unit.
+    pub limit_milli: i64,
+    /// It must come back by so much before it counts again, in thousandths.
+    pub back_milli: i64,
+    pub then: Then,
+    /// It is beyond now.
+    pub beyond: bool,
+}
+
+impl Rule {
+    /// Whether a value is beyond the limit, given that it was.
+    fn is_beyond(&self, value_milli: i64) -> bool {
+        let back = if self.beyond { self.back_milli } else { 0 };
+        match self.above {
+            true => value_milli > self.limit_milli.saturating_sub(back),
+            false => value_milli < self.limit_milli.saturating_add(back),
+        }
+    }
+}
+
+/// A device measured something.
+pub(crate) fn on_measured(draft: &mut Draft, device: &DeviceId, measure: &str, value_milli: i64) {
+    if matches!(draft.context.disk, Disk::Failed { .. }) {
+        return; // what room there is is for alarms
+    }
+    let crossed =
+        |rule: &Rule| rule.device == *device && rule.measure == measure && rule.is_beyond(value_milli) != rule.beyond;
+    let crossed: Vec<(String, Rule)> = (draft.state.rules.iter())
+        .filter(|(_, rule)| crossed(rule))
+        .map(|(id, rule)| (id.clone(), rule.clone()))
+        .collect();
+    for (id, rule) in crossed {
+        let zone = draft.state.devices.get(device).and_then(|device| device.zone.clone());
+        let area = zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.area.clone());
+        let about = About { area, zone, device: Some(device.clone()), ..About::default() };
+        draft.emit(Fact::LimitCrossed { rule: id, beyond: !rule.beyond, value_milli }, about);
+        if !rule.beyond {
+            act(draft, rule.then);
+        }
+    }
+}
+
+fn act(draft: &mut Draft, then: Then) {
+    match then {
+        Then::Notify {} => {}
+        // Somebody may be under threat: nothing lights up (B8).
+        Then::Light { .. } if draft.state.is_silent() => {}
+        Then::Light { light, on } => draft.light(light, on),
+        Then::Arm { area, mode } => {
+            let about = About { area: Some(area.clone()), method: Some(Method::Schedule), ..About::default() };
+            if draft.state.areas.contains_key(&area) {
+                area::arm(draft, RequestId::MAX, mode, about);
+                draft.take_reply(RequestId::MAX);
+            }
+        }
+    }
+}
+
+impl State {
+    /// Whether an alarm is open of which nobody on site may notice anything (B8).
+    pub fn is_silent(&self) -> bool {
+        let silent = |kind| matches!(kind, AlarmKind::Duress | AlarmKind::HoldUp);
+        self.incidents.values().any(|incident| incident.duress || silent(incident.kind))
+    }
+}
+
+/// What is recorded of it.
+pub(crate) fn apply(state: &mut State, event: &Event) {
+    match &event.fact {
+        Fact::RuleSet { rule, measure, above, limit_milli, back_milli, then } => {
+            let Some(device) = event.device.clone() else { return };
+            let (measure, then) = (measure.clone(), then.clone());
+            let (above, limit_milli, back_milli) = (*above, *limit_milli, *back_milli);
+            let of = Rule { device, measure, above, limit_milli, back_milli, then, beyond: false };
+            state.rules.insert(rule.clone(), of);
+        }
+        Fact::RuleRemoved { rule } => drop(state.rules.remove(rule)),
+        Fact::LimitCrossed { rule, beyond, .. } => {
+            state.rules.get_mut(rule).into_iter().for_each(|rule| rule.beyond = *beyond);
+        }
+        Fact::DeviceRemoved {} => state.rules.retain(|_, rule| Some(&rule.device) != event.device.as_ref()),
+        _ => {}
+    }
+}
