@@ -77,7 +77,7 @@ fn life(count: u64) -> Vec<Event> {
         1 => restarted(RestartReason::First, None),
         3 => Fact::KeyListed { kid: "hub".into(), role: "hub".into(), ed25519: hub_key() },
         2 => Fact::AreaSet { entry_s: 30, exit_s: 45 },
-        n if n % 7 == 0 => Fact::UserSet { role: UserRole::Member },
+        n if n % 7 == 0 => Fact::UserSet { role: UserRole::Member, expires: None },
         n if n % 2 == 0 => Fact::AreaArmed { mode: ArmMode::Away },
         _ => Fact::AreaDisarmed { after_alarm: false },
     };

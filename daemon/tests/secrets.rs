@@ -14,7 +14,7 @@ fn damaged_secrets_are_put_aside_and_the_hub_starts_without_codes() {
         let dir = tempfile::tempdir().unwrap();
         let (secrets, aside) = Secrets::open_or_anew(dir.path()).unwrap();
         assert_eq!(aside, None);
-        secrets.set_code(&anna, "24680").unwrap();
+        secrets.set_code(&anna, "24680", false).unwrap();
         secrets.keep_zigbee(b"a network").unwrap();
         drop(secrets);
         let path = dir.path().join("secrets.db");
@@ -30,8 +30,8 @@ fn damaged_secrets_are_put_aside_and_the_hub_starts_without_codes() {
         assert_eq!(std::fs::read(aside.unwrap()).unwrap(), bytes, "damage {damage}: kept as it was found");
         assert_eq!(secrets.whose("24680").unwrap(), None);
         assert_eq!(secrets.zigbee().unwrap(), None);
-        secrets.set_code(&anna, "24680").unwrap();
-        assert_eq!(secrets.whose("24680").unwrap(), Some(anna.clone()));
+        secrets.set_code(&anna, "24680", false).unwrap();
+        assert_eq!(secrets.whose("24680").unwrap(), Some((anna.clone(), false)));
     }
 }
 
@@ -40,9 +40,25 @@ fn b6_a_change_that_hangs_keeps_nobody_from_disarming() {
     let dir = tempfile::tempdir().unwrap();
     let anna = UserId::new("anna").unwrap();
     let secrets = Secrets::open(dir.path()).unwrap();
-    secrets.set_code(&anna, "24680").unwrap();
+    secrets.set_code(&anna, "24680", false).unwrap();
     let codes = Secrets::open(dir.path()).unwrap();
     let hangs = Connection::open(dir.path().join("secrets.db")).unwrap();
     hangs.execute_batch("BEGIN EXCLUSIVE; DELETE FROM code").unwrap();
-    assert_eq!(codes.whose("24680").unwrap(), Some(anna));
+    assert_eq!(codes.whose("24680").unwrap(), Some((anna, false)));
+}
+
+#[test]
+fn b1_a_code_to_be_given_under_threat_is_another_code_of_the_same_person() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = Secrets::open(dir.path()).unwrap();
+    let (anna, ben) = (UserId::new("anna").unwrap(), UserId::new("ben").unwrap());
+    secrets.set_code(&anna, "24680", false).unwrap();
+    secrets.set_code(&anna, "24681", true).unwrap();
+    assert_eq!(secrets.whose("24681").unwrap(), Some((anna.clone(), true)));
+    // One code means one thing, whoever has it.
+    for (user, code, duress) in [(&anna, "24680", true), (&anna, "24681", false), (&ben, "24681", false)] {
+        assert!(secrets.set_code(user, code, duress).is_err(), "{user} {code}");
+    }
+    secrets.drop_code(&anna).unwrap();
+    assert_eq!(secrets.whose("24681").unwrap(), None);
 }

@@ -342,6 +342,7 @@ fn tags(draft: &Draft, kind: AlarmKind, by: DeviceKind, about: &About) -> Vec<Ta
 /// The newest open incident of an area, of one kind or of burglary and its kin when none is named.
 pub(crate) fn open_incident(draft: &Draft, area: Option<&AreaId>, kind: Option<AlarmKind>) -> Option<EventId> {
     let kind = kind.unwrap_or(AlarmKind::Burglary);
-    let mine = draft.state.incidents.iter().filter(|(_, incident)| incident.kind == kind);
+    // A hold-up is the centre's alone: what happens after it looks, and sounds, like what it is (B1).
+    let mine = draft.state.incidents.iter().filter(|(_, incident)| incident.kind == kind && !incident.duress);
     mine.filter(|(_, incident)| incident.area.as_ref() == area).map(|(id, _)| *id).next_back()
 }

@@ -92,8 +92,6 @@ impl Incident {
         if self.kind.only_the_centre_ends() {
             self.evidence.extend(old.evidence);
         }
-        self.duress |= old.duress;
-        self.looks_cleared |= old.looks_cleared;
         self.guard_on_site |= old.guard_on_site;
         self.disarmed |= old.disarmed;
         self.said_false |= old.said_false;

@@ -242,9 +242,14 @@ pub(crate) fn hold(state: &State) -> bool {
         || state.locks.values().any(|lock| lock.emergency)
 }
 
+/// Whether no bolt moves but by somebody's hand: that too when the contract is over (R53).
+fn by_hand_only(state: &State) -> bool {
+    hold(state) || state.standing.service() == Service::Ended
+}
+
 /// Locks of an area that arming waits for.
 pub(crate) fn unlocked_before_arming(state: &State, area: &AreaId) -> Vec<DeviceId> {
-    if hold(state) || state.standing.service() == Service::Ended {
+    if by_hand_only(state) {
         return Vec::new();
     }
     let open = state.locks.iter().filter(|(_, lock)| lock.before_arming && !lock.locked);
@@ -270,7 +275,7 @@ pub(crate) fn on_time(draft: &mut Draft) {
     if matches!(draft.context.disk, Disk::Failed { .. }) || draft.state.locks.is_empty() {
         return;
     }
-    let (now, held) = (draft.now(), hold(&draft.state));
+    let (now, held) = (draft.now(), by_hand_only(&draft.state));
     let open: Vec<(DeviceId, Lock)> = draft.state.locks.iter().map(|(id, lock)| (id.clone(), lock.clone())).collect();
     for (id, lock) in open {
         if !held && !lock.told_to_lock && left_ms(lock.since, lock.auto_lock_s, now) == Some(0) {
@@ -285,9 +290,10 @@ pub(crate) fn on_time(draft: &mut Draft) {
 
 /// When the next of them is, in ms.
 pub(crate) fn due_ms(state: &State, now: Stamp) -> Option<u64> {
-    let held = state.locks.is_empty() || hold(state);
-    let due = state.locks.values().flat_map(|lock| {
-        let shut = left_ms(lock.since, lock.auto_lock_s, now).filter(|_| !held && !lock.told_to_lock);
+    let held = state.locks.is_empty() || by_hand_only(state);
+    let busy = |id: &DeviceId| state.acts.values().any(|sent| sent.device.as_ref() == Some(id));
+    let due = state.locks.iter().flat_map(|(id, lock)| {
+        let shut = left_ms(lock.since, lock.auto_lock_s, now).filter(|_| !held && !lock.told_to_lock && !busy(id));
         let told = left_ms(lock.since, lock.left_open_s, now).filter(|_| !lock.left_open);
         shut.into_iter().chain(told)
     });
