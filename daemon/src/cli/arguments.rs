@@ -325,6 +325,7 @@ pub enum Siren {
 pub enum Schema {
     Event,
     State,
+    Warrant,
     Config,
 }
 
