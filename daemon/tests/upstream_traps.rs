@@ -7,7 +7,8 @@ mod support {
     pub mod site;
 }
 mod upstream {
-    mod tls; // trap 13 and every way a handshake can fail
+    mod orders; // warrants down, replies up
+    mod tls; //    trap 13 and every way a handshake can fail
 }
 
 use std::collections::BTreeMap;

@@ -57,7 +57,8 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(HANGS, future).await.unwrap_or_else(|_| panic!("{what}: nothing for a minute"))
 }
 
-fn now() -> Stamp {
+/// The clock of this site.
+pub fn now() -> Stamp {
     static START: OnceLock<Instant> = OnceLock::new();
     let ms = START.get_or_init(Instant::now).elapsed().as_millis();
     Stamp { boot: 1, mono_ms: 1_000 + u64::try_from(ms).unwrap(), wall_ms: 1_795_210_740_007, trusted: true }
@@ -97,9 +98,9 @@ pub struct Site {
     pub stop: watch::Sender<bool>,
     pub upstream: JoinHandle<()>,
     pub run_dir: TempDir,
+    pub keys: watch::Sender<Arc<Vec<ListedKey>>>,
     /// Upstream ends when the hub lets go of any of these.
     _waiting: watch::Sender<Waiting>,
-    _keys: watch::Sender<Arc<Vec<ListedKey>>>,
     _view: watch::Sender<Arc<View>>,
 }
 
@@ -185,7 +186,7 @@ impl Site {
             upstream,
             run_dir,
             _waiting: waiting,
-            _keys: keys,
+            keys,
             _view: view,
         }
     }
