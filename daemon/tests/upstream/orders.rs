@@ -1,7 +1,7 @@
 //! Warrants down and replies up on one connection: what reaches the core, what its sender is told, and that neither a
 //! flood nor a lost connection takes that away.
 
-use super::super::*;
+use crate::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
