@@ -90,12 +90,16 @@ pub mod upstream {
     pub mod alarms; //   deadlines, and alarms that left before the disk answered
     pub mod backoff; //  when to dial again
     pub mod cursor; //   where each class stands on this connection
+    pub mod jws; //      signed by a listed key, or why not
     pub mod outbox; //   all of it: what to send next
-    pub mod receipt; //  compact JWS by a listed key, or why not
+    pub mod receipt; //  what the centre signs for
+    pub mod refusals; // what a flood of rubbish may cost
+    pub mod reply; //    what became of warrants, until the broker has it
     pub mod settings; // where the centre is
     pub mod shown;
     pub mod topic; //    topics and payloads
     pub mod verdict; //  whether a path works, and why not
+    pub mod warrant; //  who orders what from afar, or why that is none
     pub mod window; //   what the broker has not confirmed //    what is retained at the broker
     pub mod io {
         //! Connections: rumqttc over our own dialer.
@@ -117,6 +121,7 @@ pub mod control {
 // — meeting
 pub mod hub {
     //! Where the folders meet: the only one that may name them all.
+    pub mod places; //  where the events stand that answers name
     pub mod restart; // when a fallen port may rise again
     pub mod io {
         //! The clock, the core's task, the desk, start and stop.

@@ -223,7 +223,7 @@ fn the_journal_is_read_without_a_daemon_and_what_is_none_is_refused() {
 fn facts_and_schemas_are_json() {
     let version: Value = serde_json::from_str(&out(&vaktd(&["version", "--json"]))).unwrap();
     assert_eq!(version["event_format"], 1);
-    for what in ["event", "state", "config"] {
+    for what in ["event", "state", "warrant", "config"] {
         let schema: Value = serde_json::from_str(&out(&vaktd(&["schema", what]))).unwrap();
         assert!(schema["$schema"].is_string(), "{what}");
     }

@@ -7,7 +7,8 @@ mod support {
     pub mod site;
 }
 mod upstream {
-    mod tls; // trap 13 and every way a handshake can fail
+    mod orders; // warrants down, replies up
+    mod tls; //    trap 13 and every way a handshake can fail
 }
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use vakt_core::port::UpstreamNote;
 
 const ACK: &str = "vakt/v1/hub-1/ack";
 const ECHO: &str = "vakt/v1/hub-1/path/eth/echo";
+const CMD: &str = "vakt/v1/hub-1/cmd";
 
 fn is_event(topic: &str) -> bool {
     topic.starts_with("vakt/v1/hub-1/event/")
@@ -481,9 +483,9 @@ async fn each_way_a_broker_can_say_no_has_its_name() {
     session.next().await.unwrap();
     session.send(0x20, &[0, 0, 0]).await;
     let Some(Packet::Subscribe { id, topics }) = session.next().await else { panic!("SUBSCRIBE") };
-    assert_eq!(topics, [ACK, ECHO], "exact topics, no wildcard");
+    assert_eq!(topics, [ACK, ECHO, CMD], "exact topics, no wildcard");
     let [high, low] = id.to_be_bytes();
-    session.send(0x90, &[high, low, 0, 1, 0x87]).await;
+    session.send(0x90, &[high, low, 0, 1, 0x87, 1]).await;
     assert_eq!(site.verdict().await, "subscribe_refused");
     let mut session = within("a connection", broker.accept()).await;
     session.raw(&[0xff, 0x02, 0x00, 0x00]).await;

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod line;
 pub mod link;
 pub mod misbehave;
+pub mod order;
 pub mod paths;
 pub mod receipts;
 pub mod store;

@@ -53,11 +53,22 @@ proptest! {
     fn zcl(bytes in prop_oneof![bytes(), changed("zcl")]) {
         oracles::zcl(&bytes);
     }
+
+    #[test]
+    fn warrant(bytes in prop_oneof![bytes(), changed("warrant")]) {
+        oracles::warrant(&bytes);
+    }
 }
 
 #[test]
 fn seeds_mean_what_they_are_there_for() {
-    for (target, oracle) in [("ash", oracles::ash as fn(&[u8])), ("ezsp", oracles::ezsp), ("zcl", oracles::zcl)] {
+    let all = [
+        ("ash", oracles::ash as fn(&[u8])),
+        ("ezsp", oracles::ezsp),
+        ("zcl", oracles::zcl),
+        ("warrant", oracles::warrant),
+    ];
+    for (target, oracle) in all {
         seeds(target).iter().for_each(|seed| oracle(seed));
     }
 }

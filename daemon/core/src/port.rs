@@ -4,6 +4,7 @@
 
 use crate::event::{Class, EventId};
 use crate::stamp::Stamp;
+use crate::warrant::Answer;
 use std::sync::Arc;
 
 /// A place in the journal: order is on (epoch, seq).
@@ -87,13 +88,26 @@ pub struct Unjournaled {
     pub wire: Arc<[u8]>,
 }
 
-/// A key the hub takes receipts from.
+/// A key of an issuer, as the panel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CentreKey {
+pub struct ListedKey {
     /// Its name in the JWS header.
     pub kid: String,
+    /// What it may sign for: `arc`, which alone signs receipts, `maker`, `hub`, or a warrant's role.
+    pub role: String,
     /// The Ed25519 public key.
     pub ed25519: [u8; 32],
+}
+
+/// An answer to who sent a warrant, on its way there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// What became of the warrant.
+    pub answer: Answer,
+    /// Where the event that says so stands; `None`: nowhere yet, or so long ago that it is not at hand.
+    pub place: Option<Place>,
+    /// When it was said.
+    pub at: Stamp,
 }
 
 /// What upstream tells the hub.
@@ -110,6 +124,15 @@ pub enum UpstreamNote {
     Receipt(Receipt),
     /// Something on the ack topic that is no receipt.
     RefusedReceipt {
+        /// Why.
+        reason: String,
+        /// How many like it since the last note.
+        count: u64,
+    },
+    /// Something on the command topic that is no warrant.
+    RefusedOrder {
+        /// What it called itself, where that could be read.
+        jti: Option<String>,
         /// Why.
         reason: String,
         /// How many like it since the last note.

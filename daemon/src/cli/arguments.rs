@@ -403,6 +403,7 @@ pub enum Siren {
 pub enum Schema {
     Event,
     State,
+    Warrant,
     Config,
 }
 

@@ -507,16 +507,18 @@ fn schema_text(what: Schema) -> String {
     let value = match what {
         Schema::Event => schemars::schema_for!(vakt_core::canonical::EventV1).to_value(),
         Schema::State => schemars::schema_for!(StatePayload).to_value(),
+        Schema::Warrant => crate::upstream::warrant::schema(),
         Schema::Config => print::schema(),
     };
     format!("{value:#}")
 }
 
 /// The published schemas by file name, as `config/schema/` holds them.
-pub fn schemas() -> [(&'static str, String); 3] {
+pub fn schemas() -> [(&'static str, String); 4] {
     [
         ("event.json", schema_text(Schema::Event)),
         ("state.json", schema_text(Schema::State)),
+        ("warrant.json", schema_text(Schema::Warrant)),
         ("config.json", schema_text(Schema::Config)),
     ]
 }

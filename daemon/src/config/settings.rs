@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
 use std::str::FromStr;
 use vakt_core::device::GatewayId;
-use vakt_core::port::CentreKey;
+use vakt_core::port::ListedKey;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -90,9 +90,9 @@ pub struct Centre {
 
 impl Centre {
     /// The keys receipts are taken from.
-    pub fn receipt_keys(&self) -> Vec<CentreKey> {
+    pub fn receipt_keys(&self) -> Vec<ListedKey> {
         let arc = self.keys.iter().filter(|key| key.role == KeyRole::Arc);
-        arc.map(|key| CentreKey { kid: key.kid.clone(), ed25519: key.ed25519 }).collect()
+        arc.map(|key| ListedKey { kid: key.kid.clone(), role: "arc".to_owned(), ed25519: key.ed25519 }).collect()
     }
 }
 

@@ -710,7 +710,7 @@ mod tests {
         let mut site = Site::new();
         (0..5).for_each(|_| site.commit(Class::State));
         site.commit(Class::Alarm);
-        let room = Room { alarm: true, event: true, control: true };
+        let room = Room { alarm: true, event: true, control: true, reply: true };
         let mut sent: BTreeMap<ConnId, Vec<u64>> = BTreeMap::new();
         for conn in [1, 2] {
             site.outbox.opened(conn);
@@ -775,7 +775,7 @@ mod tests {
         site.outbox.opened(1);
         site.outbox.unjournaled(alarm.clone(), at(0));
         site.outbox.unjournaled(alarm.clone(), at(0));
-        let room = Room { alarm: true, event: true, control: true };
+        let room = Room { alarm: true, event: true, control: true, reply: true };
         let first = site.outbox.step(1, room, at(0));
         let publish = Publish { class: Class::Alarm, place: None, id: twin.id, wire: alarm.wire.clone() };
         assert_eq!(first, Step::Send(publish.clone()));

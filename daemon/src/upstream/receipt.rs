@@ -4,21 +4,18 @@
 //! Whether the hub has sent what is claimed is the outbox's question; this file never trusts a word before its
 //! signature.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::signature::ED25519;
-use ring::signature::UnparsedPublicKey;
+use crate::upstream::jws::Audience;
+use crate::upstream::jws::Jws;
+use crate::upstream::jws::NotSigned;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use vakt_core::device::GatewayId;
 use vakt_core::event::EventId;
-use vakt_core::port::CentreKey;
-use vakt_core::port::UpstreamNote;
+use vakt_core::port::ListedKey;
 
 /// Longest receipt read, in bytes: it is kept as evidence for each delivery. A centre with more to list signs several.
 pub const RECEIPT_MAX: usize = 16 * 1024;
-/// Between two notes about the same refusal, in milliseconds; those between are counted.
-pub const REFUSAL_EVERY_MS: u64 = 60_000;
+/// The role of a key that may sign receipts; no other may.
+pub const SIGNS: &str = "arc";
 
 /// What the centre claims to hold, its signature checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,27 +41,9 @@ pub enum Refused {
     /// Longer than `RECEIPT_MAX`.
     #[error("too_large")]
     TooLarge,
-    /// Not `header.payload.signature`.
-    #[error("not_three_parts")]
-    NotThreeParts,
-    /// A part is not base64url without padding.
-    #[error("bad_base64")]
-    BadBase64,
-    /// The header is not the JSON object it must be.
-    #[error("bad_header")]
-    BadHeader,
-    /// `alg` is not `EdDSA`.
-    #[error("not_eddsa")]
-    NotEddsa,
-    /// `crit` asks for something we do not know (RFC 7515, 4.1.11).
-    #[error("critical_extension")]
-    Critical,
-    /// No listed key has that name.
-    #[error("unknown_key")]
-    UnknownKey,
-    /// The signature is not that key's over this text.
-    #[error("bad_signature")]
-    BadSignature,
+    /// Not signed by the centre.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// The payload is not the JSON object it must be.
     #[error("bad_payload")]
     BadPayload,
@@ -80,14 +59,6 @@ pub enum Refused {
 }
 
 #[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    #[serde(default)]
-    crit: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
 struct Body {
     epoch: Option<u64>,
     upto: Option<u64>,
@@ -99,88 +70,43 @@ struct Body {
     media: Option<serde_json::Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
 /// Reads what came on the ack topic. `Ok(None)`: signed and valid, but not about events (a medium's receipt).
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn verify(text: &[u8], retained: bool, keys: &[CentreKey], gateway: &GatewayId) -> Result<Option<Claim>, Refused> {
+pub fn verify(text: &[u8], retained: bool, keys: &[ListedKey], gateway: &GatewayId) -> Result<Option<Claim>, Refused> {
     if retained {
         return Err(Refused::Retained);
     }
     if text.len() > RECEIPT_MAX {
         return Err(Refused::TooLarge);
     }
-    let text = std::str::from_utf8(text).map_err(|_| Refused::NotThreeParts)?;
-    let parts: Vec<&str> = text.splitn(4, '.').collect();
-    let [header, payload, signature] = parts[..] else { return Err(Refused::NotThreeParts) };
-    let header_json = URL_SAFE_NO_PAD.decode(header).map_err(|_| Refused::BadBase64)?;
-    let payload_json = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Refused::BadBase64)?;
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Refused::BadBase64)?;
+    let jws = Jws::read(text)?;
+    let kid = jws.kid().ok_or(NotSigned::UnknownKey)?;
+    jws.verify(kid, keys.iter().filter(|key| key.role == SIGNS))?;
 
-    let head: Header = serde_json::from_slice(&header_json).map_err(|_| Refused::BadHeader)?;
-    if head.alg != "EdDSA" {
-        return Err(Refused::NotEddsa);
-    }
-    if head.crit.is_some() {
-        return Err(Refused::Critical);
-    }
-    let kid = head.kid.ok_or(Refused::UnknownKey)?;
-    let signed = &text.as_bytes()[..header.len() + 1 + payload.len()];
-    let mut named = keys.iter().filter(|key| key.kid == kid).peekable();
-    if named.peek().is_none() {
-        return Err(Refused::UnknownKey);
-    }
-    if !named.any(|key| UnparsedPublicKey::new(&ED25519, key.ed25519).verify(signed, &signature).is_ok()) {
-        return Err(Refused::BadSignature);
-    }
-
-    let body: Body = serde_json::from_slice(&payload_json).map_err(|_| Refused::BadPayload)?;
-    let ours = match &body.aud {
-        None => true,
-        Some(Audience::One(name)) => name == gateway.as_str(),
-        Some(Audience::Several(names)) => names.iter().any(|name| name == gateway.as_str()),
-    };
-    if !ours {
+    let body: Body = serde_json::from_slice(jws.payload()).map_err(|_| Refused::BadPayload)?;
+    if body.aud.is_some_and(|aud| !aud.names(gateway)) {
         return Err(Refused::OtherGateway);
     }
     match (body.epoch, body.upto) {
-        (Some(epoch), Some(upto)) => {
-            Ok(Some(Claim { epoch, upto, seqs: body.seqs, ids: body.ids, jws: text.to_owned() }))
-        }
+        (Some(epoch), Some(upto)) => Ok(Some(Claim {
+            epoch,
+            upto,
+            seqs: body.seqs,
+            ids: body.ids,
+            jws: String::from_utf8_lossy(text).into_owned(),
+        })),
         _ if body.media.is_some() => Ok(None),
         _ => Err(Refused::BadPayload),
-    }
-}
-
-/// Counts refusals, so that a flood of rubbish is a few notes and not a flood of events.
-#[derive(Debug, Clone, Default)]
-pub struct Refusals {
-    seen: BTreeMap<Refused, (u64, Option<u64>)>,
-}
-
-impl Refusals {
-    /// One more, at `now_ms`: the note about it, unless the last one is too young.
-    pub fn count(&mut self, refused: Refused, now_ms: u64) -> Option<UpstreamNote> {
-        let (count, told) = self.seen.entry(refused).or_default();
-        *count += 1;
-        if told.is_some_and(|at| now_ms < at + REFUSAL_EVERY_MS) {
-            return None;
-        }
-        *told = Some(now_ms);
-        Some(UpstreamNote::RefusedReceipt { reason: refused.to_string(), count: std::mem::take(count) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use ring::signature::Ed25519KeyPair;
     use ring::signature::KeyPair;
 
@@ -190,8 +116,12 @@ mod tests {
         Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap()
     }
 
-    fn keys() -> Vec<CentreKey> {
-        vec![CentreKey { kid: "arc-1".into(), ed25519: pair().public_key().as_ref().try_into().unwrap() }]
+    fn keys() -> Vec<ListedKey> {
+        vec![ListedKey {
+            kid: "arc-1".into(),
+            role: SIGNS.into(),
+            ed25519: pair().public_key().as_ref().try_into().unwrap(),
+        }]
     }
 
     fn gateway() -> GatewayId {
@@ -237,26 +167,32 @@ mod tests {
         let (front, signature) = good.rsplit_once('.').unwrap();
         let other = URL_SAFE_NO_PAD.encode([1u8; 64]);
         let table: Vec<(String, Refused)> = vec![
-            (String::new(), Refused::NotThreeParts),
-            ("hello".into(), Refused::NotThreeParts),
-            (front.to_owned(), Refused::NotThreeParts),
-            (format!("{good}.x"), Refused::NotThreeParts),
-            (format!("{front}."), Refused::BadSignature),
-            (format!("{front}=.{signature}"), Refused::BadBase64),
-            (format!("{front}.{signature}="), Refused::BadBase64),
-            (format!("{front}.!{signature}"), Refused::BadBase64),
-            (format!("{good}\n"), Refused::BadBase64),
-            (format!("{front}.{other}"), Refused::BadSignature),
-            (format!("{}.{signature}", front.replace("eyJlcG9jaCI6NDIs", "eyJlcG9jaCI6NDMs")), Refused::BadSignature),
-            (signed("[]", PAYLOAD), Refused::BadHeader),
-            (signed(r#"{"kid":"arc-1"}"#, PAYLOAD), Refused::BadHeader),
-            (signed(r#"{"alg":"EdDSA","alg":"none","kid":"arc-1"}"#, PAYLOAD), Refused::BadHeader),
-            (signed(r#"{"alg":"none","kid":"arc-1"}"#, PAYLOAD), Refused::NotEddsa),
-            (signed(r#"{"alg":"HS256","kid":"arc-1"}"#, PAYLOAD), Refused::NotEddsa),
-            (signed(r#"{"alg":"eddsa","kid":"arc-1"}"#, PAYLOAD), Refused::NotEddsa),
-            (signed(r#"{"alg":"EdDSA","kid":"arc-1","crit":["b64"],"b64":false}"#, PAYLOAD), Refused::Critical),
-            (signed(r#"{"alg":"EdDSA"}"#, PAYLOAD), Refused::UnknownKey),
-            (signed(r#"{"alg":"EdDSA","kid":"arc-2"}"#, PAYLOAD), Refused::UnknownKey),
+            (String::new(), NotSigned::NotThreeParts.into()),
+            ("hello".into(), NotSigned::NotThreeParts.into()),
+            (front.to_owned(), NotSigned::NotThreeParts.into()),
+            (format!("{good}.x"), NotSigned::NotThreeParts.into()),
+            (format!("{front}."), NotSigned::BadSignature.into()),
+            (format!("{front}=.{signature}"), NotSigned::BadBase64.into()),
+            (format!("{front}.{signature}="), NotSigned::BadBase64.into()),
+            (format!("{front}.!{signature}"), NotSigned::BadBase64.into()),
+            (format!("{good}\n"), NotSigned::BadBase64.into()),
+            (format!("{front}.{other}"), NotSigned::BadSignature.into()),
+            (
+                format!("{}.{signature}", front.replace("eyJlcG9jaCI6NDIs", "eyJlcG9jaCI6NDMs")),
+                NotSigned::BadSignature.into(),
+            ),
+            (signed("[]", PAYLOAD), NotSigned::BadHeader.into()),
+            (signed(r#"{"kid":"arc-1"}"#, PAYLOAD), NotSigned::BadHeader.into()),
+            (signed(r#"{"alg":"EdDSA","alg":"none","kid":"arc-1"}"#, PAYLOAD), NotSigned::BadHeader.into()),
+            (signed(r#"{"alg":"none","kid":"arc-1"}"#, PAYLOAD), NotSigned::NotEddsa.into()),
+            (signed(r#"{"alg":"HS256","kid":"arc-1"}"#, PAYLOAD), NotSigned::NotEddsa.into()),
+            (signed(r#"{"alg":"eddsa","kid":"arc-1"}"#, PAYLOAD), NotSigned::NotEddsa.into()),
+            (
+                signed(r#"{"alg":"EdDSA","kid":"arc-1","crit":["b64"],"b64":false}"#, PAYLOAD),
+                NotSigned::Critical.into(),
+            ),
+            (signed(r#"{"alg":"EdDSA"}"#, PAYLOAD), NotSigned::UnknownKey.into()),
+            (signed(r#"{"alg":"EdDSA","kid":"arc-2"}"#, PAYLOAD), NotSigned::UnknownKey.into()),
             (signed(HEADER, "{}"), Refused::BadPayload),
             (signed(HEADER, r#"{"epoch":42}"#), Refused::BadPayload),
             (signed(HEADER, r#"{"epoch":42,"upto":-1}"#), Refused::BadPayload),
@@ -276,14 +212,14 @@ mod tests {
             assert_eq!(read(&text), Err(why), "{text}");
         }
         assert_eq!(verify(good.as_bytes(), true, &keys(), &gateway()), Err(Refused::Retained));
-        assert_eq!(verify(good.as_bytes(), false, &[], &gateway()), Err(Refused::UnknownKey));
-        assert_eq!(verify(&[0xff, b'.', b'.'], false, &keys(), &gateway()), Err(Refused::NotThreeParts));
+        assert_eq!(verify(good.as_bytes(), false, &[], &gateway()), Err(NotSigned::UnknownKey.into()));
+        assert_eq!(verify(&[0xff, b'.', b'.'], false, &keys(), &gateway()), Err(NotSigned::NotThreeParts.into()));
     }
 
     #[test]
     fn the_unsigned_receipt_of_every_book_is_refused() {
         let none = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode(PAYLOAD));
-        assert_eq!(read(&none), Err(Refused::NotEddsa));
+        assert_eq!(read(&none), Err(NotSigned::NotEddsa.into()));
     }
 
     #[test]
@@ -299,14 +235,11 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_rubbish_is_a_note_a_minute_with_its_count() {
-        let mut refusals = Refusals::default();
-        let note = |reason: &str, count| UpstreamNote::RefusedReceipt { reason: reason.into(), count };
-        assert_eq!(refusals.count(Refused::BadSignature, 0), Some(note("bad_signature", 1)));
-        for at in 1..1_000 {
-            assert_eq!(refusals.count(Refused::BadSignature, at), None);
+    fn a_key_of_another_role_signs_no_receipt() {
+        for role in ["maker", "hub", "owner", "arc_operator", ""] {
+            let key = ListedKey { role: role.into(), ..keys().remove(0) };
+            let refused = verify(signed(HEADER, PAYLOAD).as_bytes(), false, &[key], &gateway());
+            assert_eq!(refused, Err(NotSigned::UnknownKey.into()), "{role}");
         }
-        assert_eq!(refusals.count(Refused::FromTheFuture, 5), Some(note("from_the_future", 1)));
-        assert_eq!(refusals.count(Refused::BadSignature, REFUSAL_EVERY_MS), Some(note("bad_signature", 1_000)));
     }
 }

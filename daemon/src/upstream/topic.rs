@@ -17,9 +17,11 @@ use vakt_core::event::AlarmKind;
 use vakt_core::event::Class;
 use vakt_core::event::EventId;
 use vakt_core::event::Service;
+use vakt_core::port::Answered;
 use vakt_core::port::Head;
 use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
+use vakt_core::warrant::Status;
 
 /// Longest `state` payload, in bytes (contract). A site with more trouble than fits shows the first and the totals.
 pub const STATE_MAX: usize = 16 * 1024;
@@ -50,6 +52,16 @@ impl Topics {
     /// The centre's receipts, down.
     pub fn ack(&self) -> String {
         format!("{}ack", self.base)
+    }
+
+    /// Warrants, down.
+    pub fn cmd(&self) -> String {
+        format!("{}cmd", self.base)
+    }
+
+    /// What became of a warrant, up.
+    pub fn reply(&self, jti: &str) -> String {
+        format!("{}reply/{jti}", self.base)
     }
 
     /// The site as a whole, retained.
@@ -213,7 +225,7 @@ pub struct Beat {
     /// How long the oldest event has waited for its receipt, in milliseconds; `None` when none waits or its age
     /// cannot be known.
     pub oldest_pending_ms: Option<u64>,
-    /// 32 hex digits, new each time.
+    /// 48 hex digits: good for a minute as the `nonce` of a warrant.
     pub challenge: String,
     /// When.
     pub at: Stamp,
@@ -226,11 +238,6 @@ pub struct Echo {
     pub counter: u64,
     /// The challenge of the beat.
     pub challenge: Option<String>,
-}
-
-/// A challenge from entropy: 32 hex digits.
-pub fn challenge(entropy: [u8; 32]) -> String {
-    hex(&entropy[..16])
 }
 
 /// How long ago `then` was, in milliseconds: by the monotonic clock within a boot, else by two trusted wall clocks.
@@ -266,6 +273,37 @@ pub fn beat_payload(beat: &Beat) -> Vec<u8> {
         oldest_pending_ms: beat.oldest_pending_ms,
         challenge: &beat.challenge,
         at: beat.at.at(),
+    })
+}
+
+/// The payload of a reply to a warrant.
+pub fn reply_payload(answered: &Answered) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Out<'a> {
+        jti: &'a str,
+        status: Status,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seq: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        event: Option<EventId>,
+        at: String,
+    }
+    let Answered { answer, place, at } = answered;
+    json(&Out {
+        jti: &answer.jti,
+        status: answer.status,
+        reason: answer.reason.as_deref(),
+        text: answer.text.as_deref(),
+        epoch: place.map(|place| place.epoch),
+        seq: place.map(|place| place.seq),
+        event: answer.event,
+        at: at.at(),
     })
 }
 
@@ -308,7 +346,7 @@ pub struct StatePayload<'a> {
     pub service: Option<Service>,
     /// How much there is of each.
     pub counts: Counts,
-    /// 32 hex digits, new each time.
+    /// 48 hex digits: good for a minute as the `nonce` of a warrant.
     pub challenge: &'a str,
     /// When it was so, RFC 3339.
     pub as_of: String,
@@ -355,6 +393,7 @@ fn json<T: Serialize>(value: &T) -> Vec<u8> {
 mod tests {
     use super::*;
     use vakt_core::port::Place;
+    use vakt_core::warrant::Answer;
 
     const NOW: Stamp = Stamp { boot: 2, mono_ms: 90_000, wall_ms: 1_795_210_740_007, trusted: true };
 
@@ -368,6 +407,8 @@ mod tests {
         let device = DeviceId::new("wm-las-00010204-03-1a").unwrap();
         assert_eq!(topics.event(Class::Alarm), "vakt/v1/hub-1/event/alarm");
         assert_eq!(topics.ack(), "vakt/v1/hub-1/ack");
+        assert_eq!(topics.cmd(), "vakt/v1/hub-1/cmd");
+        assert_eq!(topics.reply("w-1"), "vakt/v1/hub-1/reply/w-1");
         assert_eq!(topics.state(), "vakt/v1/hub-1/state");
         assert_eq!(topics.device(&device), "vakt/v1/hub-1/device/wm-las-00010204-03-1a");
         assert_eq!(topics.path("eth"), "vakt/v1/hub-1/path/eth");
@@ -381,7 +422,7 @@ mod tests {
             counter: 3,
             head: Head { place: Place { epoch: 42, seq: 7 }, hash: [0xab; 32] },
             oldest_pending_ms: Some(150),
-            challenge: challenge([0x0f; 32]),
+            challenge: "0f".repeat(24),
             at: NOW,
         };
         assert_eq!(
@@ -389,7 +430,7 @@ mod tests {
             concat!(
                 r#"{"counter":3,"head":{"epoch":42,"seq":7,"#,
                 r#""hash":"abababababababababababababababababababababababababababababababab"},"#,
-                r#""oldest_pending_ms":150,"challenge":"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f","#,
+                r#""oldest_pending_ms":150,"challenge":"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f","#,
                 r#""at":"2026-11-20T21:39:00.007Z"}"#
             )
         );
@@ -415,6 +456,34 @@ mod tests {
                 r#""last_heard":"2026-11-20T21:39:00.007Z","faults":["low_battery"]}"#
             )
         );
+    }
+
+    #[test]
+    fn golden_bytes_of_a_reply() {
+        let id = EventId::mint(1_795_210_740_007, [0xff; 10]);
+        let says = |status, reason: Option<&str>, event| Answer {
+            jti: "w-1".into(),
+            status,
+            reason: reason.map(str::to_owned),
+            text: reason.map(|_| "it was good until noon".to_owned()),
+            event,
+        };
+        let done = Answered {
+            answer: says(Status::Confirmed, None, Some(id)),
+            place: Some(Place { epoch: 42, seq: 7 }),
+            at: NOW,
+        };
+        let golden = concat!(
+            r#"{"jti":"w-1","status":"confirmed","epoch":42,"seq":7,"#,
+            r#""event":"01a1fae6-0127-7fff-bfff-ffffffffffff","at":"2026-11-20T21:39:00.007Z"}"#
+        );
+        assert_eq!(text(reply_payload(&done)), golden);
+        let refused = Answered { answer: says(Status::Refused, Some("expired"), None), place: None, at: NOW };
+        let golden = concat!(
+            r#"{"jti":"w-1","status":"refused","reason":"expired","text":"it was good until noon","#,
+            r#""at":"2026-11-20T21:39:00.007Z"}"#
+        );
+        assert_eq!(text(reply_payload(&refused)), golden);
     }
 
     #[test]

@@ -14,8 +14,10 @@ pub const IDS_MAX: u16 = 64;
 pub const EVENTS_MAX: usize = 12;
 /// Of these, so many are kept for alarms. The others wait.
 pub const ALARM_SLOTS: usize = 2;
-/// State, device, path and beat publishes on their way at once. They wait for each other.
+/// State, device, path, beat and reply publishes on their way at once. They wait for each other.
 pub const CONTROL_MAX: usize = 4;
+/// Of these, so many may be replies: a flood of warrants must not hold a beat back.
+pub const REPLIES_MAX: usize = 2;
 /// Milliseconds a publish may stay without the broker's word; then the connection is dead.
 pub const BROKER_PATIENCE_MS: u64 = 10_000;
 
@@ -24,6 +26,8 @@ pub const BROKER_PATIENCE_MS: u64 = 10_000;
 pub enum Kind {
     /// State, device, path, beat.
     Control,
+    /// What became of a warrant.
+    Reply,
     /// An event of the class alarm.
     Alarm,
     /// Any other event.
@@ -39,6 +43,8 @@ pub struct Room {
     pub event: bool,
     /// State, device, path or beat.
     pub control: bool,
+    /// What became of a warrant.
+    pub reply: bool,
 }
 
 /// An id did not come as foreseen: the connection must be given up.
@@ -81,7 +87,9 @@ impl<T> Window<T> {
 
     /// What may be sent now.
     pub fn room(&self) -> Room {
-        let control = self.open.values().filter(|open| open.kind == Kind::Control).count();
+        let of = |kind| self.open.values().filter(|open| open.kind == kind).count();
+        let replies = of(Kind::Reply);
+        let control = of(Kind::Control) + replies;
         let events = self.open.len() - control;
         let all = (EVENTS_MAX + CONTROL_MAX).min(usize::from(self.limit));
         let free = all.saturating_sub(self.open.len());
@@ -94,6 +102,7 @@ impl<T> Window<T> {
             alarm: events < EVENTS_MAX,
             event: events < EVENTS_MAX - ALARM_SLOTS && unreserved,
             control: control < CONTROL_MAX && unreserved,
+            reply: control < CONTROL_MAX && replies < REPLIES_MAX && unreserved,
         }
     }
 
@@ -161,6 +170,21 @@ mod tests {
         }
         assert_eq!(window.open(), 12);
         assert!(window.room().control, "a full house of events does not stop the beat");
+    }
+
+    #[test]
+    fn replies_leave_room_for_the_beat() {
+        let mut window = Window::new(u16::MAX);
+        while window.room().reply {
+            window.take(Kind::Reply, (), 0);
+        }
+        assert!(window.open() == 2 && window.room().control);
+        window.answered(1);
+        window.take(Kind::Control, (), 0);
+        window.take(Kind::Control, (), 0);
+        assert!(window.room().control && window.room().reply);
+        window.take(Kind::Control, (), 0);
+        assert!(!window.room().control && !window.room().reply);
     }
 
     #[test]

@@ -206,8 +206,7 @@ fn a_new_dependency_has_to_find_its_place() {
     assert_eq!(daemon("[dependencies.libc]\nversion = \"1\""), 1);
     assert_eq!(daemon("[dev-dependencies]\nvakt-integration.workspace = true"), 1);
     let core = |text: &str| check_dependencies("daemon/core/Cargo.toml", text);
-    let all =
-        "jiff = 1\nschemars = 1\nserde = 1\nserde_json = 1\nserde_json_canonicalizer = 1\nsha2 = 1\nthiserror = 1\n";
+    let all = "hmac = 1\njiff = 1\nschemars = 1\nserde = 1\nserde_json = 1\nserde_json_canonicalizer = 1\nsha2 = 1\nthiserror = 1\n";
     assert!(core(&format!("[dependencies]\n{all}")).is_empty());
     assert_eq!(core(&format!("[dependencies]\ntoml = 1\n{all}")).len(), 1, "pure, but not the core's");
     assert_eq!(core(&format!("[dependencies]\n{}", all.replace("jiff = 1\n", ""))).len(), 1, "the list only shrinks");

@@ -47,7 +47,8 @@ const PURE: &[&str] = &[
 ];
 
 /// The dependencies of vakt-core, all of them.
-const CORE: &[&str] = &["jiff", "schemars", "serde", "serde_json", "serde_json_canonicalizer", "sha2", "thiserror"];
+const CORE: &[&str] =
+    &["hmac", "jiff", "schemars", "serde", "serde_json", "serde_json_canonicalizer", "sha2", "thiserror"];
 
 /// Modules of std that meet the world. `std::io` is closed to the core alone: elsewhere its errors and traits are data.
 const STD: &[&str] = &["fs", "net", "thread", "process", "env", "os"];

@@ -20,11 +20,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio::time::timeout;
+use vakt_core::challenge::Challenges;
 use vakt_core::device::GatewayId;
 use vakt_core::event::Class;
 use vakt_core::event::EventId;
-use vakt_core::port::CentreKey;
+use vakt_core::port::Answered;
 use vakt_core::port::Head;
+use vakt_core::port::ListedKey;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
 use vakt_core::port::Stored;
@@ -32,6 +34,7 @@ use vakt_core::port::Unjournaled;
 use vakt_core::port::UpstreamNote;
 use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
+use vakt_core::warrant::Warrant;
 use vaktd::upstream::io::run::Inlets;
 use vaktd::upstream::io::run::run;
 use vaktd::upstream::settings::PathSettings;
@@ -44,13 +47,18 @@ pub const GATEWAY: &str = "hub-1";
 const HANGS: Duration = Duration::from_secs(60);
 /// More than any test makes; beyond it the site would wait for the test to listen.
 const NOTES_MAX: usize = 10_000;
+/// What the core of this site takes before it is busy.
+pub const WARRANTS_MAX: usize = 2;
+/// By which a test knows the hub's challenges again.
+pub const CHALLENGE_KEY: [u8; 32] = [5; 32];
 
 /// Fails the test when this takes a minute.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(HANGS, future).await.unwrap_or_else(|_| panic!("{what}: nothing for a minute"))
 }
 
-fn now() -> Stamp {
+/// The clock of this site.
+pub fn now() -> Stamp {
     static START: OnceLock<Instant> = OnceLock::new();
     let ms = START.get_or_init(Instant::now).elapsed().as_millis();
     Stamp { boot: 1, mono_ms: 1_000 + u64::try_from(ms).unwrap(), wall_ms: 1_795_210_740_007, trusted: true }
@@ -83,13 +91,16 @@ pub struct Site {
     journal: Arc<Mutex<Journal>>,
     head: watch::Sender<Head>,
     pub unjournaled: mpsc::Sender<Unjournaled>,
+    pub answers: mpsc::Sender<Answered>,
+    /// What reached the core; nobody answers but the test.
+    pub warrants: mpsc::Receiver<Box<Warrant>>,
     notes: mpsc::Receiver<UpstreamNote>,
     pub stop: watch::Sender<bool>,
     pub upstream: JoinHandle<()>,
     pub run_dir: TempDir,
+    pub keys: watch::Sender<Arc<Vec<ListedKey>>>,
     /// Upstream ends when the hub lets go of any of these.
     _waiting: watch::Sender<Waiting>,
-    _keys: watch::Sender<Arc<Vec<CentreKey>>>,
     _view: watch::Sender<Arc<View>>,
 }
 
@@ -127,12 +138,17 @@ impl Site {
         let (unjournaled, unjournaled_rx) = mpsc::channel(8);
         let (next, mut asked) = mpsc::channel::<(NextEvents, oneshot::Sender<Vec<Stored>>)>(4);
         let (notes, mut noted) = mpsc::channel(8);
+        let (warrants_in, warrants) = mpsc::channel(WARRANTS_MAX);
+        let (answers, answers_rx) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(false);
         let inlets = Inlets {
             head: head_rx,
             next,
             waiting: waiting_rx,
             keys: keys_rx,
+            challenges: Challenges::new(CHALLENGE_KEY),
+            warrants: warrants_in,
+            answers: answers_rx,
             view: view_rx,
             unjournaled: unjournaled_rx,
             notes,
@@ -159,7 +175,20 @@ impl Site {
             }
         });
         let upstream = tokio::spawn(run(settings, inlets, stopped));
-        Self { journal, head, unjournaled, notes, stop, upstream, run_dir, _waiting: waiting, _keys: keys, _view: view }
+        Self {
+            journal,
+            head,
+            unjournaled,
+            answers,
+            warrants,
+            notes,
+            stop,
+            upstream,
+            run_dir,
+            _waiting: waiting,
+            keys,
+            _view: view,
+        }
     }
 
     /// Commits an event; its bytes are unlike any other's.
@@ -235,8 +264,12 @@ impl Centre {
         Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap()
     }
 
-    pub fn key() -> CentreKey {
-        CentreKey { kid: "arc-1".into(), ed25519: Self::pair().public_key().as_ref().try_into().unwrap() }
+    pub fn key() -> ListedKey {
+        ListedKey {
+            kid: "arc-1".into(),
+            role: "arc".into(),
+            ed25519: Self::pair().public_key().as_ref().try_into().unwrap(),
+        }
     }
 
     pub fn sign(payload: &str) -> Vec<u8> {

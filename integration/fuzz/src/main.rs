@@ -15,7 +15,8 @@ static ORACLE: LazyLock<fn(&[u8])> = LazyLock::new(|| match std::env::var("VAKT_
     Ok("ash") => oracles::ash,
     Ok("ezsp") => oracles::ezsp,
     Ok("zcl") => oracles::zcl,
-    other => panic!("VAKT_FUZZ is {other:?}; it must be ash, ezsp or zcl"),
+    Ok("warrant") => oracles::warrant,
+    other => panic!("VAKT_FUZZ is {other:?}; it must be ash, ezsp, zcl or warrant"),
 });
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| ORACLE(data));

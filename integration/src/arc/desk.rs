@@ -15,6 +15,10 @@ use super::line::Notice;
 use super::link;
 use super::link::LinkNews;
 use super::misbehave::Misbehaviour;
+use super::order::Moment;
+use super::order::Order;
+use super::order::Sealed;
+use super::order::Wrong;
 use super::paths::Paths;
 use super::receipts::COALESCE_MS;
 use super::receipts::Receipts;
@@ -129,6 +133,10 @@ impl Arc {
             client: None,
             started: Instant::now(),
             arrivals: 0,
+            others: BTreeMap::new(),
+            challenge: None,
+            last_order: None,
+            orders: 0,
         };
         Ok(ArcHandle { board, changed, control, desk: tokio::spawn(desk.run(news, orders)), line })
     }
@@ -147,6 +155,12 @@ struct Desk {
     client: Option<AsyncClient>,
     started: Instant,
     arrivals: u64,
+    /// Keys of other issuers, by name.
+    others: BTreeMap<String, Signer>,
+    /// The newest challenge of the hub.
+    challenge: Option<String>,
+    last_order: Option<Sealed>,
+    orders: u64,
 }
 
 /// What one batch adds.
@@ -176,6 +190,8 @@ impl Desk {
                 taken = news.recv_many(&mut batch, BATCH_MAX) => if taken == 0 { break "the line ended".to_owned() },
                 order = orders.recv() => match order {
                     Some(Control::Change(wrong)) => self.wrong = wrong,
+                    Some(Control::Signer(signer)) => drop(self.others.insert(signer.kid().to_owned(), *signer)),
+                    Some(Control::Order(order, sent)) => drop(sent.send(self.order(&order))),
                     Some(Control::Stop) | None => break "told to stop".to_owned(),
                 },
                 () = tokio::time::sleep(due) => {}
@@ -266,6 +282,7 @@ impl Desk {
                 return Ok(());
             }
         };
+        self.note_challenge(&parts, &payload, retained);
         match parts.as_slice() {
             ["path", path, "beat"] => self.beat(path, &payload, at_us, round),
             ["path", path] => self.birth(path, &payload, retained, at_us, round),
@@ -335,6 +352,47 @@ impl Desk {
         if let Some(news) = lock(&self.board).paths.birth(path, up, retained, now) {
             round.notice(at_us, Notice::Path(news));
         }
+    }
+
+    /// A state from the broker's memory may be old, so what comes live counts for more.
+    fn note_challenge(&mut self, topic: &[&str], payload: &Value, retained: bool) {
+        let carries = matches!(topic, ["state"] | ["path", _, "beat"]) && (!retained || self.challenge.is_none());
+        let challenge = payload.get("challenge").and_then(Value::as_str).filter(|_| carries);
+        self.challenge = challenge.map(str::to_owned).or(self.challenge.take());
+    }
+
+    /// Sends an order: its name, or why it could not go.
+    fn order(&mut self, order: &Order) -> Result<String, String> {
+        let client = self.client.as_ref().ok_or("the line to the broker is down")?;
+        let last = || self.last_order.clone().ok_or("no order was sent before");
+        let at_us = link::now_us();
+        self.orders += 1;
+        let (sealed, said) = match order {
+            Order::Again => (last()?, None),
+            Order::New(new) => {
+                let reused = if new.wrong == Some(Wrong::Reused) { Some(last()?.jti) } else { None };
+                let jti = reused.unwrap_or_else(|| format!("o-{at_us:x}-{}", self.orders));
+                let kid = new.kid.as_deref().unwrap_or(self.signer.kid());
+                let others = || self.others.get(kid).ok_or(format!("the centre has no key {kid}"));
+                let signer = if kid == self.signer.kid() { &self.signer } else { others()? };
+                let now_s = i64::try_from(at_us / 1_000_000).unwrap_or(i64::MAX);
+                let challenge = self.challenge.as_deref();
+                let moment = Moment { gateway: &self.gateway, jti: &jti, now_s, challenge };
+                (new.seal(moment, signer), Some(new))
+            }
+        };
+        let topic = format!("{}cmd", self.root);
+        let (text, retained) = (sealed.text.clone(), sealed.retained);
+        client.try_publish(topic, QoS::AtLeastOnce, retained, text).map_err(|e| format!("sending the order: {e}"))?;
+        let jti = sealed.jti.clone();
+        self.last_order = Some(sealed);
+        let (role, cmd) = said.map_or(("", "again"), |new| (new.role.as_str(), new.cmd.as_str()));
+        let honest = said.is_some_and(|new| new.wrong.is_none());
+        let mut round = Round::default();
+        let (role, cmd) = (role.to_owned(), cmd.to_owned());
+        round.notice(at_us, Notice::Order { jti: jti.clone(), role, cmd, honest });
+        self.show(round);
+        Ok(jti)
     }
 
     /// Seals the round of receipts that is due.

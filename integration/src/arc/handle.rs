@@ -1,10 +1,14 @@
 //! What others see of a running centre: its board, and the handle that looks, waits, changes and ends it.
 
 use super::finding::Counts;
+use super::jws::Signer;
 use super::ledger::Ledger;
 use super::ledger::Row;
+use super::line::Happening;
 use super::line::Line;
+use super::line::Notice;
 use super::misbehave::Misbehaviour;
+use super::order::Order;
 use super::paths::Paths;
 use super::paths::Verdict;
 use serde_json::Value;
@@ -17,6 +21,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -64,6 +69,10 @@ pub struct ArcHandle {
 pub(super) enum Control {
     /// Misbehave like this from now on.
     Change(Misbehaviour),
+    /// Sign orders with this key too.
+    Signer(Box<Signer>),
+    /// Send this order, and give its name back, or why it could not go.
+    Order(Order, oneshot::Sender<Result<String, String>>),
     /// End.
     Stop,
 }
@@ -120,6 +129,38 @@ impl ArcHandle {
     pub async fn set(&self, wrong: Misbehaviour) {
         // The desk ends only when the centre has, and then there is nothing left to change.
         let _ = self.control.send(Control::Change(wrong)).await;
+    }
+
+    /// Lets the centre sign orders with another issuer's key, by its name.
+    pub async fn also_signs(&self, signer: Signer) {
+        // The desk ends only when the centre has, and then there is nothing left to sign.
+        let _ = self.control.send(Control::Signer(Box::new(signer))).await;
+    }
+
+    /// Sends the order a line of `order::WORDS` says and gives back its name, its `jti`.
+    ///
+    /// # Errors
+    /// The line means nothing, or it could not be handed to the broker.
+    pub async fn order(&self, line: &str) -> Result<String, String> {
+        let order = Order::parse(line)?;
+        let gone = || "the centre has ended".to_owned();
+        let (to, sent) = oneshot::channel();
+        self.control.send(Control::Order(order, to)).await.map_err(|_| gone())?;
+        sent.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// What the hub has said about an order so far, as far as the lines are kept.
+    pub fn replies(&self, jti: &str) -> Vec<Value> {
+        self.look(|board| replies(board, jti))
+    }
+
+    /// Waits for a reply after the first `known` ones, and gives all back.
+    ///
+    /// # Errors
+    /// Not in time.
+    pub async fn wait_reply(&self, jti: &str, known: usize, within: Duration) -> Result<Vec<Value>, NotInTime> {
+        self.wait_until(&format!("a reply to {jti}"), within, |board| replies(board, jti).len() > known).await?;
+        Ok(self.replies(jti))
     }
 
     /// Waits until the line to the broker is up.
@@ -182,6 +223,15 @@ impl ArcHandle {
         let _ = self.control.send(Control::Stop).await;
         let _ = (&mut self.desk).await;
     }
+}
+
+fn replies(board: &Board, jti: &str) -> Vec<Value> {
+    let about = format!("reply/{jti}");
+    let said = board.lines.iter().filter_map(|line| match &line.what {
+        Happening::Noticed(Notice::Message { topic, payload, .. }) if *topic == about => Some(payload.clone()),
+        _ => None,
+    });
+    said.collect()
 }
 
 /// Locks the board; a panic elsewhere does not make what it shows less true.

@@ -44,6 +44,10 @@ pub enum Notice {
     /// A receipt was handed to the broker; `honest` unless a misbehaviour spoiled it.
     #[allow(missing_docs)]
     Receipt { epoch: u64, upto: u64, seqs: usize, ids: usize, honest: bool },
+    /// An order was handed to the broker; `honest` unless it is wrong on purpose. What becomes of it follows as messages
+    /// on `reply/{jti}`.
+    #[allow(missing_docs)]
+    Order { jti: String, role: String, cmd: String, honest: bool },
     /// A message on a topic that is not an event: `state`, `device/…`, `path/…`, `telemetry`, `reply/…`.
     #[allow(missing_docs)]
     Message { topic: String, retained: bool, payload: Value },

@@ -105,7 +105,7 @@ impl Misbehaviour {
 }
 
 /// A key that nobody listed, under the same name.
-fn stranger(signer: &Signer) -> Signer {
+pub(super) fn stranger(signer: &Signer) -> Signer {
     let mut seed = [0u8; 32];
     seed.copy_from_slice(signer.public_key());
     Signer::from_seed(signer.kid(), &seed)

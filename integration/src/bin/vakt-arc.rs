@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
@@ -24,6 +25,7 @@ use vakt_integration::arc::jws::Signer;
 use vakt_integration::arc::jws::key_file_text;
 use vakt_integration::arc::misbehave::Misbehaviour;
 use vakt_integration::arc::misbehave::WORDS;
+use vakt_integration::arc::order;
 use vakt_integration::arc::store;
 use vakt_integration::arc::store::StoreError;
 
@@ -36,6 +38,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 enum Command {
     /// Make an Ed25519 key and print its public half (base64url) for the hub's configuration.
     Key {
@@ -43,8 +46,8 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Receive. One JSON line on stdout for each thing that happens; misbehaves by lines on stdin.
-    #[command(after_help = format!("Misbehaviour, on stdin or with --misbehave: {WORDS}"))]
+    /// Receive. One JSON line on stdout for each thing that happens; orders and misbehaves by lines on stdin.
+    #[command(after_help = format!("Orders, on stdin: {}\n\nMisbehaviour, on stdin or with --misbehave: {WORDS}", order::WORDS))]
     Run {
         /// The broker's plain listener, host:port.
         #[arg(long)]
@@ -70,6 +73,9 @@ enum Command {
         /// Seconds between a path's beats where not 20, as name=seconds.
         #[arg(long, value_parser = beat)]
         beat: Vec<(String, u64)>,
+        /// Another issuer's key that orders may be signed with, as kid=file; `as=kid` in an order chooses it.
+        #[arg(long, value_parser = other)]
+        also: Vec<(String, PathBuf)>,
         /// Something to do wrong from the start.
         #[arg(long)]
         misbehave: Vec<String>,
@@ -82,6 +88,9 @@ enum Command {
     },
 }
 
+/// How long an order waits for the line to the broker.
+const LINE_WITHIN: Duration = Duration::from_secs(10);
+
 /// An end that is not a success: its exit code and its words.
 struct Failure(u8, String);
 
@@ -89,6 +98,12 @@ fn beat(text: &str) -> Result<(String, u64), String> {
     let wrong = || format!("`{text}` is not name=seconds, for instance lte=180");
     let (name, seconds) = text.split_once('=').ok_or_else(wrong)?;
     Ok((name.to_owned(), seconds.parse::<u64>().map_err(|_| wrong())?.saturating_mul(1000)))
+}
+
+fn other(text: &str) -> Result<(String, PathBuf), String> {
+    let (kid, file) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` is not kid=file, for instance app-1=app.pem"))?;
+    Ok((kid.to_owned(), PathBuf::from(file)))
 }
 
 fn main() -> ExitCode {
@@ -103,14 +118,14 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Key { out } => key(&out),
         Command::Audit { ledger } => audit(&ledger),
-        Command::Run { broker, gateway, key, kid, ledger, client_id, receipts, beat, misbehave } => {
+        Command::Run { broker, gateway, key, kid, ledger, client_id, receipts, beat, also, misbehave } => {
             let beats_ms: BTreeMap<String, u64> = beat.into_iter().collect();
             let settings = broker_of(&broker).and_then(|broker| {
                 let client_id = client_id.unwrap_or_else(|| format!("arc-{gateway}"));
                 let misbehaviour = misbehaviour(&receipts, &misbehave)?;
                 Ok(ArcSettings { broker, gateway, client_id, key, kid, ledger, misbehaviour, beats_ms })
             });
-            settings.and_then(run)
+            settings.and_then(|settings| run(settings, also))
         }
     };
     match done {
@@ -172,13 +187,21 @@ fn exit_code(error: &StoreError) -> u8 {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(settings: ArcSettings) -> Result<(), Failure> {
+async fn run(settings: ArcSettings, also: Vec<(String, PathBuf)>) -> Result<(), Failure> {
     let mut wrong = settings.misbehaviour;
+    let others = also.iter().map(|(kid, file)| {
+        let bytes = std::fs::read(file).map_err(|e| Failure(66, format!("reading the key {}: {e}", file.display())))?;
+        Signer::from_file_bytes(kid, &bytes).map_err(|e| Failure(65, format!("{}: {e}", file.display())))
+    });
+    let others = others.collect::<Result<Vec<_>, _>>()?;
     let mut arc = Arc::start(settings).map_err(|error| match &error {
         ArcError::Ledger(store) => Failure(exit_code(store), error.to_string()),
         ArcError::KeyFile { .. } => Failure(66, error.to_string()),
         ArcError::Key(_) => Failure(65, error.to_string()),
     })?;
+    for signer in others {
+        arc.also_signs(signer).await;
+    }
     let no_signal = |e: io::Error| Failure(70, format!("listening for signals: {e}"));
     let mut term = signal(SignalKind::terminate()).map_err(no_signal)?;
     let mut int = signal(SignalKind::interrupt()).map_err(no_signal)?;
@@ -194,11 +217,24 @@ async fn run(settings: ArcSettings) -> Result<(), Failure> {
             () = arc.changed() => {}
             _ = term.recv() => break,
             _ = int.recv() => break,
-            line = words.recv(), if listening => match line.map(|line| wrong.change(&line)) {
-                Some(Ok(())) => arc.set(wrong).await,
-                Some(Err(words)) => drop(writeln!(io::stderr(), "vakt-arc: {words}")),
-                None => listening = false,
-            },
+            line = words.recv(), if listening => {
+                let Some(line) = line else {
+                    listening = false;
+                    continue;
+                };
+                let done = match line.split_whitespace().next() {
+                    Some("order") => {
+                        // Late is said by the order itself: a script's first line must not be too early.
+                        let _ = arc.wait_up(LINE_WITHIN).await;
+                        arc.order(&line).await.map(drop)
+                    }
+                    _ => wrong.change(&line),
+                };
+                match done {
+                    Ok(()) => arc.set(wrong).await,
+                    Err(words) => drop(writeln!(io::stderr(), "vakt-arc: {words}")),
+                }
+            }
         }
     }
     arc.stop().await;

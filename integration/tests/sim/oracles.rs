@@ -4,8 +4,13 @@
 //! Each oracle reads the standard for itself, or asks the stick's twin, which was written without a look at the host.
 
 use crate::sim::site::Site;
+use serde_json::Value;
 use std::time::Duration;
 use vakt_core::device::DeviceState;
+use vakt_core::device::GatewayId;
+use vakt_core::port::ListedKey;
+use vakt_core::warrant::TEXT_MAX;
+use vakt_integration::arc::jws::Signer;
 use vakt_integration::twins::ncp::Ncp;
 use vakt_integration::twins::ncp::Settings;
 use vakt_integration::twins::ncp::frames::Aps;
@@ -13,6 +18,7 @@ use vakt_integration::twins::ncp::frames::Incoming;
 use vakt_integration::twins::ncp::habits::Habits;
 use vakt_integration::twins::ncp::habits::Kind;
 use vakt_integration::twins::ncp::wire;
+use vaktd::upstream::warrant;
 use vaktd::zigbee::ash::Ash;
 use vaktd::zigbee::ash::Told;
 use vaktd::zigbee::decode::decode_line;
@@ -167,7 +173,7 @@ pub fn zcl(mut data: &[u8]) {
     let zone_type = ZoneType::new(u16::from_le_bytes([z0, z1]));
     let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
     let (line, good) = decode_line(cluster, Some(zone_type), &hex);
-    let said: serde_json::Value = serde_json::from_str(&line).expect("one line of JSON");
+    let said: Value = serde_json::from_str(&line).expect("one line of JSON");
     assert_eq!(good, said.get("error").is_none(), "{line}");
     assert!(line.len() < 64 * 1024, "{} bytes out of {}", line.len(), data.len());
     let state = said["report"]["state"].as_str().unwrap_or("");
@@ -194,5 +200,45 @@ fn says_secure(message: &[u8]) -> bool {
             windows.any(|window| window.starts_with(record) && quiet(window[record.len()]))
         }
         _ => false,
+    }
+}
+
+/// What comes on the command topic: as it is, and, where it is JSON, as the claims of a rightly signed warrant. Nothing
+/// unsigned or retained is ever taken, and what is taken says what the claims say.
+pub fn warrant(data: &[u8]) {
+    let signer = Signer::from_seed("app-1", &[7; 32]);
+    let ed25519 = signer.public_key().try_into().expect("an Ed25519 key has 32 bytes");
+    let keys = [ListedKey { kid: "app-1".to_owned(), role: "owner".to_owned(), ed25519 }];
+    let gateway = GatewayId::new("hub-1").expect("it is one");
+    let read = |text: &[u8], retained| warrant::read(text, retained, &keys, &gateway);
+    let named = |jti: &str| {
+        let well = jti.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        assert!(well && (1..=64).contains(&jti.len()), "{jti:?} in a topic");
+    };
+    for retained in [false, true] {
+        let refusal = read(data, retained).expect_err("nobody signed it");
+        refusal.jti.iter().for_each(|jti| named(jti));
+        assert!(!refusal.signed && refusal.text.is_none());
+    }
+    let Ok(claims) = serde_json::from_slice::<Value>(data) else { return };
+    let text = signer.sign(&claims);
+    read(text.as_bytes(), true).expect_err("a broker's memory orders nothing");
+    let mut forged = text.clone().into_bytes();
+    let last = forged.len() - 8;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    read(&forged, false).expect_err("it is forged");
+    match read(text.as_bytes(), false) {
+        Err(refusal) => {
+            refusal.jti.iter().for_each(|jti| named(jti));
+            assert!(refusal.text.is_none_or(|text| text.len() <= TEXT_MAX));
+        }
+        Ok(order) => {
+            named(&order.jti);
+            assert_eq!((&claims["jti"], &claims["cmd"]), (&Value::from(order.jti), &Value::from(order.order.name())));
+            assert_eq!((&claims["iat"], &claims["exp"]), (&Value::from(order.issued_s), &Value::from(order.expires_s)));
+            assert_eq!((&claims["sub"], &claims["iss"]), (&Value::from(order.person), &Value::from(order.issuer)));
+            let names = |aud: &Value| *aud == gateway.as_str();
+            assert!(names(&claims["aud"]) || claims["aud"].as_array().is_some_and(|several| several.iter().any(names)));
+        }
     }
 }

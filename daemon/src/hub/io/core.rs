@@ -7,12 +7,14 @@ use super::clock;
 use super::notify;
 use super::view;
 use super::view::Heard;
+use crate::hub::places::Places;
 use crate::journal::io::store::Begun;
 use crate::journal::io::store::JournalError;
 use crate::journal::io::writer::Answer;
 use crate::journal::io::writer::Journal;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,7 +24,9 @@ use tokio::time::Instant;
 use tokio::time::timeout;
 use vakt_core::alarm::panel::Panel;
 use vakt_core::alarm::state::State;
+use vakt_core::challenge::Challenges;
 use vakt_core::event::Event;
+use vakt_core::event::Fact;
 use vakt_core::input::Context;
 use vakt_core::input::Disk;
 use vakt_core::input::Effect;
@@ -30,11 +34,14 @@ use vakt_core::input::Input;
 use vakt_core::input::Reply;
 use vakt_core::input::RequestId;
 use vakt_core::input::Sound;
+use vakt_core::port::Answered;
+use vakt_core::port::ListedKey;
 use vakt_core::port::Place;
 use vakt_core::port::Unjournaled;
 use vakt_core::stamp::Stamp;
 use vakt_core::turn::Decided;
 use vakt_core::turn::Recorded;
+use vakt_core::warrant::Warrant;
 
 /// Inputs taken in one turn; the rest waits for the next. One commit serves them all.
 const TURN_MAX: usize = 256;
@@ -78,6 +85,8 @@ pub struct Inlets {
     pub words: mpsc::Receiver<(Input, Option<u64>)>,
     /// Commands with a place for the reply; a channel of their own, so that a full radio cannot delay a disarm.
     pub commands: mpsc::Receiver<(Input, oneshot::Sender<Reply>)>,
+    /// Orders from afar, rightly signed; a channel of their own for the same reason.
+    pub warrants: mpsc::Receiver<Box<Warrant>>,
     /// Turns true when the daemon is to go.
     pub stop: watch::Receiver<bool>,
 }
@@ -90,8 +99,19 @@ pub struct Outlets {
     pub heard: Heard,
     /// Which detector's word is recorded. The newest is dropped when nobody takes it: its detector speaks again.
     pub recorded: mpsc::Sender<u64>,
+    /// To upstream.
+    pub to_centre: ToCentre,
+}
+
+/// What leaves for the centre beside the journal.
+pub struct ToCentre {
     /// Alarms that go out before the disk answers. The newest is lost when upstream does not take them.
     pub unjournaled: mpsc::Sender<Unjournaled>,
+    /// What became of warrants. The newest is lost when upstream does not take them: who sends its warrant again is told
+    /// again.
+    pub answers: mpsc::Sender<Answered>,
+    /// Every listed key, current before the answer to the warrant that listed it leaves.
+    pub keys: watch::Sender<Arc<Vec<ListedKey>>>,
 }
 
 enum DiskState {
@@ -127,6 +147,7 @@ pub struct Core {
     waiting: BTreeMap<RequestId, oneshot::Sender<Reply>>,
     next_request: RequestId,
     again: Vec<Input>,
+    places: Places,
     place: Place,
     since_snapshot: u64,
     side_due: bool,
@@ -137,10 +158,19 @@ pub struct Core {
 
 impl Core {
     /// A core over a journal that was just opened.
-    pub fn new(state: State, journal: Journal, commit_limit: Duration, outlets: Outlets) -> Self {
+    pub fn new(
+        state: State,
+        challenges: Challenges,
+        journal: Journal,
+        commit_limit: Duration,
+        outlets: Outlets,
+    ) -> Self {
         let place = journal.head().borrow().place;
+        outlets.to_centre.keys.send_replace(Arc::new(view::listed_keys(&state)));
+        let mut panel = Panel::new(state);
+        panel.challenge_with(challenges);
         Self {
-            panel: Panel::new(state),
+            panel,
             journal,
             disk: DiskState::Well,
             pending: VecDeque::new(),
@@ -149,6 +179,7 @@ impl Core {
             waiting: BTreeMap::new(),
             next_request: 1,
             again: Vec::new(),
+            places: Places::default(),
             place,
             since_snapshot: 0,
             side_due: false,
@@ -157,8 +188,8 @@ impl Core {
         }
     }
 
-    /// The first turn: why the epoch begins, if it does, and that the daemon is up.
-    pub async fn start(&mut self, begun: Option<Begun>, started: Input) {
+    /// The first turn: why the epoch begins, if it does, and that the daemon is up; then where damaged secrets were put.
+    pub async fn start(&mut self, begun: Option<Begun>, started: Input, lost_secrets: Option<PathBuf>) {
         let fresh = begun.is_some();
         let mut inputs: Vec<Input> = begun.into_iter().map(journal_begun).collect();
         inputs.push(started);
@@ -168,10 +199,7 @@ impl Core {
             self.snapshot();
         }
         self.keep_house();
-    }
-
-    /// The secrets were damaged and are put aside.
-    pub async fn lost_secrets(&mut self, kept_as: String) {
+        let Some(kept_as) = lost_secrets.map(|path| path.display().to_string()) else { return };
         tracing::error!(
             kept_as,
             "secrets.db was damaged: codes, device keys and the Zigbee network must be set up again"
@@ -195,6 +223,7 @@ impl Core {
                 tokio::select! {
                     biased;
                     Some((input, reply)) = inlets.commands.recv() => inputs.push(self.asked(input, reply)),
+                    Some(order) = inlets.warrants.recv() => inputs.push(Input::Warrant(order)),
                     answer = Self::answer(&mut self.disk) => { self.answered(answer).await; continue }
                     Some((input, answer)) = inlets.words.recv() => {
                         inputs.push(input);
@@ -210,6 +239,11 @@ impl Core {
                 && let Ok((input, reply)) = inlets.commands.try_recv()
             {
                 inputs.push(self.asked(input, reply));
+            }
+            while inputs.len() < TURN_MAX
+                && let Ok(order) = inlets.warrants.try_recv()
+            {
+                inputs.push(Input::Warrant(order));
             }
             while inputs.len() < TURN_MAX
                 && let Ok((input, answer)) = inlets.words.try_recv()
@@ -334,6 +368,7 @@ impl Core {
             Ok(Ok(Ok(committed))) => {
                 self.place = committed.head.place;
                 self.since_snapshot += committed.ids.len() as u64;
+                self.places.note(&committed, |at| answers_name(&decided.events()[at]));
                 let recorded = decided.committed(&committed);
                 self.apply(recorded);
                 if self.since_snapshot >= SNAPSHOT_EVERY {
@@ -383,7 +418,11 @@ impl Core {
         self.seen_due |= !facts.is_empty();
         // Whatever was written: its place betrays a journal that is older than what this hub has already sent.
         self.side_due |= !facts.is_empty();
+        let listed = facts.iter().any(|event| matches!(event.fact, Fact::KeyListed { .. } | Fact::KeyWithdrawn { .. }));
         let effects = self.panel.apply(recorded, clock::now());
+        if listed {
+            self.outlets.to_centre.keys.send_replace(Arc::new(view::listed_keys(self.panel.state())));
+        }
         effects.into_iter().for_each(|effect| self.release(effect));
     }
 
@@ -395,7 +434,7 @@ impl Core {
                 }
             }
             Effect::Publish(event) => {
-                if let Err(error) = self.outlets.unjournaled.try_send(event) {
+                if let Err(error) = self.outlets.to_centre.unjournaled.try_send(event) {
                     tracing::error!(%error, "an alarm could not be handed to upstream; it goes out when the disk is back");
                 }
             }
@@ -405,10 +444,17 @@ impl Core {
             }
             // No camera is served yet, and no way leads here from outside.
             Effect::Camera(_) | Effect::CameraEnds(_) => {}
-            Effect::Answer(_) => {}
             // No keypad, siren or light is wired to this hub yet.
             Effect::Signal(signal) => tracing::info!(?signal, "a sign to people"),
             Effect::Light { light, on } => tracing::info!(%light, on, "a rule switches a light"),
+            Effect::Answer(answer) => {
+                let place = answer.event.and_then(|event| self.places.of(event));
+                if let Err(error) =
+                    self.outlets.to_centre.answers.try_send(Answered { answer, place, at: clock::now() })
+                {
+                    tracing::warn!(%error, "an answer to a warrant could not be handed to upstream");
+                }
+            }
             Effect::Act { command, act, .. } => {
                 // No sounder, lock or cannon is wired to this hub yet: saying so is the honest outcome.
                 let error = Some("not_fitted".to_owned());
@@ -512,6 +558,18 @@ impl Core {
             self.outlets.seen.send_replace(Arc::new(seen));
         }
     }
+}
+
+/// Whether an answer to a warrant may name this event.
+fn answers_name(event: &Event) -> bool {
+    matches!(
+        event.fact,
+        Fact::WarrantAccepted { .. }
+            | Fact::WarrantRefused { .. }
+            | Fact::CommandSent { .. }
+            | Fact::CommandConfirmed { .. }
+            | Fact::CommandFailed { .. }
+    )
 }
 
 fn journal_begun(begun: Begun) -> Input {

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::core::Inlets;
 use super::core::Outlets;
 use super::core::Seen;
+use super::core::ToCentre;
 use super::desk::Desk;
 use super::mesh;
 use super::notify;
@@ -38,12 +39,15 @@ use tokio::sync::broadcast;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use vakt_core::challenge::Challenges;
 use vakt_core::input::Input;
 use vakt_core::input::InstalledKey;
-use vakt_core::port::CentreKey;
+use vakt_core::port::Answered;
+use vakt_core::port::ListedKey;
 use vakt_core::port::Receipt;
 use vakt_core::port::Unjournaled;
 use vakt_core::port::UpstreamNote;
+use vakt_core::warrant::Warrant;
 
 /// Reports waiting for the core. The radios wait there: the kernel's buffers hold seconds of air.
 const INPUTS_MAX: usize = 1024;
@@ -53,6 +57,10 @@ const COMMANDS_MAX: usize = 32;
 const UNJOURNALED_MAX: usize = 128;
 /// Notes of upstream. Upstream waits.
 const NOTES_MAX: usize = 64;
+/// Orders from afar waiting for the core. Who sends one more is told `busy` and sends it again.
+const WARRANTS_MAX: usize = 32;
+/// Answers to them. The newest is lost: who sends its warrant again is told again.
+const ANSWERS_MAX: usize = 256;
 /// Devices nobody knows. The newest is dropped: it will speak again.
 const STRANGERS_MAX: usize = 64;
 /// How long upstream may publish after the last commit.
@@ -152,31 +160,31 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
 
     let (words_in, words) = mpsc::channel(INPUTS_MAX);
     let (recorded_in, recorded) = mpsc::channel(INPUTS_MAX);
-    let outlets = Outlets { seen: seen_in, heard: heard.clone(), recorded: recorded_in, unjournaled: unjournaled_in };
+    let (warrants_in, warrants) = mpsc::channel(WARRANTS_MAX);
+    let (answers_in, answers) = mpsc::channel(ANSWERS_MAX);
+    let (keys_in, listed) = watch::channel(Arc::default());
+    let challenges = Challenges::new(clock::entropy());
+    let to_centre = ToCentre { unjournaled: unjournaled_in, answers: answers_in, keys: keys_in };
+    let outlets = Outlets { seen: seen_in, heard: heard.clone(), recorded: recorded_in, to_centre };
     let limit = Duration::from_millis(config.journal.commit_limit_ms);
-    let mut core = Core::new(opened.state, journal.clone(), limit, outlets);
-    core.start(opened.begun, started(&config, hub_public)).await;
-    if let Some(kept_as) = lost {
-        core.lost_secrets(kept_as.display().to_string()).await;
-    }
-    let core = tokio::spawn(core.run(Inlets { inputs, words, commands, stop }));
+    let mut core = Core::new(opened.state, challenges.clone(), journal.clone(), limit, outlets);
+    core.start(opened.begun, started(&config, hub_public), lost).await;
+    let core = tokio::spawn(core.run(Inlets { inputs, words, commands, warrants, stop }));
 
     let secrets = Arc::new(Mutex::new(secrets));
     let (strangers_in, _) = broadcast::channel(STRANGERS_MAX);
     let known = follow_known(seen.clone(), secrets.clone()).await;
     let mut radios = radios(&config, &inputs_in, &strangers_in, &known);
-    let mesh = config.zigbee.as_ref().map(|stick| {
+    let needs = |stick| {
         let (secrets, seen, commands) = (secrets.clone(), seen.clone(), commands_in.clone());
-        let settings = zigbee_settings(stick);
-        mesh::start(mesh::Needs { settings, secrets, seen, words: words_in, recorded, commands })
-    });
-    let mesh = mesh.map(|(port, mesh)| {
-        radios.push(port);
-        mesh
-    });
-    let voice =
-        voice(&config, (seen.clone(), heard.clone()), journal.clone(), next, unjournaled, &inputs_in, upstream_stop);
+        mesh::Needs { settings: zigbee_settings(stick), secrets, seen, words: words_in, recorded, commands }
+    };
+    let (port, mesh) = config.zigbee.as_ref().map(|stick| mesh::start(needs(stick))).unzip();
+    radios.extend(port);
     let waiting = journal.waiting();
+    let line = Line { journal: journal.clone(), next, listed, challenges, warrants: warrants_in };
+    let seeing = (seen.clone(), heard.clone());
+    let voice = voice(&config, seeing, line, (unjournaled, answers), &inputs_in, upstream_stop);
     let desk =
         Desk { commands: commands_in, secrets, codes, seen, heard, known, strangers: strangers_in, mesh, waiting };
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
@@ -377,32 +385,32 @@ impl Drop for AbortOnDrop {
     }
 }
 
+/// What upstream reads and speaks into, whether or not it is started again.
+struct Line {
+    journal: Journal,
+    next: mpsc::Sender<reader::Question>,
+    listed: watch::Receiver<Arc<Vec<ListedKey>>>,
+    challenges: Challenges,
+    warrants: mpsc::Sender<Box<Warrant>>,
+}
+
+/// What the core hands to upstream.
+type FromCore = (mpsc::Receiver<Unjournaled>, mpsc::Receiver<Answered>);
+
 /// Starts upstream and what stands between it and the rest.
 fn voice(
     config: &Config,
     (mut seen, heard): (watch::Receiver<Seen>, view::Heard),
-    journal: Journal,
-    next: mpsc::Sender<reader::Question>,
-    unjournaled: mpsc::Receiver<Unjournaled>,
+    line: Line,
+    from_core: FromCore,
     inputs: &mpsc::Sender<Input>,
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let (notes_in, notes) = mpsc::channel(NOTES_MAX);
-    let (keys_in, keys) = watch::channel(Arc::<Vec<CentreKey>>::default());
     let (view_in, shown) = watch::channel(Arc::<upstream::topic::View>::default());
     tokio::spawn(async move {
         loop {
             let now = seen.borrow_and_update().clone();
-            let listed = now.state.keys.iter().filter(|(_, key)| key.role == "arc").filter_map(|(kid, key)| {
-                let ed25519 = crate::journal::chain::public_key(&key.ed25519)?;
-                Some(CentreKey { kid: kid.clone(), ed25519 })
-            });
-            let listed: Vec<CentreKey> = listed.collect();
-            keys_in.send_if_modified(|keys| {
-                let changed = **keys != listed;
-                *keys = Arc::new(listed);
-                changed
-            });
             let made = view::view(&now.state, &heard);
             view_in.send_if_modified(|view| {
                 let changed = **view != made;
@@ -417,39 +425,45 @@ fn voice(
             }
         }
     });
-    tokio::spawn(take_notes(notes, journal.clone(), inputs.clone()));
+    tokio::spawn(take_notes(notes, line.journal.clone(), inputs.clone()));
     let settings = upstream_settings(config);
-    let inlets = move |unjournaled| upstream::io::run::Inlets {
-        head: journal.head(),
-        next: next.clone(),
-        waiting: journal.waiting(),
-        keys: keys.clone(),
+    let inlets = move |(unjournaled, answers)| upstream::io::run::Inlets {
+        head: line.journal.head(),
+        next: line.next.clone(),
+        waiting: line.journal.waiting(),
+        keys: line.listed.clone(),
+        challenges: line.challenges.clone(),
+        warrants: line.warrants.clone(),
+        answers,
         view: shown.clone(),
         unjournaled,
         notes: notes_in.clone(),
         now: clock::now,
         entropy: clock::entropy,
     };
-    tokio::spawn(speak(settings, inlets, unjournaled, stop))
+    tokio::spawn(speak(settings, inlets, from_core, stop))
 }
 
 /// Runs upstream; should it ever fall, it is started again over the same journal.
 async fn speak(
     settings: upstream::settings::Settings,
-    inlets: impl Fn(mpsc::Receiver<Unjournaled>) -> upstream::io::run::Inlets,
-    mut unjournaled: mpsc::Receiver<Unjournaled>,
+    inlets: impl Fn(FromCore) -> upstream::io::run::Inlets,
+    (mut unjournaled, mut answers): FromCore,
     stop: watch::Receiver<bool>,
 ) {
     let mut back_off = BackOff::default();
     loop {
         let began = tokio::time::Instant::now();
         let (alarms_in, alarms) = mpsc::channel(UNJOURNALED_MAX);
-        let mut run = tokio::spawn(upstream::io::run::run(settings.clone(), inlets(alarms), stop.clone()));
+        let (answers_in, answered) = mpsc::channel(ANSWERS_MAX);
+        let mut run = tokio::spawn(upstream::io::run::run(settings.clone(), inlets((alarms, answered)), stop.clone()));
         let _abort = AbortOnDrop(run.abort_handle());
         let ended = loop {
             tokio::select! {
                 ended = &mut run => break ended,
                 Some(alarm) = unjournaled.recv() => drop(alarms_in.send(alarm).await),
+                // lost when upstream stands still: an alarm must not wait behind an answer
+                Some(answer) = answers.recv() => drop(answers_in.try_send(answer)),
             }
         };
         // It ends by itself too when the core has gone, which is told elsewhere.
@@ -487,6 +501,7 @@ async fn take_notes(mut notes: mpsc::Receiver<UpstreamNote>, journal: Journal, i
             }
             UpstreamNote::Path { path, reason } => Input::Path { path, reason },
             UpstreamNote::RefusedReceipt { reason, count } => Input::RefusedReceipt { reason, count },
+            UpstreamNote::RefusedOrder { jti, reason, count } => Input::RefusedOrder { jti, reason, count },
             UpstreamNote::Overdue { event, after_ms, .. } => Input::Overdue { event, after_ms },
         };
         if inputs.send(input).await.is_err() {

@@ -1,5 +1,6 @@
 //! The core's state in the forms that others show: the centre's `state` and `device` topics, the socket's lists.
 
+use crate::journal::chain::public_key;
 use crate::subghz::io::Known;
 use crate::upstream::topic::AreaView;
 use crate::upstream::topic::ArmWord;
@@ -15,6 +16,7 @@ use std::sync::Mutex;
 use vakt_core::alarm::incident::Incident;
 use vakt_core::alarm::state::Arming;
 use vakt_core::alarm::state::Device;
+use vakt_core::alarm::state::Key;
 use vakt_core::alarm::state::Remembered;
 use vakt_core::alarm::state::State;
 use vakt_core::device::AreaId;
@@ -24,6 +26,7 @@ use vakt_core::device::Report;
 use vakt_core::event::AlarmKind;
 use vakt_core::event::ArmMode;
 use vakt_core::event::EventId;
+use vakt_core::port::ListedKey;
 use vakt_core::stamp::Stamp;
 use vakt_core::stamp::rfc3339;
 
@@ -182,6 +185,15 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
         value.to_string()
     };
     state.devices.iter().map(line).collect()
+}
+
+/// Every key the panel lists, for upstream. One that cannot be read signs nothing.
+pub fn listed_keys(state: &State) -> Vec<ListedKey> {
+    let of = |(kid, key): (&String, &Key)| {
+        let ed25519 = public_key(&key.ed25519)?;
+        Some(ListedKey { kid: kid.clone(), role: key.role.clone(), ed25519 })
+    };
+    state.keys.iter().filter_map(of).collect()
 }
 
 /// The devices the receivers are to understand, with their keys.

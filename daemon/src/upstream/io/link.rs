@@ -53,6 +53,10 @@ const REQUESTS_MAX: usize = 32;
 const PUMP_BYTES: usize = 8 * 1024;
 /// Longest wait for our own client to come through the private socket.
 const OWN_CLIENT_PATIENCE: Duration = Duration::from_secs(2);
+/// Topics asked for at once.
+const TOPICS: usize = 3;
+/// Of these the first, receipts and echoes, are what no connection is worth anything without.
+const TOPICS_NEEDED: usize = 2;
 /// Others turned away on the private socket before the connection is given up.
 const STRANGERS_MAX: usize = 8;
 
@@ -160,8 +164,9 @@ impl Link {
         self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload).is_ok()
     }
 
-    /// Asks to hear these topics. Retained copies keep their mark, so that a receipt somebody retained is seen as such.
-    pub fn subscribe(&self, topics: [String; 2]) -> bool {
+    /// Asks to hear these topics: receipts, echoes, orders. Retained copies keep their mark, so that a receipt or an
+    /// order somebody retained is seen as such.
+    pub fn subscribe(&self, topics: [String; TOPICS]) -> bool {
         let filters = topics.map(|topic| {
             let mut filter = Filter::new(topic, QoS::AtLeastOnce);
             filter.preserve_retain = true;
@@ -282,7 +287,13 @@ fn told(event: Event) -> Option<LinkEvent> {
         }
         Event::Incoming(Packet::SubAck(ack)) => {
             let granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
-            Some(LinkEvent::Subscribed(ack.return_codes.len() == 2 && ack.return_codes.iter().all(granted)))
+            let codes = &ack.return_codes;
+            let heard = codes.len() == TOPICS && codes.iter().take(TOPICS_NEEDED).all(granted);
+            if heard && !codes.iter().all(granted) {
+                // Alarms must go out all the same; who orders hears no reply and looks why.
+                tracing::warn!("the broker does not let us hear orders; its access list must allow `cmd`");
+            }
+            Some(LinkEvent::Subscribed(heard))
         }
         Event::Outgoing(Outgoing::Publish(id)) => Some(LinkEvent::Left(id)),
         Event::Incoming(Packet::PubAck(ack)) => Some(LinkEvent::Answered { id: ack.pkid, code: code(ack.reason) }),

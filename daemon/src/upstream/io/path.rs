@@ -11,6 +11,7 @@ use crate::upstream::io::link::Plan;
 use crate::upstream::io::link::Teller as LinkTeller;
 use crate::upstream::outbox::ConnId;
 use crate::upstream::outbox::Publish;
+use crate::upstream::reply::ReplyId;
 use crate::upstream::settings::PathSettings;
 use crate::upstream::shown::Show;
 use crate::upstream::shown::Shown;
@@ -29,6 +30,7 @@ use crate::upstream::window::Window;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use vakt_core::challenge::Challenges;
 use vakt_core::event::Class;
 use vakt_core::port::Head;
 use vakt_core::port::UpstreamNote;
@@ -45,6 +47,7 @@ const TOO_LARGE: u8 = 0x95;
 pub(super) enum Tag {
     Event(Class),
     Control,
+    Reply(ReplyId),
 }
 
 /// A connection that has begun.
@@ -85,7 +88,7 @@ pub(super) struct Site<'a> {
     pub(super) head: Head,
     pub(super) waiting: Waiting,
     pub(super) now: Stamp,
-    pub(super) entropy: fn() -> [u8; 32],
+    pub(super) challenges: &'a Challenges,
 }
 
 pub(super) struct Path {
@@ -117,6 +120,11 @@ impl Path {
             Phase::Dialing(conn) | Phase::Subscribing(conn) => Some(conn),
             Phase::Live(live) => Some(&live.conn),
         }
+    }
+
+    /// Whether it carries events.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live(_))
     }
 
     pub(super) fn live(&mut self) -> Option<&mut Live> {
@@ -165,7 +173,7 @@ impl Path {
             conn.packet_max = usize::try_from(packet_max).unwrap_or(usize::MAX);
             conn.since_ms = now.mono_ms;
             conn.window.take_for_subscription();
-            let asked = conn.link.subscribe([topics.ack(), topics.echo(&self.settings.name)]);
+            let asked = conn.link.subscribe([topics.ack(), topics.echo(&self.settings.name), topics.cmd()]);
             self.phase = Phase::Subscribing(conn);
             if !asked {
                 return Err(gone());
@@ -208,7 +216,7 @@ impl Path {
         }
     }
 
-    /// What is due on this path besides events: beats, state, devices.
+    /// What is due on this path besides events and replies: beats, state, devices.
     pub(super) fn show(&mut self, site: &Site<'_>) -> Result<(), Failure> {
         let now_ms = site.now.mono_ms;
         let Phase::Live(live) = &mut self.phase else { return Ok(()) };
@@ -220,7 +228,7 @@ impl Path {
             let Some(show) = live.shown.next(site.view, site.paths, now_ms) else { return Ok(()) };
             let (topic, payload) = match show {
                 Show::State => {
-                    let challenge = topic::challenge((site.entropy)());
+                    let challenge = site.challenges.mint(site.now);
                     let state = &site.view.state;
                     (site.topics.state(), topic::state_payload(state, site.paths, site.waiting, &challenge, site.now))
                 }
@@ -330,8 +338,18 @@ impl Live {
         if self.conn.link.publish(topic, retain, payload) { Ok(()) } else { Err(gone()) }
     }
 
+    /// A reply goes out. `false`: the broker takes none so long, now or ever.
+    pub(super) fn reply(&mut self, topic: String, id: ReplyId, payload: Vec<u8>, now_ms: u64) -> Result<bool, Failure> {
+        if topic.len() + payload.len() + PUBLISH_OVERHEAD > self.conn.packet_max {
+            tracing::warn!(topic, bytes = payload.len(), "not published: longer than the broker takes");
+            return Ok(false);
+        }
+        self.conn.window.take(Kind::Reply, Tag::Reply(id), now_ms);
+        if self.conn.link.publish(topic, false, payload) { Ok(true) } else { Err(gone()) }
+    }
+
     fn beat(&mut self, site: &Site<'_>, path: &str, counter: u64) -> Result<(), Failure> {
-        let challenge = topic::challenge((site.entropy)());
+        let challenge = site.challenges.mint(site.now);
         let beat = Beat {
             counter,
             head: site.head,
@@ -347,8 +365,8 @@ impl Live {
         self.conn.window.left(id).map_err(|e| garbage(e.to_string()))
     }
 
-    /// The broker's answer to a publish.
-    pub(super) fn answered(&mut self, id: u16, code: u8) -> Result<(), Failure> {
+    /// The broker's answer to a publish: the reply it settles, if it was one.
+    pub(super) fn answered(&mut self, id: u16, code: u8) -> Result<Option<ReplyId>, Failure> {
         let Some(open) = self.conn.window.answered(id) else {
             return Err(garbage(format!("the broker acknowledged id {id}, which is not open")));
         };
@@ -358,10 +376,13 @@ impl Live {
             Tag::Event(class) if code == 0 && self.refused.is_some_and(|(refused, _)| refused == class) => {
                 self.refused = None
             }
-            Tag::Control if code >= 0x80 => tracing::warn!(code, "the broker refused a state, device, path or beat"),
-            Tag::Event(_) | Tag::Control => {}
+            Tag::Control | Tag::Reply(_) if code >= 0x80 => {
+                tracing::warn!(code, "the broker refused a state, device, path, beat or reply");
+            }
+            Tag::Event(_) | Tag::Control | Tag::Reply(_) => {}
         }
-        Ok(())
+        // refused for good: the same bytes would be refused again
+        Ok(if let Tag::Reply(id) = open.tag { Some(id) } else { None })
     }
 
     fn refused(&mut self, class: Class, code: u8) {

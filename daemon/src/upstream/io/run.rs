@@ -11,11 +11,17 @@ use crate::upstream::outbox::ConnId;
 use crate::upstream::outbox::Outbox;
 use crate::upstream::outbox::Step;
 use crate::upstream::receipt;
-use crate::upstream::receipt::Refusals;
+use crate::upstream::refusals::Rate;
+use crate::upstream::refusals::Refusals;
+use crate::upstream::reply::Replies;
 use crate::upstream::settings::Settings;
 use crate::upstream::topic::PathStatus;
 use crate::upstream::topic::Topics;
 use crate::upstream::topic::View;
+use crate::upstream::topic::reply_payload;
+use crate::upstream::warrant;
+use crate::upstream::warrant::Refusal;
+use crate::upstream::warrant::Refused;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,8 +32,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio::time::sleep;
 use tokio::time::timeout_at;
-use vakt_core::port::CentreKey;
+use vakt_core::challenge::Challenges;
+use vakt_core::port::Answered;
 use vakt_core::port::Head;
+use vakt_core::port::ListedKey;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
 use vakt_core::port::Stored;
@@ -35,6 +43,9 @@ use vakt_core::port::Unjournaled;
 use vakt_core::port::UpstreamNote;
 use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
+use vakt_core::warrant::Answer;
+use vakt_core::warrant::Status;
+use vakt_core::warrant::Warrant;
 
 /// Words of connections waiting for this task; beyond it the connections wait, and with them the broker.
 const REPORTS_MAX: usize = 64;
@@ -45,6 +56,9 @@ const NOTES_MAX: usize = 64;
 const ASK_AGAIN_MS: u64 = 200;
 /// Between two beats on a path that is not the primary, ms: enough to know that it works, and cheap on LTE.
 const BEAT_ALTERNATIVE_MS: u64 = 180_000;
+/// Replies a second to what is not rightly signed, and as many again to what is and is no warrant. Who floods is counted
+/// and hears no more.
+const REFUSALS_A_SECOND: u32 = 10;
 /// Longest farewell.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -56,8 +70,14 @@ pub struct Inlets {
     pub next: mpsc::Sender<(NextEvents, oneshot::Sender<Vec<Stored>>)>,
     /// What waits for receipts, for `state` and beats.
     pub waiting: watch::Receiver<Waiting>,
-    /// The centre's keys.
-    pub keys: watch::Receiver<Arc<Vec<CentreKey>>>,
+    /// Every listed key.
+    pub keys: watch::Receiver<Arc<Vec<ListedKey>>>,
+    /// By which the centre shows that it has heard of this hub within the last minute.
+    pub challenges: Challenges,
+    /// Rightly signed orders, to the core. Full: the sender is told to send again.
+    pub warrants: mpsc::Sender<Box<Warrant>>,
+    /// What became of them.
+    pub answers: mpsc::Receiver<Answered>,
     /// What `state` and `device` topics show.
     pub view: watch::Receiver<Arc<View>>,
     /// Alarms that go out before the disk has answered.
@@ -84,7 +104,12 @@ struct Upstream {
     /// What `state` says of the paths.
     statuses: BTreeMap<String, PathStatus>,
     statuses_changed: bool,
-    refusals: Refusals,
+    refusals: Refusals<receipt::Refused>,
+    refused_orders: Refusals<Refused>,
+    forged_replies: Rate,
+    signed_replies: Rate,
+    replies: Replies,
+    challenges: Challenges,
     notes: VecDeque<UpstreamNote>,
     question: Option<Question>,
     ask_after_ms: u64,
@@ -111,6 +136,10 @@ pub async fn run(settings: Settings, mut inlets: Inlets, mut stop: watch::Receiv
             alarm = inlets.unjournaled.recv(), if up.outbox.takes_unjournaled() => {
                 let Some(alarm) = alarm else { break };
                 up.outbox.unjournaled(alarm, (up.now)());
+            }
+            answered = inlets.answers.recv() => {
+                let Some(answered) = answered else { break };
+                up.reply(&answered);
             }
             changed = inlets.view.changed() => {
                 if changed.is_err() { break }
@@ -150,6 +179,11 @@ impl Upstream {
             statuses: settings.paths.iter().map(|path| (path.name.clone(), unknown())).collect(),
             statuses_changed: false,
             refusals: Refusals::default(),
+            refused_orders: Refusals::default(),
+            forged_replies: Rate::a_second(REFUSALS_A_SECOND),
+            signed_replies: Rate::a_second(REFUSALS_A_SECOND),
+            replies: Replies::default(),
+            challenges: inlets.challenges.clone(),
             notes: VecDeque::new(),
             question: None,
             ask_after_ms: 0,
@@ -202,7 +236,7 @@ impl Upstream {
         self.paths[at].dial(self.settings.gateway.as_str(), socket, &self.topics, teller, now);
     }
 
-    /// Events first, then beats, state and devices.
+    /// Events first, then replies, then beats, state and devices.
     fn send(&mut self, at: usize, inlets: &Inlets, now: Stamp) -> Result<(), Failure> {
         while let Some(live) = self.paths[at].live() {
             match self.outbox.step(live.conn.id, live.room(), now) {
@@ -214,9 +248,24 @@ impl Upstream {
                 Step::Rest => break,
             }
         }
+        self.send_replies(at, now)?;
         let view = Arc::clone(&inlets.view.borrow());
-        let Self { paths, topics, statuses, entropy, .. } = self;
-        paths[at].show(&site(topics, &view, statuses, inlets, now, *entropy))
+        let Self { paths, topics, statuses, challenges, .. } = self;
+        paths[at].show(&site(topics, &view, statuses, inlets, now, challenges))
+    }
+
+    fn send_replies(&mut self, at: usize, now: Stamp) -> Result<(), Failure> {
+        let live: Vec<bool> = self.paths.iter().map(Path::is_live).collect();
+        let Self { paths, topics, replies, .. } = self;
+        while let Some(carrier) = paths[at].live().filter(|live| live.room().reply) {
+            let Some((id, jti, payload)) = replies.next(at, |path| live.get(path) == Some(&true)) else { break };
+            if carrier.reply(topics.reply(&jti), id, payload, now.mono_ms)? {
+                replies.sent(id, carrier.conn.id);
+            } else {
+                replies.settled(id);
+            }
+        }
+        Ok(())
     }
 
     fn ask(&mut self, asked: NextEvents, inlets: &Inlets, now: Stamp) {
@@ -253,10 +302,15 @@ impl Upstream {
             }
             LinkEvent::Subscribed(granted) => self.subscribed(at, granted, inlets, now),
             LinkEvent::Left(id) => self.paths[at].live().map_or(Ok(()), |live| live.left(id)),
-            LinkEvent::Answered { id, code } => self.paths[at].live().map_or(Ok(()), |live| live.answered(id, code)),
+            LinkEvent::Answered { id, code } => {
+                let settled = self.paths[at].live().map_or(Ok(None), |live| live.answered(id, code));
+                settled.map(|reply| reply.into_iter().for_each(|id| self.replies.settled(id)))
+            }
             LinkEvent::Message { topic, retained, payload } => {
                 if topic == self.topics.ack().as_bytes() {
                     self.ack(at, retained, &payload, inlets, now);
+                } else if topic == self.topics.cmd().as_bytes() {
+                    self.order(at, retained, &payload, inlets, now);
                 } else if topic == self.topics.echo(&self.paths[at].settings.name).as_bytes() && !retained {
                     self.echo(at, &payload, now);
                 }
@@ -271,8 +325,8 @@ impl Upstream {
 
     fn subscribed(&mut self, at: usize, granted: bool, inlets: &Inlets, now: Stamp) -> Result<(), Failure> {
         let view = Arc::clone(&inlets.view.borrow());
-        let Self { paths, topics, statuses, entropy, .. } = self;
-        let site = site(topics, &view, statuses, inlets, now, *entropy);
+        let Self { paths, topics, statuses, challenges, .. } = self;
+        let site = site(topics, &view, statuses, inlets, now, challenges);
         if let Some(conn) = paths[at].subscribed(granted, &site)? {
             self.outbox.opened(conn);
         }
@@ -297,8 +351,47 @@ impl Upstream {
             Ok(None) => {} // no news: anybody can play an old receipt again, so it proves no living centre
             Err(refused) => {
                 tracing::debug!(%refused, "something on the ack topic is no receipt");
-                self.notes.extend(self.refusals.count(refused, now.mono_ms));
+                let count = self.refusals.count(refused, now.mono_ms);
+                let note = |count| UpstreamNote::RefusedReceipt { reason: refused.to_string(), count };
+                self.notes.extend(count.map(note));
             }
+        }
+    }
+
+    /// Something came on the command topic. That it is rightly signed proves no living centre: anybody can play it again.
+    fn order(&mut self, at: usize, retained: bool, payload: &[u8], inlets: &Inlets, now: Stamp) {
+        let keys = Arc::clone(&inlets.keys.borrow());
+        let refusal = match warrant::read(payload, retained, &keys, &self.settings.gateway) {
+            Ok(order) => {
+                self.replies.came(&order.jti, at);
+                let jti = Some(order.jti.clone());
+                match inlets.warrants.try_send(Box::new(order)) {
+                    Ok(()) => return,
+                    Err(_) => Refusal { why: Refused::Busy, jti, signed: true, text: Some("send it again".to_owned()) },
+                }
+            }
+            Err(refusal) => refusal,
+        };
+        tracing::debug!(why = %refusal.why, "something on the command topic is no warrant");
+        let reason = refusal.why.to_string();
+        // More than `NOTES_MAX` by one for each reason at most: a note a minute each.
+        if let Some(count) = self.refused_orders.count(refusal.why, now.mono_ms) {
+            let (jti, reason) = (refusal.jti.clone(), reason.clone());
+            self.notes.push_back(UpstreamNote::RefusedOrder { jti, reason, count });
+        }
+        let rate = if refusal.signed { &mut self.signed_replies } else { &mut self.forged_replies };
+        if let Some(jti) = refusal.jti
+            && rate.take(now.mono_ms)
+        {
+            self.replies.came(&jti, at);
+            let answer = Answer { jti, status: Status::Refused, reason: Some(reason), text: refusal.text, event: None };
+            self.reply(&Answered { answer, place: None, at: now });
+        }
+    }
+
+    fn reply(&mut self, answered: &Answered) {
+        if let Some(jti) = self.replies.add(answered.answer.jti.clone(), reply_payload(answered)) {
+            tracing::warn!(jti, "a reply found no way out and made room for a newer one");
         }
     }
 
@@ -324,6 +417,7 @@ impl Upstream {
     fn end(&mut self, at: usize, failure: &Failure) {
         if let Some(conn) = self.paths[at].conn() {
             self.outbox.closed(conn.id);
+            self.replies.closed(conn.id);
         }
         let random = number((self.entropy)());
         let note = self.paths[at].ended(failure, (self.now)().mono_ms, random);
@@ -382,9 +476,9 @@ fn site<'a>(
     paths: &'a BTreeMap<String, PathStatus>,
     inlets: &Inlets,
     now: Stamp,
-    entropy: fn() -> [u8; 32],
+    challenges: &'a Challenges,
 ) -> Site<'a> {
-    Site { topics, view, paths, head: *inlets.head.borrow(), waiting: *inlets.waiting.borrow(), now, entropy }
+    Site { topics, view, paths, head: *inlets.head.borrow(), waiting: *inlets.waiting.borrow(), now, challenges }
 }
 
 fn number(entropy: [u8; 32]) -> u64 {
