@@ -32,120 +32,55 @@ impl Event {
     }
 }
 
-impl Fact {
-    /// What it is about, which also decides how urgently the centre hears of it.
-    pub fn class(&self) -> Class {
-        match self {
-            // An entry delay is told at once: a centre that loses the hub before its end assumes burglary (B7).
-            Fact::AlarmRaised { .. } | Fact::EntryStarted { .. } | Fact::LocalWarning { .. } => Class::Alarm,
-            // In one class with the alarm, so that the centre hears of them in this order.
-            Fact::IncidentCleared { .. }
-            | Fact::IncidentCancelled { .. }
-            | Fact::CustomerSaysFalse {}
-            | Fact::GuardOnSite { .. }
-            | Fact::IncidentVerified { .. } => Class::Alarm,
-            Fact::JournalRestarted { .. }
-            | Fact::DiskFailed { .. }
-            | Fact::DiskRecovered { .. }
-            | Fact::ReceiverFailed { .. }
-            | Fact::ReceiverRecovered { .. }
-            | Fact::FaultRaised { .. }
-            | Fact::FaultCleared { .. }
-            | Fact::PathUp { .. }
-            | Fact::PathDown { .. }
-            | Fact::NotDeliveredInTime { .. }
-            | Fact::JoinRefused { .. }
-            | Fact::SecretsLost { .. }
-            | Fact::MainsLost { .. }
-            | Fact::MainsBack {}
-            | Fact::HubBatteryLow { .. }
-            | Fact::HubBatteryWell { .. }
-            | Fact::LastBreath {}
-            | Fact::HubMoved { .. }
-            | Fact::HubBack {}
-            | Fact::SimSwapped { .. }
-            | Fact::SimBack { .. }
-            | Fact::JammingStarted { .. }
-            | Fact::JammingEnded { .. }
-            | Fact::NeverFired { .. }
-            | Fact::FalseAlarmsRepeated { .. }
-            | Fact::AlarmSuppressed { .. }
-            | Fact::ReceiptRefused { .. } => Class::Fault,
-            Fact::AreaArmed { .. }
-            | Fact::AreaDisarmed { .. }
-            | Fact::ArmFailed { .. }
-            | Fact::ExitStarted { .. }
-            | Fact::SirenStopped {}
-            | Fact::CodeRefused { .. }
-            | Fact::CodeBlocked { .. }
-            | Fact::ArmOverridden { .. }
-            | Fact::MediaGranted { .. }
-            | Fact::MediaRefused { .. }
-            | Fact::MediaWindowClosed { .. }
-            | Fact::WarrantAccepted { .. }
-            | Fact::CredentialRefused { .. }
-            | Fact::CredentialBlocked { .. }
-            | Fact::UserBlocked { .. }
-            | Fact::CodeUsed {}
-            | Fact::ExitShortened { .. }
-            | Fact::LockingStarted { .. }
-            | Fact::ZoneBypassed { .. }
-            | Fact::MemoryAcknowledged {}
-            | Fact::LockUsed { .. }
-            | Fact::VisitStarted { .. }
-            | Fact::VisitEnded { .. }
-            | Fact::KeyWorks {}
-            | Fact::BatteryChangeStarted { .. }
-            | Fact::SchedulePutOff { .. }
-            | Fact::UserSet { .. }
-            | Fact::UserRemoved {} => Class::Access,
-            Fact::HubStarted { .. }
-            | Fact::HubStopped {}
-            | Fact::DeviceChanged { .. }
-            | Fact::AlarmRestored { .. }
-            | Fact::IncidentClosed { .. }
-            | Fact::Settled {}
-            | Fact::CodeUnused { .. }
-            | Fact::DoorLeftOpen {}
-            | Fact::AirNow { .. }
-            | Fact::CoverOpened {}
-            | Fact::BatteryChangeEnded {}
-            | Fact::ScheduleWarned { .. }
-            | Fact::ScheduleRan { .. }
-            | Fact::ScheduleSkipped { .. }
-            | Fact::LimitCrossed { .. }
-            | Fact::IncidentNoted {}
-            | Fact::CommandSent { .. }
-            | Fact::CommandConfirmed { .. }
-            | Fact::CommandFailed { .. } => Class::State,
-            Fact::TestStarted { .. } | Fact::TestEnded {} | Fact::TestOverdue { .. } | Fact::TestSuggested {} => {
-                Class::Test
+/// The table of classes: a fact that is in none does not compile.
+macro_rules! classes {
+    ($($class:ident { $($fact:ident)+ })+) => {
+        impl Fact {
+            /// What it is about, which also decides how urgently the centre hears of it.
+            pub fn class(&self) -> Class {
+                match self {
+                    $($(Fact::$fact { .. })|+ => Class::$class,)+
+                }
             }
-            Fact::WarrantRefused { .. }
-            | Fact::OrderRefused { .. }
-            | Fact::KeyListed { .. }
-            | Fact::KeyWithdrawn { .. }
-            | Fact::ProfileSet { .. }
-            | Fact::TimezoneSet { .. }
-            | Fact::DuressSet { .. }
-            | Fact::LockSet { .. }
-            | Fact::FogServiced {}
-            | Fact::EndAnnounced { .. }
-            | Fact::ScheduleSet { .. }
-            | Fact::ScheduleRemoved { .. }
-            | Fact::RuleSet { .. }
-            | Fact::RuleRemoved { .. }
-            | Fact::ServiceChanged { .. }
-            | Fact::AreaSet { .. }
-            | Fact::ZoneSet { .. }
-            | Fact::PermitOpened { .. }
-            | Fact::PermitClosed {}
-            | Fact::DeviceAdded { .. }
-            | Fact::DeviceAssigned {}
-            | Fact::DeviceRemoved {} => Class::Audit,
         }
-    }
+    };
+}
 
+classes! {
+    Alarm {
+        // What follows an alarm is in its class, so that the centre hears of them in this order. An entry delay is told at
+        // once: a centre that loses the hub before its end assumes burglary (B7).
+        AlarmRaised EntryStarted LocalWarning IncidentCleared IncidentCancelled CustomerSaysFalse GuardOnSite
+        IncidentVerified
+    }
+    Fault {
+        JournalRestarted DiskFailed DiskRecovered ReceiverFailed ReceiverRecovered FaultRaised FaultCleared PathUp
+        PathDown NotDeliveredInTime JoinRefused SecretsLost MainsLost MainsBack HubBatteryLow HubBatteryWell
+        LastBreath HubMoved HubBack SimSwapped SimBack JammingStarted JammingEnded NeverFired FalseAlarmsRepeated
+        AlarmSuppressed ReceiptRefused
+    }
+    Access {
+        AreaArmed AreaDisarmed ArmFailed ExitStarted SirenStopped CodeRefused CodeBlocked ArmOverridden
+        MediaGranted MediaRefused MediaWindowClosed WarrantAccepted CredentialRefused CredentialBlocked UserBlocked
+        CodeUsed ExitShortened LockingStarted ZoneBypassed MemoryAcknowledged LockUsed VisitStarted VisitEnded
+        KeyWorks BatteryChangeStarted SchedulePutOff UserSet UserRemoved
+    }
+    State {
+        HubStarted HubStopped DeviceChanged AlarmRestored IncidentClosed Settled CodeUnused DoorLeftOpen AirNow
+        CoverOpened BatteryChangeEnded ScheduleWarned ScheduleRan ScheduleSkipped LimitCrossed IncidentNoted
+        CommandSent CommandConfirmed CommandFailed
+    }
+    Test {
+        TestStarted TestEnded TestOverdue TestSuggested
+    }
+    Audit {
+        WarrantRefused OrderRefused KeyListed KeyWithdrawn ProfileSet TimezoneSet DuressSet LockSet FogServiced
+        EndAnnounced ScheduleSet ScheduleRemoved RuleSet RuleRemoved ServiceChanged AreaSet ZoneSet PermitOpened
+        PermitClosed DeviceAdded DeviceAssigned DeviceRemoved
+    }
+}
+
+impl Fact {
     /// SIA DC-03 and Contact ID codes, where they exist.
     pub fn codes(&self) -> (Option<&'static str>, Option<Cid>) {
         match self {

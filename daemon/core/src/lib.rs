@@ -8,7 +8,8 @@ pub mod canonical; // event format v1: the bytes that are hashed, stored and sen
 pub mod challenge; // that somebody has heard from the hub a moment ago
 pub mod codes; //     a fact's class, SIA and Contact ID codes
 pub mod device; //    what a site is made of; one detector's word (Report)
-pub mod event; //     the closed list of facts, and the event that carries one
+pub mod event; //     what happened, and the words it is told in
+pub mod fact; //      the closed list of facts
 pub mod input; //     everything that reaches the panel, everything it asks of the world
 pub mod port; //      what folders say to each other
 pub mod stamp; //     when: boot, monotonic, wall, and whether the wall can be believed
@@ -30,6 +31,7 @@ pub mod alarm {
     pub(crate) mod install; //  areas, zones, people, devices
     pub(crate) mod jam; //      whether somebody jams the radio
     pub mod lock; //            the door
+    pub(crate) mod orders; //   what a warrant that may is obeyed by
     pub mod outcome; //         what became of alarms, detector by detector
     pub mod panel; //           decide, apply, next_due
     pub mod power; //           the hub's own supply, and where it stands

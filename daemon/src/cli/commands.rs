@@ -108,19 +108,7 @@ fn perform(command: Command) -> Result<(), Exit> {
             let request = json!({"command": "area_set", "area": area, "name": name, "entry_s": entry, "exit_s": exit});
             ask(connect(&socket.socket)?, &request)
         }
-        Command::Zone { socket, command: Zone::Set { zone, area, role, name, modes, chime } } => {
-            let request = json!({
-                "command": "zone_set", "zone": zone, "area": area, "role": role, "name": name, "modes": modes,
-                "chime": chime,
-            });
-            ask(connect(&socket.socket)?, &request)
-        }
-        Command::Zone { socket, command: Zone::Bypass { zone } } => {
-            with_code(&socket.socket, json!({"command": "bypass", "zone": zone, "on": true}))
-        }
-        Command::Zone { socket, command: Zone::Restore { zone } } => {
-            with_code(&socket.socket, json!({"command": "bypass", "zone": zone, "on": false}))
-        }
+        Command::Zone { socket, command } => zone(&socket.socket, command),
         Command::Lock { socket, command } => habit(&socket.socket, command.asks()),
         Command::Schedule { socket, command } => habit(&socket.socket, command.asks()),
         Command::Rule { socket, command } => habit(&socket.socket, command.asks()),
@@ -433,6 +421,20 @@ fn with_code(socket: &Path, mut request: Value) -> Result<(), Exit> {
     let client = connect(socket)?;
     request["code"] = hidden("code")?.into();
     ask(client, &request)
+}
+
+fn zone(socket: &Path, command: Zone) -> Result<(), Exit> {
+    match command {
+        Zone::Set { zone, area, role, name, modes, chime } => {
+            let request = json!({
+                "command": "zone_set", "zone": zone, "area": area, "role": role, "name": name, "modes": modes,
+                "chime": chime,
+            });
+            ask(connect(socket)?, &request)
+        }
+        Zone::Bypass { zone } => with_code(socket, json!({"command": "bypass", "zone": zone, "on": true})),
+        Zone::Restore { zone } => with_code(socket, json!({"command": "bypass", "zone": zone, "on": false})),
+    }
 }
 
 fn habit(socket: &Path, asks: Asks) -> Result<(), Exit> {

@@ -376,6 +376,13 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
                 (area.refused, area.overridden) = (None, causes.clone());
             }
         }
+        guarding => apply_guard(state, event, guarding),
+    }
+}
+
+/// What happens while it guards, and when it no longer does.
+fn apply_guard(state: &mut State, event: &Event, fact: &Fact) {
+    match fact {
         Fact::EntryStarted { delay, .. } => {
             let (zone, device) = (event.zone.clone(), event.device.clone());
             if let Some(area) = state.area(event)

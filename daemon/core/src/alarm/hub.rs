@@ -2,6 +2,7 @@
 //!
 //! It never repeats an act: what a crash interrupted is failed, and says so.
 
+use crate::alarm::detector;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::draft::cut;
@@ -44,20 +45,7 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
                 _ => {}
             }
         }
-        Input::Path { path, reason } => {
-            let path = cut(path);
-            let reason = reason.map(cut);
-            if draft.state.paths.get(&path) != Some(&reason) {
-                let cut_off = reason.is_none() && service::was_cut_off(draft);
-                say(
-                    draft,
-                    reason.map_or(Fact::PathUp { path: path.clone() }, |reason| Fact::PathDown { path, reason }),
-                );
-                if cut_off {
-                    say(draft, Fact::TestSuggested {});
-                }
-            }
-        }
+        Input::Path { path, reason } => on_path(draft, cut(path), reason.map(cut)),
         Input::Overdue { event, after_ms } => {
             if !draft.state.overdue.contains(&event) {
                 say(draft, Fact::NotDeliveredInTime { event, after_ms });
@@ -74,14 +62,7 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
         }
         Input::DiskFailed { error } => say(draft, Fact::DiskFailed { error: cut(error) }),
         Input::DiskRecovered { pending, refused } => say(draft, Fact::DiskRecovered { pending, refused }),
-        Input::Acted { command, act, error } => {
-            // A bolt is where its lock says it is, not where it was told to go (R79).
-            let read_back = matches!(act, Act::Lock | Act::Unlock | Act::EmergencyUnlock);
-            if draft.state.acts.contains_key(&command) && !(read_back && error.is_none()) {
-                let failed = |reason| Fact::CommandFailed { act, command, reason: cut(reason) };
-                say(draft, error.map_or(Fact::CommandConfirmed { act, command }, failed));
-            }
-        }
+        Input::Acted { command, act, error } => on_acted(draft, command, act, error),
         Input::Interference { .. } // taken note of by `Panel::hear`
         | Input::LockUsed(_)
         | Input::SelfTest { .. }
@@ -98,6 +79,43 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
     }
 }
 
+fn on_path(draft: &mut Draft, path: String, reason: Option<String>) {
+    if draft.state.paths.get(&path) == Some(&reason) {
+        return;
+    }
+    let cut_off = reason.is_none() && service::was_cut_off(draft);
+    say(draft, reason.map_or(Fact::PathUp { path: path.clone() }, |reason| Fact::PathDown { path, reason }));
+    if cut_off {
+        say(draft, Fact::TestSuggested {});
+    }
+}
+
+fn on_acted(draft: &mut Draft, command: EventId, act: Act, error: Option<String>) {
+    // A bolt is where its lock says it is, not where it was told to go (R79).
+    let read_back = matches!(act, Act::Lock | Act::Unlock | Act::EmergencyUnlock);
+    match error {
+        Some(reason) => failed(draft, command, act, cut(reason)),
+        None if read_back || !draft.state.acts.contains_key(&command) => {}
+        None => {
+            let about = of_act(draft, command);
+            draft.emit(Fact::CommandConfirmed { act, command }, about);
+        }
+    }
+}
+
+/// An act did not happen, or nobody can say that it did.
+fn failed(draft: &mut Draft, command: EventId, act: Act, reason: String) {
+    if draft.state.acts.contains_key(&command) {
+        let about = of_act(draft, command);
+        draft.emit(Fact::CommandFailed { act, command, reason }, about);
+    }
+}
+
+fn of_act(draft: &Draft, command: EventId) -> About {
+    let device = draft.state.acts.get(&command).and_then(|sent| sent.device.clone());
+    device.map_or_else(About::default, |device| detector::place_of(draft, device))
+}
+
 fn say(draft: &mut Draft, fact: Fact) {
     draft.emit(fact, About::default());
 }
@@ -111,7 +129,7 @@ fn on_started(draft: &mut Draft, version: String, keys: Vec<InstalledKey>) {
     say(draft, Fact::HubStarted { version: cut(version), clean, restarted_delays });
     let interrupted: Vec<(EventId, Act)> = draft.state.acts.iter().map(|(id, sent)| (*id, sent.act)).collect();
     for (command, act) in interrupted {
-        say(draft, Fact::CommandFailed { act, command, reason: "interrupted".to_owned() });
+        failed(draft, command, act, "interrupted".to_owned());
     }
     list_keys(draft, keys);
 }
@@ -154,6 +172,6 @@ pub(crate) fn on_time(draft: &mut Draft) {
     let late = draft.state.acts.iter().filter(|(_, sent)| act_left_ms(sent, now) == 0);
     let late: Vec<(EventId, Act)> = late.map(|(id, sent)| (*id, sent.act)).collect();
     for (command, act) in late {
-        say(draft, Fact::CommandFailed { act, command, reason: "no_answer".to_owned() });
+        failed(draft, command, act, "no_answer".to_owned());
     }
 }

@@ -86,6 +86,33 @@ impl Incident {
         matches!(self.kind, AlarmKind::HoldUp | AlarmKind::Duress) || self.looks_cleared
     }
 
+    /// One that has just opened.
+    fn opened(event: &Event, kind: AlarmKind, mode: Option<ArmMode>) -> Self {
+        Self {
+            kind,
+            area: event.area.clone(),
+            opened: event.stamp,
+            last: event.stamp,
+            alarms: 0,
+            armed: mode.is_some(),
+            sounding: Deadline::after(event.stamp, SIREN_MS),
+            joined: Deadline::after(event.stamp, JOIN_MS),
+            silenced: false,
+            sources: BTreeMap::new(),
+            evidence: BTreeSet::new(),
+            said_false: false,
+            window_used: false,
+            window_closed: false,
+            mode,
+            disarmed: false,
+            duress: matches!(kind, AlarmKind::HoldUp | AlarmKind::Duress),
+            looks_cleared: false,
+            guard_on_site: false,
+            raised_by: BTreeSet::new(),
+            was: BTreeSet::new(),
+        }
+    }
+
     /// Takes over what was known of the one it continues.
     fn inherit(&mut self, id: EventId, old: Incident) {
         // A fire that was verified is, for as long as it is open (B3); a burglary is confirmed anew.
@@ -398,29 +425,7 @@ pub(crate) fn raised(
     }
     let old = continues.and_then(|old| Some((old, state.incidents.remove(&old)?)));
     let id = event.incident.unwrap_or(event.id);
-    let incident = state.incidents.entry(id).or_insert_with(|| Incident {
-        kind,
-        area: event.area.clone(),
-        opened: event.stamp,
-        last: event.stamp,
-        alarms: 0,
-        armed,
-        sounding: Deadline::after(event.stamp, SIREN_MS),
-        joined: Deadline::after(event.stamp, JOIN_MS),
-        silenced: false,
-        sources: BTreeMap::new(),
-        evidence: BTreeSet::new(),
-        said_false: false,
-        window_used: false,
-        window_closed: false,
-        mode,
-        disarmed: false,
-        duress: matches!(kind, AlarmKind::HoldUp | AlarmKind::Duress),
-        looks_cleared: false,
-        guard_on_site: false,
-        raised_by: BTreeSet::new(),
-        was: BTreeSet::new(),
-    });
+    let incident = state.incidents.entry(id).or_insert_with(|| Incident::opened(event, kind, mode));
     if let Some((id, old)) = old {
         incident.inherit(id, old);
     }
