@@ -88,7 +88,7 @@ async fn furnished(disk: &Disk) -> Lab {
     lab.furnish(SMOKE, &[DOOR.to_owned()]).await.unwrap();
     lab.stick.line(contact(DOOR, false).trim_end()).await.unwrap();
     lab.stick.line(smoke(SMOKE, false).trim_end()).await.unwrap();
-    lab.until("both detectors", |status| status["journal"]["seq"].as_u64() >= Some(15)).await.unwrap();
+    lab.until("both detectors", |status| status["journal"]["seq"].as_u64() >= Some(16)).await.unwrap();
     lab.ask(json!({"command": "arm", "mode": "away", "code": CODE})).await.unwrap();
     lab.all_signed().await.unwrap();
     lab

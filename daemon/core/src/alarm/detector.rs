@@ -344,5 +344,6 @@ pub(crate) fn open_incident(draft: &Draft, area: Option<&AreaId>, kind: Option<A
     let kind = kind.unwrap_or(AlarmKind::Burglary);
     // A hold-up is the centre's alone: what happens after it looks, and sounds, like what it is (B1).
     let mine = draft.state.incidents.iter().filter(|(_, incident)| incident.kind == kind && !incident.duress);
-    mine.filter(|(_, incident)| incident.area.as_ref() == area).map(|(id, _)| *id).next_back()
+    let mine = mine.filter(|(_, incident)| incident.area.as_ref() == area);
+    mine.max_by_key(|(_, incident)| (incident.opened.boot, incident.opened.mono_ms)).map(|(id, _)| *id)
 }

@@ -7,6 +7,7 @@
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::incident;
+use crate::alarm::incident::Incident;
 use crate::device::{AreaId, DeviceKind};
 use crate::event::{AlarmKind, EventId, Fact, Tag};
 use crate::input::CodeChecked;
@@ -31,7 +32,9 @@ pub(crate) fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, area: Op
     });
     let silent = |kind| matches!(kind, AlarmKind::Burglary | AlarmKind::Duress | AlarmKind::HoldUp);
     let open = draft.state.incidents.iter().filter(|(_, incident)| silent(incident.kind) && incident.area == area);
-    let joins: Option<EventId> = open.map(|(id, _)| *id).next_back();
+    // The burglary that is known on site first: what is done now must look as if that were over.
+    let known = |of: &Incident| (of.kind == AlarmKind::Burglary && !of.duress, of.opened.boot, of.opened.mono_ms);
+    let joins: Option<EventId> = open.max_by_key(|(_, of)| known(of)).map(|(id, _)| *id);
     let looks_cleared = kind == AlarmKind::Duress && joins.is_some_and(|id| incident::would_clear(draft, id));
     let tags = looks_cleared.then_some(Tag::LooksCleared).into_iter().collect();
     let fact = Fact::AlarmRaised { kind, by, continues: None, tags };

@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout)] // it speaks to whoever runs it
 
+mod core;
 mod figures;
 mod zigbee;
 
@@ -62,7 +63,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// Measures the daemon beside what limits it.
 #[derive(Parser)]
 struct Arguments {
-    /// Only figures of this group: alarm (with disk and loopback), journal, rss, start, zigbee
+    /// Only figures of this group: alarm (with disk and loopback), core, journal, rss, start, zigbee
     name: Option<String>,
     /// Write JSON Lines there too
     #[arg(long)]
@@ -94,6 +95,9 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
         }
         figures.put("start.ready.fresh", fresh.p50(), "s", Beside::Missing);
     }
+    if wanted("core") {
+        core::core(&mut figures)?;
+    }
     if wanted("zigbee") {
         zigbee::zigbee(&mut figures).await?;
     }
@@ -101,7 +105,7 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
         metered(&wanted, fresh.p50(), &mut figures).await?;
     }
     if figures.is_empty() {
-        return Err("no figure begins so; there are alarm, disk, loopback, journal, rss, start and zigbee".into());
+        return Err("no figure begins so; there are alarm, core, disk, loopback, journal, rss, start and zigbee".into());
     }
     if let Some(path) = &arguments.json {
         figures.write(path).map_err(|error| format!("write {}: {error}", path.display()))?;
