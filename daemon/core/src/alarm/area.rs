@@ -11,11 +11,12 @@ use crate::alarm::draft::Draft;
 use crate::alarm::incident;
 use crate::alarm::lock;
 use crate::alarm::ready;
-use crate::alarm::state::{Area, Arming, RefusedArm, State};
+use crate::alarm::state::{Area, Arming, Device, RefusedArm, State};
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, ZoneId};
 use crate::event::{AlarmKind, ArmMode, Cause, CauseKind, Delay, Event, EventId, Fact, Method, ZoneRole};
 use crate::input::{CodeChecked, RequestId};
 use crate::stamp::{Deadline, Stamp};
+use std::sync::Arc;
 
 /// The same person's code again within this time arms in spite of what was named (B18), in ms.
 const OVERRIDE_MS: u64 = 30_000;
@@ -438,7 +439,13 @@ fn apply_guard(state: &mut State, event: &Event, fact: &Fact) {
 fn new_period(state: &mut State, event: &Event) {
     let State { devices, zones, .. } = state;
     let of_it = |zone: &ZoneId| zones.get(zone).map(|zone| &zone.area) == event.area.as_ref();
-    for device in devices.values_mut().filter(|device| device.zone.as_ref().is_some_and(&of_it)) {
+    let counted = |device: &Device| device.raised > 0 || device.suppressed;
+    let of_area = |device: &Device| device.zone.as_ref().is_some_and(of_it);
+    if !devices.values().any(|device| counted(device)) {
+        return; // nothing is copied where nothing changes
+    }
+    for device in Arc::make_mut(devices).values_mut().filter(|device| counted(device) && of_area(device)) {
+        let device = Arc::make_mut(device);
         (device.raised, device.suppressed) = (0, false);
     }
 }

@@ -244,7 +244,7 @@ pub(crate) fn on_time(draft: &mut Draft) {
     }
     // Were it not on record it would fall due for ever.
     draft.keep(Fact::Settled {}, About::default());
-    let woke = |device: &&Device| {
+    let woke = |device: &Device| {
         let active = matches!(device.state, Some(DeviceState::Open | DeviceState::Alarm));
         active && intrusion(device.kind) && device.changed.is_some_and(|at| at.boot == now.boot)
     };

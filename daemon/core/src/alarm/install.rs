@@ -12,6 +12,7 @@ use crate::event::{Event, EventId, Fact, Joining, Method};
 use crate::input::{Command, Disk, RequestId};
 use crate::stamp::Deadline;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The longest entry delay, in seconds (requirements, "entry delay").
 const ENTRY_S_MAX: u32 = 45;
@@ -193,7 +194,8 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
         }
         Fact::ZoneSet { role, modes, chime } => {
             if let (Some(zone), Some(area)) = (event.zone.clone(), event.area.clone()) {
-                state.zones.insert(zone, Zone { area, role: *role, modes: modes.clone(), chime: *chime });
+                Arc::make_mut(&mut state.zones)
+                    .insert(zone, Zone { area, role: *role, modes: modes.clone(), chime: *chime });
             }
         }
         Fact::PermitOpened { seconds, .. } => {
@@ -219,17 +221,19 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
                 cover_open: false,
                 idle: false,
             };
-            state.devices.insert(id, device);
+            Arc::make_mut(&mut state.devices).insert(id, Arc::new(device));
         }
         Fact::DeviceAssigned {} => {
             let zone = event.zone.clone();
             event
                 .device
                 .iter()
-                .filter_map(|id| state.devices.get_mut(id).map(|d| d.zone = zone.clone()))
+                .filter_map(|id| {
+                    Arc::make_mut(&mut state.devices).get_mut(id).map(|d| Arc::make_mut(d).zone = zone.clone())
+                })
                 .for_each(drop);
         }
-        Fact::DeviceRemoved {} => event.device.iter().for_each(|id| drop(state.devices.remove(id))),
+        Fact::DeviceRemoved {} => event.device.iter().for_each(|id| drop(Arc::make_mut(&mut state.devices).remove(id))),
         Fact::KeyListed { kid, role, ed25519 } => {
             let added = event.method.is_some();
             state.keys.insert(kid.clone(), Key { role: role.clone(), ed25519: ed25519.clone(), added });

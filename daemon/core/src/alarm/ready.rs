@@ -15,7 +15,7 @@ const CAUSES_MAX: usize = 24;
 pub(crate) fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool) -> Vec<Cause> {
     let state = &draft.state;
     let mut causes = Vec::new();
-    for (id, device) in &state.devices {
+    for (id, device) in state.devices.iter() {
         let Some((zone_id, zone)) = device.zone.as_ref().and_then(|zone| state.zones.get_key_value(zone)) else {
             continue;
         };

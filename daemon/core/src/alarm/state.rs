@@ -34,6 +34,7 @@ use crate::input::Sound;
 use crate::stamp::{Deadline, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The version of this shape in snapshots. A snapshot of another version is passed over and the journal replayed.
 pub const STATE_VERSION: u32 = 3;
@@ -54,9 +55,9 @@ pub struct State {
     /// What is armed together.
     pub areas: Areas,
     /// Detectors' places.
-    pub zones: BTreeMap<ZoneId, Zone>,
-    /// Detectors.
-    pub devices: BTreeMap<DeviceId, Device>,
+    pub zones: Arc<BTreeMap<ZoneId, Zone>>,
+    /// Detectors; shared, because each turn is decided on a copy of the state and changes one of them at most.
+    pub devices: Arc<BTreeMap<DeviceId, Arc<Device>>>,
     /// People.
     pub users: BTreeMap<UserId, User>,
     /// Issuers' keys by kid.
@@ -408,8 +409,9 @@ impl State {
     }
 
     pub(crate) fn device(&mut self, event: &Event, change: impl FnOnce(&mut Device)) {
-        if let Some(device) = event.device.as_ref().and_then(|id| self.devices.get_mut(id)) {
-            change(device);
+        let Some(id) = event.device.as_ref().filter(|id| self.devices.contains_key(id)) else { return };
+        if let Some(device) = Arc::make_mut(&mut self.devices).get_mut(id) {
+            change(Arc::make_mut(device));
         }
     }
 

@@ -21,6 +21,8 @@ const QUIET_MS: u64 = 20 * 60_000;
 /// An intrusion detector that has not moved for so long may watch nothing at all, in days.
 const NEVER_FIRED_DAYS: u32 = 30;
 const DAY_MS: u64 = 24 * HOUR_MS;
+/// The shortest of the times below, in ms.
+const SHORTEST_MS: u64 = 2 * HOUR_MS;
 /// A failing disk keeps it from being told; then it is looked at again so much later, in ms.
 const AGAIN_MS: u64 = 60_000;
 
@@ -28,7 +30,7 @@ const AGAIN_MS: u64 = 60_000;
 /// something to say. Detectors of fire, gas and water tell their battery several times a day, and once at least.
 fn missing_after_ms(kind: DeviceKind) -> Option<u64> {
     match kind {
-        DeviceKind::Contact | DeviceKind::Motion | DeviceKind::GlassBreak | DeviceKind::Vibration => Some(2 * HOUR_MS),
+        DeviceKind::Contact | DeviceKind::Motion | DeviceKind::GlassBreak | DeviceKind::Vibration => Some(SHORTEST_MS),
         DeviceKind::Smoke
         | DeviceKind::Heat
         | DeviceKind::Co
@@ -50,6 +52,12 @@ fn missing_after_ms(kind: DeviceKind) -> Option<u64> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Heard {
     since: Option<Stamp>,
+    /// Nobody is missing before this, on the monotonic clock: until then nobody is looked for.
+    nobody_before_ms: u64,
+    /// When detectors that never move are looked for again.
+    idle_again_ms: u64,
+    /// They are looked for in this turn.
+    idle_now: bool,
     last: BTreeMap<DeviceId, Habit>,
     /// When each last tested itself, and whether it passed: the ledger (R18).
     tested: BTreeMap<DeviceId, (Stamp, bool)>,
@@ -87,6 +95,15 @@ impl Heard {
             self.last.retain(|device, _| state.devices.contains_key(device));
             self.tested.retain(|device, _| state.devices.contains_key(device));
         }
+        if now.mono_ms >= self.nobody_before_ms {
+            // Whoever is heard or added from here on has at least the shortest time.
+            let next = self.left(state, now).map(|(_, left)| left).min().unwrap_or(SHORTEST_MS);
+            self.nobody_before_ms = now.mono_ms + next.min(SHORTEST_MS);
+        }
+        self.idle_now = now.mono_ms >= self.idle_again_ms;
+        if self.idle_now {
+            self.idle_again_ms = now.mono_ms + HOUR_MS;
+        }
     }
 
     /// When a device last tested itself since this process began to listen, and whether it passed.
@@ -104,19 +121,24 @@ impl Heard {
         })
     }
 
-    /// How long a device may still be silent, in ms; `None`: for ever, or it is missing already.
-    fn left_ms(&self, id: &DeviceId, state: &State, now: Stamp) -> Option<u64> {
-        let device = state.devices.get(id).filter(|device| !device.faults.contains(&DeviceFault::Missing))?;
-        let after_ms = missing_after_ms(device.kind)?;
-        // A device that was added a moment ago has its time too.
-        let last = self.last.get(id).map(|habit| habit.last).into_iter().chain(self.since).chain(device.added);
-        let last = last.filter(|at| at.boot == now.boot).max_by_key(|at| at.mono_ms)?;
-        Deadline::after(last, after_ms).remaining_ms(now)
+    /// How long each device may still be silent, in ms; left out: for ever, or it is missing already.
+    fn left<'a>(&'a self, state: &'a State, now: Stamp) -> impl Iterator<Item = (&'a DeviceId, u64)> {
+        // Both are in the order of their ids: one walk along the two.
+        let mut heard = self.last.iter().peekable();
+        state.devices.iter().filter_map(move |(id, device)| {
+            while heard.next_if(|(other, _)| *other < id).is_some() {}
+            let last = heard.next_if(|(other, _)| *other == id).map(|(_, habit)| habit.last);
+            let after_ms = missing_after_ms(device.kind).filter(|_| !device.faults.contains(&DeviceFault::Missing))?;
+            // A device that was added a moment ago has its time too.
+            let last = last.into_iter().chain(self.since).chain(device.added);
+            let last = last.filter(|at| at.boot == now.boot).max_by_key(|at| at.mono_ms)?;
+            Some((id, Deadline::after(last, after_ms).remaining_ms(now)?))
+        })
     }
 
     /// When the next one is missed, in ms.
     pub(crate) fn due_ms(&self, state: &State, now: Stamp) -> Option<u64> {
-        let left = state.devices.keys().filter_map(|id| self.left_ms(id, state, now)).min()?;
+        let left = self.left(state, now).map(|(_, left)| left).min()?;
         Some(if left == 0 { AGAIN_MS } else { left })
     }
 }
@@ -127,8 +149,10 @@ pub(crate) fn on_time(draft: &mut Draft, heard: &Heard) {
         return; // what room there is is for alarms
     }
     let now = draft.now();
-    let silent = |id: &&DeviceId| heard.left_ms(id, &draft.state, now) == Some(0);
-    let silent: Vec<DeviceId> = draft.state.devices.keys().filter(silent).cloned().collect();
+    let silent: Vec<DeviceId> = match now.mono_ms >= heard.nobody_before_ms {
+        true => heard.left(&draft.state, now).filter(|(_, left)| *left == 0).map(|(id, _)| id.clone()).collect(),
+        false => Vec::new(),
+    };
     for id in silent {
         let about = detector::place_of(draft, id.clone());
         let area = about.area.as_ref().and_then(|area| draft.state.areas.get(area));
@@ -140,7 +164,9 @@ pub(crate) fn on_time(draft: &mut Draft, heard: &Heard) {
             detector::raise_with(draft, AlarmKind::Tamper, kind, about, Some(Tag::Missing));
         }
     }
-    idle(draft);
+    if heard.idle_now {
+        idle(draft);
+    }
 }
 
 /// Detectors that have never moved for long: told once, until they do.

@@ -168,7 +168,7 @@ fn device_view(state: &State, id: &DeviceId, device: &Device, heard: &Heard) -> 
 
 /// One line a device, for the socket: as the centre sees it, with the last signal and the exact last word.
 pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
-    let line = |(id, device): (&DeviceId, &Device)| {
+    let line = |(id, device): (&DeviceId, &Arc<Device>)| {
         let last = heard.lock().ok().and_then(|heard| heard.get(id).copied());
         let mut view = device_view(state, id, device, heard);
         view.signal_dbm = last.and_then(|signs| signs.rssi_dbm);
@@ -200,7 +200,7 @@ pub fn listed_keys(state: &State) -> Vec<ListedKey> {
 pub fn known(state: &State, mut key: impl FnMut(&str) -> Option<[u8; 16]>) -> Known {
     // A key that is listed but lost must not turn into "no key": such a device would be believed in clear.
     let lost = || std::array::from_fn(|i| super::clock::entropy()[i]);
-    let of = |(id, device): (&DeviceId, &Device)| {
+    let of = |(id, device): (&DeviceId, &Arc<Device>)| {
         (id.clone(), device.secret.as_deref().map(|secret| key(secret).unwrap_or_else(lost)))
     };
     Arc::new(state.devices.iter().map(of).collect())

@@ -51,22 +51,29 @@ struct Site {
 
 impl Site {
     fn turn(&mut self, inputs: Vec<Input>) -> Vec<Event> {
+        self.timed(inputs).0
+    }
+
+    /// One turn, and how long deciding and applying took, in nanoseconds.
+    fn timed(&mut self, inputs: Vec<Input>) -> (Vec<Event>, u128) {
         self.turns += 1;
         self.now.mono_ms += 1_000;
         self.now.wall_ms += 1_000;
         let entropy = canonical::sha256(&[&self.turns.to_be_bytes()]);
         let context = Context { now: self.now, entropy, disk: Disk::Well };
+        let began = Instant::now();
         self.panel.hear(self.now, &inputs);
         let decided = self.panel.decide(&context, inputs);
+        let decided_ns = began.elapsed().as_nanos();
         let events = decided.events().to_vec();
         let ids = events.iter().map(|event| event.id).collect();
         let recorded = match decided.nothing_to_record() {
             Ok(recorded) => recorded,
             Err(decided) => decided.committed(&Committed { ids, head: Head::default() }),
         };
+        let began = Instant::now();
         black_box(self.panel.apply(recorded, self.now));
-        black_box(self.panel.next_due(self.now));
-        events
+        (events, decided_ns + began.elapsed().as_nanos())
     }
 }
 
@@ -115,7 +122,8 @@ fn word(number: u32, state: DeviceState) -> Outcome<Input> {
 
 /// One turn after the other: a detector moves, says so again, is quiet; somebody arms and disarms now and then.
 fn turns(site: &mut Site, figures: &mut Figures) -> Outcome<Vec<Event>> {
-    let (mut times, mut silent, mut events) = (Times::default(), Times::default(), Vec::new());
+    let (mut times, mut silent, mut due, mut events) =
+        (Times::default(), Times::default(), Times::default(), Vec::new());
     let anna = UserId::new("anna")?;
     for turn in 0..TURNS {
         let number = u32::try_from(turn % u64::from(DETECTORS))?;
@@ -131,9 +139,11 @@ fn turns(site: &mut Site, figures: &mut Figures) -> Outcome<Vec<Event>> {
             }
             _ => word(number - number % 4 + 1, moving)?,
         };
+        let (happened, took) = site.timed(vec![input]);
+        let took = u64::try_from(took)?;
         let began = Instant::now();
-        let happened = site.turn(vec![input]);
-        let took = u64::try_from(began.elapsed().as_nanos())?;
+        black_box(site.panel.next_due(site.now));
+        due.push(u64::try_from(began.elapsed().as_nanos())?);
         if happened.is_empty() {
             silent.push(took)
         } else {
@@ -152,6 +162,7 @@ fn turns(site: &mut Site, figures: &mut Figures) -> Outcome<Vec<Event>> {
     figures.put("core.turn.p50", times.p50() / 1e3, "s", beside);
     figures.put("core.turn.p99", times.at(99) / 1e3, "s", beside);
     figures.put("core.turn.nothing_new.p99", silent.at(99) / 1e3, "s", beside);
+    figures.put("core.next_due.p99", due.at(99) / 1e3, "s", beside);
     figures.put("core.snapshot.bytes", state.len() as f64, "B", Beside::Missing);
     Ok(events)
 }
