@@ -138,7 +138,8 @@ fn block(draft: &mut Draft, credential: &str) -> Result<Obeyed, Refusal> {
 fn obey_operator(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> {
     let id = warrant.incident.ok_or_else(|| no("no_incident", "name the incident it is for"));
     let look = |draft: &mut Draft, camera: &DeviceId, what: Media| {
-        let (camera, id) = (camera.clone(), warrant.incident.unwrap_or(EventId([0; 16])));
+        let (camera, id) =
+            (camera.clone(), warrant.incident.ok_or_else(|| no("no_incident", "name the incident it is for"))?);
         asked(draft, |draft, request| camera_window::on_centre_asks(draft, request, camera, what, id))
     };
     match &warrant.order {

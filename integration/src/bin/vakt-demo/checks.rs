@@ -24,6 +24,8 @@ enum Check<'a> {
     Open(&'a str),
     Committed,
     Has(&'a str),
+    Refused(&'a str),
+    Threat,
     SignedForIt,
     HeardNothing,
     AllSigned,
@@ -35,6 +37,7 @@ enum Check<'a> {
 
 fn read(check: &str) -> Option<Check<'_>> {
     let found = match check {
+        "the centre knows of a threat, and the panel shows none" => Check::Threat,
         "the path is up" => Check::PathUp(true),
         "the path is down" => Check::PathUp(false),
         "it is committed" => Check::Committed,
@@ -52,6 +55,7 @@ fn read(check: &str) -> Option<Check<'_>> {
             return after("the sound is ")
                 .map(|sound| Check::Sound(Some(sound)))
                 .or_else(|| after("the centre has ").map(Check::Has))
+                .or_else(|| after("it is refused as ").map(Check::Refused))
                 .or_else(|| after("the journal begins with ").map(Check::Begins))
                 .or_else(|| open().map(Check::Open));
         }
@@ -74,6 +78,8 @@ pub async fn holds(stage: &mut Stage, check: &str) -> Result<String, String> {
         Check::Open(kind) => open(stage, kind).await,
         Check::Committed => committed(stage).await,
         Check::Has(kind) => has(stage, kind).await,
+        Check::Refused(reasons) => refused(stage, reasons),
+        Check::Threat => threat(stage).await,
         Check::SignedForIt => signed_for_it(stage).await,
         Check::HeardNothing => heard_nothing(stage),
         Check::AllSigned => all_signed(stage).await,
@@ -151,6 +157,41 @@ async fn has(stage: &mut Stage, kind: &str) -> Result<String, String> {
     stage.page.seen = row.epoch.zip(row.seq);
     let place = stage.page.seen.map_or("not yet journaled".to_owned(), |(_, seq)| format!("seq {seq}"));
     Ok(format!("{place}, {} after", ms(from, row.at_us)))
+}
+
+/// Each order of the page was refused, for this reason or, in their order, for these.
+fn refused(stage: &Stage, reasons: &str) -> Result<String, String> {
+    let said = |word: &Value| (word["status"].clone(), word["reason"].as_str().unwrap_or_default().to_owned());
+    let found: Vec<(Value, String)> = stage.page.refusals.iter().map(said).collect();
+    let wanted: Vec<(Value, String)> = reasons.split('+').map(|reason| (json!("refused"), reason.to_owned())).collect();
+    let words = || found.iter().map(|(status, reason)| format!("{status} {reason}")).collect::<Vec<_>>().join(", ");
+    if found == wanted { Ok(words()) } else { Err(format!("it says {}", words())) }
+}
+
+/// An ordinary disarm on site, a hold-up on the same incident at the centre (B1).
+async fn threat(stage: &mut Stage) -> Result<String, String> {
+    let status = stage.until(|status| status["areas"]["house"]["arm"] == json!("disarmed")).await?;
+    if status["sound"] != Value::Null || status.to_string().contains("duress") {
+        return Err(format!("the panel shows {status}"));
+    }
+    has(stage, "alarm_raised").await?;
+    let rows = stage.arc()?.events();
+    let alarms: Vec<Value> = rows.iter().filter(|row| row.kind == "alarm_raised").map(Row::json).collect();
+    let [.., burglary, threat] = &alarms[..] else { return Err("no two alarms at the centre".to_owned()) };
+    if threat["detail"]["kind"] != json!("duress") || threat["incident"] != burglary["incident"] {
+        return Err(format!("the centre has {threat}"));
+    }
+    let id = threat["id"].as_str().unwrap_or_default();
+    let listed = Command::new(daemon::binary().map_err(text)?)
+        .args(["journal", "list", "--db"])
+        .arg(stage.lab.daemon.journal())
+        .output()
+        .map_err(text)?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    if listed.contains(id) || listed.contains("duress\"") {
+        return Err("the journal, listed on site, betrays it".to_owned());
+    }
+    Ok(format!("hold-up on incident {}; on site: disarmed, silent, a row withheld", threat["incident"]))
 }
 
 async fn signed_for_it(stage: &Stage) -> Result<String, String> {

@@ -1,5 +1,6 @@
 //! What can happen in the story, and how it is really done. What must follow is `checks`.
 
+use super::stage::SOON;
 use super::stage::Stage;
 use super::stage::text;
 use rusqlite::Connection;
@@ -17,6 +18,8 @@ use vakt_integration::twins::ncp::habits::Kind;
 
 /// The demo's own code; this site exists for a minute.
 pub const CODE: &str = "24680";
+/// Her other code, for when she is under threat.
+const DURESS: &str = "24681";
 
 /// The ids of the captured telegrams' devices.
 const HALL: &str = "00010205";
@@ -29,15 +32,20 @@ const WINDOW: &str = "bedroom-window";
 const WORD: &[u8] = b"\"kind\":\"fire\"";
 const BENT: &[u8] = b"\"kind\":\"fhre\"";
 
-const DEEDS: [&str; 14] = [
+const DEEDS: [&str; 19] = [
     "the site starts",
     "the house is furnished",
     "a zigbee contact joins at the bedroom window",
     "the bedroom window opens",
+    "the bedroom window closes",
+    "the centre asks for a picture although nothing has happened",
     "anna arms the house",
+    "anna arms the house with the window open",
     "anna arms the house for the night",
     "the hall door opens",
     "anna disarms the house",
+    "anna disarms the house under threat",
+    "orders come that are forged, expired, foreign and kept by the broker",
     "smoke in the kitchen",
     "anna hushes the sirens",
     "the broker is cut off",
@@ -62,6 +70,17 @@ pub async fn play(stage: &mut Stage, deed: &str) -> Result<Vec<String>, String> 
             stage.look()?;
             quiet(stage.lab.happens(WINDOW, 1, 0).map_err(text))
         }
+        "the bedroom window closes" => {
+            stage.look()?;
+            stage.lab.happens(WINDOW, 0, 1).map_err(text)?;
+            settled(stage).await
+        }
+        "the centre asks for a picture although nothing has happened" => {
+            order(stage, "order arc_operator image camera=cam-hall").await
+        }
+        "orders come that are forged, expired, foreign and kept by the broker" => false_orders(stage).await,
+        "anna arms the house with the window open" => refused_at_the_door(stage).await,
+        "anna disarms the house under threat" => command(stage, json!({"command": "disarm", "code": DURESS})).await,
         "anna arms the house" => command(stage, json!({"command": "arm", "mode": "away", "code": CODE})).await,
         "anna arms the house for the night" => night(stage).await,
         "the hall door opens" => quiet(stage.say(&contact(HALL, true)).await),
@@ -103,8 +122,9 @@ async fn starts(stage: &mut Stage) -> Result<Vec<String>, String> {
 
 async fn furnish(stage: &mut Stage) -> Result<Vec<String>, String> {
     for request in [
-        json!({"command": "area_set", "area": "house", "entry_s": 2, "exit_s": 0}),
-        json!({"command": "user_set", "user": "anna", "name": "Anna", "role": "owner", "code": CODE}),
+        json!({"command": "area_set", "area": "house", "entry_s": 30, "exit_s": 0}),
+        json!({"command": "duress_set", "on": true}),
+        json!({"command": "user_set", "user": "anna", "name": "Anna", "role": "owner", "code": CODE, "duress_code": DURESS}),
     ] {
         stage.ask(request).await?;
     }
@@ -117,6 +137,44 @@ async fn furnish(stage: &mut Stage) -> Result<Vec<String>, String> {
     }
     closed(stage).await?;
     Ok(vec!["hall door, smoke detectors in kitchen and cellar, Anna with a code; each an event".to_owned()])
+}
+
+/// What the stick said is in the journal.
+async fn settled(stage: &mut Stage) -> Result<Vec<String>, String> {
+    let looking = stage.page.committing.take().ok_or("nobody looks for the commit")?;
+    looking.await.map_err(text)?.map(|_| Vec::new()).ok_or_else(|| "it was not journaled".to_owned())
+}
+
+/// Arming that must fail: the panel's words are told.
+async fn refused_at_the_door(stage: &mut Stage) -> Result<Vec<String>, String> {
+    stage.look()?;
+    stage.lab.happens(WINDOW, 1, 0).map_err(text)?;
+    settled(stage).await?;
+    match stage.ask(json!({"command": "arm", "mode": "away", "code": CODE})).await {
+        Ok(said) => Err(format!("it armed: {said}")),
+        Err(said) if said.contains("not_ready") => Ok(vec![said]),
+        Err(other) => Err(other),
+    }
+}
+
+/// The centre orders; what became of it is kept for the checks.
+async fn order(stage: &mut Stage, line: &str) -> Result<Vec<String>, String> {
+    let arc = stage.arc()?;
+    let jti = arc.order(line).await.map_err(text)?;
+    let replies = arc.wait_reply(&jti, 0, SOON).await.map_err(text)?;
+    let last = replies.last().cloned().ok_or("no reply")?;
+    let said = format!("{line}: {}", last["text"].as_str().unwrap_or_default());
+    stage.page.refusals.push(last);
+    Ok(vec![said])
+}
+
+async fn false_orders(stage: &mut Stage) -> Result<Vec<String>, String> {
+    let mut told = Vec::new();
+    for wrong in ["forged", "expired", "foreign", "retained"] {
+        told.extend(order(stage, &format!("order {wrong} arc_operator fog_fire contacts=3")).await?);
+    }
+    told.extend(order(stage, "order arc_operator emergency_unlock service=fire ground=verified_fire").await?);
+    Ok(told)
 }
 
 async fn joins(stage: &mut Stage) -> Result<Vec<String>, String> {

@@ -33,6 +33,8 @@ pub struct Page {
     pub committing: Option<JoinHandle<Option<u64>>>,
     /// The event the centre was last found to have.
     pub seen: Option<(u64, u64)>,
+    /// Last words about orders from afar.
+    pub refusals: Vec<Value>,
     /// A forged copy of the journal, and the row that the flipped byte is in, as `verify` writes rows.
     pub forged: Option<(PathBuf, String)>,
 }
