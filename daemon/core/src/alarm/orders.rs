@@ -17,7 +17,7 @@ use crate::alarm::lock;
 use crate::alarm::service;
 use crate::alarm::warrant::{Obeyed, Refusal, about, method, no};
 use crate::device::{DeviceId, DeviceKind, UserId};
-use crate::event::{Act, AlarmKind, EventId, Fact, Media, Method, UserRole};
+use crate::event::{Act, AlarmKind, Fact, Media, Method, UserRole};
 use crate::input::{CodeChecked, Command, Reply, RequestId};
 use crate::warrant::{Order, Role, Warrant};
 
