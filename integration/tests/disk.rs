@@ -86,9 +86,10 @@ async fn furnished(disk: &Disk) -> Lab {
     lab.start_arc(Misbehaviour::default()).await.unwrap();
     lab.daemon.start().await.unwrap();
     lab.furnish(SMOKE, &[DOOR.to_owned()]).await.unwrap();
+    let before = lab.status().await.unwrap()["journal"]["seq"].as_u64().unwrap();
     lab.stick.line(contact(DOOR, false).trim_end()).await.unwrap();
     lab.stick.line(smoke(SMOKE, false).trim_end()).await.unwrap();
-    lab.until("both detectors", |status| status["journal"]["seq"].as_u64() >= Some(16)).await.unwrap();
+    lab.until("both detectors", |status| status["journal"]["seq"].as_u64() >= Some(before + 2)).await.unwrap();
     lab.ask(json!({"command": "arm", "mode": "away", "code": CODE})).await.unwrap();
     lab.all_signed().await.unwrap();
     lab

@@ -392,7 +392,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 #[test]
 fn the_panel_is_what_the_model_says() {
-    let cases = std::env::var("VAKT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
+    let usual = if std::env::var_os("VAKT_LONG").is_some() { 15_000 } else { 300 };
+    let cases = std::env::var("VAKT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual);
     proptest!(Config { failure_persistence: None, ..Config::with_cases(cases) }, |(steps in steps())| {
         let mut real = Real::begin();
         let mut model = Model {

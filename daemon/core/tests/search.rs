@@ -3,7 +3,7 @@
 //! judges: no door for the centre without a verified fire or a call for help, no fog outside its ground, no picture
 //! outside its window, no trace of a threat on site, no fire or call for help that is not told.
 //!
-//! `VAKT_DEPTH` searches deeper. Times are cut to minutes, ids to their order: that makes the states finite, and hides
+//! `VAKT_LONG` searches one deeper, `VAKT_DEPTH` as deep as it says. Times are cut to minutes, ids to their order: that makes the states finite, and hides
 //! nothing that the rules look at, which count in minutes.
 
 #![allow(clippy::unwrap_used)] // a test that meets what must not be falls here
@@ -569,7 +569,8 @@ const BEGINNINGS: [&[Move]; 6] = [
 
 #[test]
 fn every_order_of_a_few_things_is_safe() {
-    let depth = std::env::var("VAKT_DEPTH").ok().and_then(|depth| depth.parse().ok()).unwrap_or(DEPTH);
+    let usual = if std::env::var_os("VAKT_LONG").is_some() { DEPTH + 1 } else { DEPTH };
+    let depth = std::env::var("VAKT_DEPTH").ok().and_then(|depth| depth.parse().ok()).unwrap_or(usual);
     let mut search = Search { turns: 0, camera: DeviceId::new("cam-hall").unwrap() };
     let mut states = 0;
     let began = Instant::now();
