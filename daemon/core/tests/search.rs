@@ -37,6 +37,8 @@ enum Move {
     Arm,
     Disarm,
     DisarmUnderThreat,
+    CancelUnderThreat,
+    HushUnderThreat,
     Hush,
     Cancel,
     EyeAlarms,
@@ -62,10 +64,12 @@ enum Move {
     Suspended,
 }
 
-const MOVES: [Move; 26] = [
+const MOVES: [Move; 28] = [
     Move::Arm,
     Move::Disarm,
     Move::DisarmUnderThreat,
+    Move::CancelUnderThreat,
+    Move::HushUnderThreat,
     Move::Hush,
     Move::Cancel,
     Move::EyeAlarms,
@@ -246,7 +250,9 @@ impl Search {
         let inputs = match step {
             Move::Arm => command(Command::Arm { area: None, mode: ArmMode::Away, code: code(false) }),
             Move::Disarm => command(Command::Disarm { area: None, code: code(false) }),
-            Move::DisarmUnderThreat => return self.threat(from, node),
+            Move::DisarmUnderThreat | Move::CancelUnderThreat | Move::HushUnderThreat => {
+                return self.threat(from, node, step);
+            }
             Move::Hush => command(Command::SirenStop { area: None, code: code(false) }),
             Move::Cancel => command(Command::Cancel { incident: None, code: code(false) }),
             Move::EyeAlarms => vec![report("eye", DeviceKind::Motion, DeviceState::Alarm)],
@@ -300,10 +306,15 @@ impl Search {
     }
 
     /// A threat looks like no threat: to the letter of the reply, the sound, the acts.
-    fn threat(&mut self, from: &Node, mut node: Node) -> Option<Node> {
+    fn threat(&mut self, from: &Node, mut node: Node, step: Move) -> Option<Node> {
         let disarm = |duress| {
             let code = CodeChecked { duress, ..CodeChecked::plain("hall", Some(anna()), Method::Keypad) };
-            vec![Input::Command { request: 7, method: Method::Keypad, command: Command::Disarm { area: None, code } }]
+            let command = match step {
+                Move::CancelUnderThreat => Command::Cancel { incident: None, code },
+                Move::HushUnderThreat => Command::SirenStop { area: None, code },
+                _ => Command::Disarm { area: None, code },
+            };
+            vec![Input::Command { request: 7, method: Method::Keypad, command }]
         };
         let mut ordinary = from.clone();
         let (calm, shown) = self.turn(&mut ordinary, disarm(false));
@@ -311,7 +322,7 @@ impl Search {
         let on_site = |effects: &[Effect]| -> Vec<String> {
             let seen = effects.iter().filter(|effect| !matches!(effect, Effect::Publish(_) | Effect::CameraEnds(_)));
             let text = |effect: &Effect| match effect {
-                Effect::Reply(_, Reply::Done { ok, text, .. }) => format!("{ok} {text}"),
+                Effect::Reply(_, Reply::Done { ok, text, event, .. }) => format!("{ok} {text} {}", event.is_some()),
                 other => format!("{other:?}"),
             };
             seen.map(text).collect()

@@ -777,6 +777,7 @@ stories! {
     b20_tags: "b20-tags.txt",
     b21_power: "b21-power.txt",
     b22_moved: "b22-moved.txt",
+    b23_midnight: "b23-midnight.txt",
     b23_not_ready: "b23-not-ready.txt",
     b23_schedule: "b23-schedule.txt",
     b24_visit: "b24-visit.txt",

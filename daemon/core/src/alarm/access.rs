@@ -142,7 +142,7 @@ pub(crate) fn on_guard(draft: &mut Draft, user: &UserId, area: Option<&AreaId>, 
     if draft.state.users.get(user).is_none_or(|person| person.role != UserRole::Guard) {
         return;
     }
-    let fresh = draft.state.incidents.iter().filter(|(_, incident)| !incident.guard_on_site);
+    let fresh = draft.state.incidents_on_site().filter(|(_, incident)| !incident.guard_on_site);
     let fresh: Vec<_> = fresh.map(|(id, incident)| (*id, incident.area.clone())).collect();
     for (id, of) in fresh.into_iter().filter(|(_, of)| area.is_none() || of.is_none() || of.as_ref() == area) {
         let fact = Fact::GuardOnSite {

@@ -130,9 +130,14 @@ impl<'a> Draft<'a> {
         self.says.signals.push(Effect::Light { light, on });
     }
 
-    /// Whether the last thing that was decided is that an alarm was cleared.
-    pub fn just_cleared(&self) -> bool {
-        self.events.last().is_some_and(|event| matches!(event.fact, Fact::IncidentCleared { .. }))
+    /// Whether the last thing that was decided is that an area was disarmed.
+    pub fn just_disarmed(&self) -> bool {
+        self.events.last().is_some_and(|event| matches!(event.fact, Fact::AreaDisarmed { .. }))
+    }
+
+    /// Whether the last thing that was decided is for the centre alone.
+    pub fn just_told_the_centre(&self) -> bool {
+        self.events.last().is_some_and(|event| event.fact.is_centre_only())
     }
 
     /// Leave to ask a camera; released once what led to it is recorded.

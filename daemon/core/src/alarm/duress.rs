@@ -17,9 +17,13 @@ pub(crate) fn after(draft: &mut Draft, code: &CodeChecked, area: Option<AreaId>)
     let known = code.user.clone().filter(|user| draft.state.users.contains_key(user));
     let Some(user) = known else { return };
     let about = About { user: Some(user), method: Some(code.method), ..About::default() };
+    // The row that is the centre's alone has been written with what was asked for.
+    if draft.just_told_the_centre() {
+        return;
+    }
     if code.duress {
         raise(draft, AlarmKind::Duress, DeviceKind::Keypad, area, about);
-    } else if draft.state.duress && !draft.just_cleared() {
+    } else if draft.state.duress {
         draft.emit(Fact::CodeUsed {}, about);
     }
 }
@@ -35,7 +39,9 @@ pub(crate) fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, area: Op
     // The burglary that is known on site first: what is done now must look as if that were over.
     let known = |of: &Incident| (of.kind == AlarmKind::Burglary && !of.duress, of.opened.boot, of.opened.mono_ms);
     let joins: Option<EventId> = open.max_by_key(|(_, of)| known(of)).map(|(id, _)| *id);
-    let looks_cleared = kind == AlarmKind::Duress && joins.is_some_and(|id| incident::would_clear(draft, id));
+    // Only a disarm clears; a code that hushes or arms does not.
+    let looks_cleared =
+        kind == AlarmKind::Duress && draft.just_disarmed() && joins.is_some_and(|id| incident::would_clear(draft, id));
     let tags = looks_cleared.then_some(Tag::LooksCleared).into_iter().collect();
     let fact = Fact::AlarmRaised { kind, by, continues: None, tags };
     draft.keep(fact, About { area, incident: joins, opens: joins.is_none(), ..about });

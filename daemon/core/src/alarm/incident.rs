@@ -81,6 +81,11 @@ pub struct Incident {
 }
 
 impl Incident {
+    /// Its kind as the centre, and it alone, is told it.
+    pub fn told_as(&self) -> AlarmKind {
+        if self.duress && self.kind != AlarmKind::HoldUp { AlarmKind::Duress } else { self.kind }
+    }
+
     /// Whether nobody on site may know of it.
     pub fn is_hidden(&self) -> bool {
         matches!(self.kind, AlarmKind::HoldUp | AlarmKind::Duress) || self.looks_cleared
@@ -143,7 +148,8 @@ impl Incident {
     pub(crate) fn sound(&self, now: Stamp) -> Option<Sound> {
         match self.kind {
             AlarmKind::HoldUp | AlarmKind::Duress => None,
-            _ if self.duress && self.kind == AlarmKind::Burglary => None,
+            // A siren that falls silent where a code would not have silenced it would tell (B1).
+            _ if self.looks_cleared => None,
             // Until a code silences it (B9).
             AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas => Some(Sound::Fire),
             _ if self.siren_left_ms(now) == 0 => None,
@@ -213,7 +219,9 @@ pub(crate) fn on_disarmed(draft: &mut Draft, area: &AreaId, by: &About) {
         .collect();
     let centre_only = draft.state.duress;
     for (id, after_s) in own {
-        outcome::on_end(draft, id, CloseCause::User);
+        if !centre_only {
+            outcome::on_end(draft, id, CloseCause::User);
+        }
         draft.emit(Fact::IncidentCleared { after_s, centre_only }, About { incident: Some(id), ..by.clone() });
     }
 }
@@ -232,9 +240,10 @@ pub(crate) fn would_clear(draft: &Draft, id: EventId) -> bool {
 pub(crate) fn on_cancel(draft: &mut Draft, request: RequestId, incident: Option<EventId>, code: &CodeChecked) {
     let Some(user) = access::known(draft, request, code, Right::Cancel) else { return };
     let now = draft.now();
-    let newest = || draft.state.incidents_on_site().last().map(|(id, _)| *id);
-    let incident = incident.map(|id| draft.state.incident_of(id).unwrap_or(id));
-    let Some((id, stands)) = incident.or_else(newest).and_then(|id| draft.state.incidents.get_key_value(&id)) else {
+    let named = incident.map(|id| draft.state.incident_of(id).unwrap_or(id));
+    // Of what nobody on site may know nothing is cancelled, and nothing is said.
+    let shown = draft.state.incidents_on_site().filter(|(id, _)| named.is_none_or(|named| named == **id));
+    let Some((id, stands)) = shown.max_by_key(|(_, of)| (of.opened.boot, of.opened.mono_ms)) else {
         return draft.refuse(request, "no_incident", "no alarm is open");
     };
     let id = *id;
@@ -248,13 +257,17 @@ pub(crate) fn on_cancel(draft: &mut Draft, request: RequestId, incident: Option<
         let text = "more than 3 minutes have passed: the centre is at work, call it";
         return draft.refuse(request, "too_late", text);
     }
-    let (after_s, duress) = (seconds_since(stands, now), stands.duress || code.duress);
-    if !duress {
-        outcome::on_end(draft, id, CloseCause::User);
-    }
-    // Under threat nothing is cancelled, and nobody on site can tell (B1).
-    let fact = if duress { Fact::CustomerSaysFalse {} } else { Fact::IncidentCancelled { after_s } };
-    let event = draft.emit(fact, by);
+    let (after_s, centre_only) = (seconds_since(stands, now), draft.state.duress);
+    let event = if stands.duress || code.duress {
+        // Under threat nothing is cancelled, and nobody on site can tell (B1).
+        let tags = [Tag::LooksCleared].into();
+        draft.emit(Fact::AlarmRaised { kind: AlarmKind::Duress, by: DeviceKind::Keypad, continues: None, tags }, by)
+    } else {
+        if !centre_only {
+            outcome::on_end(draft, id, CloseCause::User);
+        }
+        draft.emit(Fact::IncidentCancelled { after_s, centre_only }, by)
+    };
     area::finish(draft, request, event, "the alarm is cancelled, and the centre is told".to_owned());
 }
 
@@ -332,7 +345,7 @@ pub(crate) fn on_centre_cancels(draft: &mut Draft, request: RequestId, id: Event
     let after_s = seconds_since(incident, draft.now());
     outcome::on_end(draft, id, CloseCause::User);
     let by = About { method: Some(Method::Arc), ..about(draft, id) };
-    let event = draft.emit(Fact::IncidentCancelled { after_s }, by);
+    let event = draft.emit(Fact::IncidentCancelled { after_s, centre_only: false }, by);
     area::finish(draft, request, event, "cancelled".to_owned());
 }
 
@@ -355,7 +368,7 @@ pub(crate) fn on_note(draft: &mut Draft, request: RequestId, id: EventId, text: 
 /// Evidence that it is real (B3). Each kind counts once. False: there is no such open incident.
 pub(crate) fn verify(draft: &mut Draft, id: EventId, by: Evidence, whose: &About) -> bool {
     let Some(incident) = draft.state.incidents.get(&id) else { return false };
-    let kind = incident.kind;
+    let kind = incident.told_as();
     if !incident.evidence.contains(&by) {
         let About { area, incident, .. } = about(draft, id);
         draft.emit(Fact::IncidentVerified { kind, by }, About { area, incident, ..whose.clone() });
@@ -366,7 +379,7 @@ pub(crate) fn verify(draft: &mut Draft, id: EventId, by: Evidence, whose: &About
 /// The centre's last word. False: there is no such open incident.
 pub(crate) fn close(draft: &mut Draft, id: EventId, cause: CloseCause, whose: &About) -> bool {
     let Some(incident) = draft.state.incidents.get(&id) else { return false };
-    let kind = incident.kind;
+    let kind = incident.told_as();
     outcome::on_end(draft, id, cause);
     let About { area, incident, .. } = about(draft, id);
     draft.emit(Fact::IncidentClosed { kind, cause }, About { area, incident, ..whose.clone() });

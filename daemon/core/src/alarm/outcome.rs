@@ -63,7 +63,10 @@ pub(crate) fn count(outcomes: &mut BTreeMap<DeviceId, Outcomes>, incident: &Inci
 /// What is recorded of it.
 pub(crate) fn apply(state: &mut State, event: &Event) {
     let cause = match &event.fact {
-        Fact::IncidentCleared { .. } | Fact::IncidentCancelled { .. } => CloseCause::User,
+        // Counted where everybody may see that it was.
+        Fact::IncidentCleared { centre_only: false, .. } | Fact::IncidentCancelled { centre_only: false, .. } => {
+            CloseCause::User
+        }
         Fact::IncidentClosed { cause, .. } => *cause,
         Fact::DeviceRemoved {} => {
             event.device.iter().for_each(|device| drop(state.outcomes.remove(device)));

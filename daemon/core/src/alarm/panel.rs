@@ -288,12 +288,19 @@ impl Panel {
             (acts.min(), Why::ActUnanswered),
             (detector::upkeep_ms(state, now), Why::UpkeepEnds),
             (access::due_ms(state, now), Why::CodeUnused),
-            (lock::due_ms(state, now), Why::Door),
             (fog::due_ms(state, now), Why::Air),
+        ];
+        // A failing disk has room for alarms alone; these are looked at again when it answers.
+        let well = state.disk_down.is_none();
+        let waiting = [
+            (lock::due_ms(state, now), Why::Door),
             (self.air.due_ms(state, now), Why::Jamming),
             (schedule::due_ms(state, now), Why::Schedule),
         ];
-        let single = single.into_iter().filter_map(|(in_ms, why)| Some(Due { in_ms: in_ms?, why }));
+        let single = single
+            .into_iter()
+            .chain(waiting.into_iter().filter(|_| well))
+            .filter_map(|(in_ms, why)| Some(Due { in_ms: in_ms?, why }));
         delays.chain(single).min()
     }
 }

@@ -71,30 +71,24 @@ impl Schedule {
         Some(turn.timestamp().as_millisecond())
     }
 
-    /// Whether its turn of today is at hand.
-    fn is_due(&self, zone: &TimeZone, now: Stamp) -> bool {
-        let Some(day) = today(zone, now.wall_ms).filter(|day| self.day.as_deref() != Some(day.to_string().as_str()))
-        else {
-            return false;
-        };
-        let warns = |turn: i64| turn - i64::from(WARNING_S) * 1000;
-        self.turn(zone, day).is_some_and(|turn| now.wall_ms >= warns(turn) && now.wall_ms < turn + LATE_MS)
-    }
-
-    /// In how many ms it warns.
-    fn left_ms(&self, zone: &TimeZone, now: Stamp) -> Option<u64> {
+    /// Its next turn: which day's, and when it warns, in ms since 1970. A day that had its turn has none again, nor has an
+    /// earlier one, whatever the clock does.
+    fn next(&self, zone: &TimeZone, now: Stamp) -> Option<(String, i64)> {
         let mut day = today(zone, now.wall_ms)?;
         for _ in 0..9 {
-            let done = self.day.as_deref() == Some(day.to_string().as_str());
-            if let Some(turn) = self.turn(zone, day).filter(|_| !done) {
-                let left = turn - i64::from(WARNING_S) * 1000 - now.wall_ms;
-                if turn + LATE_MS > now.wall_ms {
-                    return Some(u64::try_from(left).unwrap_or(0));
-                }
+            let name = day.to_string();
+            let open = self.day.as_deref().is_none_or(|done| done < name.as_str());
+            if let Some(turn) = self.turn(zone, day).filter(|turn| open && turn + LATE_MS > now.wall_ms) {
+                return Some((name, turn - i64::from(WARNING_S) * 1000));
             }
             day = day.tomorrow().ok()?;
         }
         None
+    }
+
+    /// In how many ms it warns.
+    fn left_ms(&self, zone: &TimeZone, now: Stamp) -> Option<u64> {
+        self.next(zone, now).map(|(_, warns)| u64::try_from(warns - now.wall_ms).unwrap_or(0))
     }
 }
 
@@ -112,8 +106,8 @@ pub(crate) fn on_time(draft: &mut Draft) {
             Some(until) if until.remaining_ms(now).is_none() => skip(draft, schedule, &of, "clock"),
             Some(until) if until.remaining_ms(now) == Some(0) => run(draft, schedule, &of),
             Some(_) => {}
-            None if now.trusted && of.is_due(&zone, now) => {
-                let Some(day) = today(&zone, now.wall_ms).map(|day| day.to_string()) else { continue };
+            None if now.trusted => {
+                let Some((day, _)) = of.next(&zone, now).filter(|(_, warns)| *warns <= now.wall_ms) else { continue };
                 let fact = Fact::ScheduleWarned { schedule, mode: of.mode, day, delay: Delay::after(now, WARNING_S) };
                 draft.keep(fact, about(&of));
             }
