@@ -109,7 +109,10 @@ impl Reader {
     }
 
     /// The next events of a class without a receipt.
-    fn next(&self, question: &NextEvents) -> Result<Vec<Stored>, JournalError> {
+    ///
+    /// # Errors
+    /// The disk, or a row that is no event.
+    pub fn next(&self, question: &NextEvents) -> Result<Vec<Stored>, JournalError> {
         self.rows(question).map_err(sqlite("read", &self.path))
     }
 
