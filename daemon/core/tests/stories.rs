@@ -627,6 +627,7 @@ stories! {
     permit: "permit.txt",
     r01_camera_window: "r01-camera-window.txt",
     r04_hard_stop: "r04-hard-stop.txt",
+    r04_continued: "r04-continued.txt",
     r18_missing: "r18-missing.txt",
     r22_fire: "r22-fire.txt",
     r33_cancel: "r33-cancel.txt",
