@@ -10,6 +10,8 @@ pub mod arc;
 pub mod lab;
 /// Reads stories: what happens when, and what must follow.
 pub mod story;
+/// The simulated world: a hub, its house, its people, its networks and its centre, for days, by one seed.
+pub mod world;
 /// Stand-ins for the outside world, each an honest implementor of what it stands in for, faults on request.
 pub mod twins {
     pub mod evil_broker;

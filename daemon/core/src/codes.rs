@@ -15,6 +15,11 @@ fn code(q: u8, code: u16, sia: &'static str) -> (Option<&'static str>, Option<Ci
 impl Event {
     /// SIA DC-03 and Contact ID codes, where they exist: those of the fact, or of how somebody armed or disarmed.
     pub fn codes(&self) -> (Option<&'static str>, Option<Cid>) {
+        if let (Fact::AlarmRaised { kind: AlarmKind::Tamper, by: DeviceKind::Keypad, .. }, None) =
+            (&self.fact, &self.device)
+        {
+            return code(NEW, 461, "JA"); // nobody's cover: ten wrong codes
+        }
         let by = |user, remote, tag, automatic| match self.method {
             Some(Method::App | Method::Remote | Method::Arc) => (407, remote),
             Some(Method::Tag) => (409, tag),
@@ -84,7 +89,6 @@ impl Fact {
     /// SIA DC-03 and Contact ID codes, where they exist.
     pub fn codes(&self) -> (Option<&'static str>, Option<Cid>) {
         match self {
-            Fact::AlarmRaised { kind: AlarmKind::Tamper, by: DeviceKind::Keypad, .. } => code(NEW, 461, "JA"),
             Fact::AlarmRaised { kind: AlarmKind::Tamper, tags, .. } if tags.contains(&Tag::Missing) => {
                 code(NEW, 381, "UZ")
             }

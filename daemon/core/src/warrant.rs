@@ -104,6 +104,8 @@ pub enum Order {
         kid: String,
         role: Role,
         ed25519: String,
+        /// Whose it is: a person's key signs for nobody else. Without a word: the owner's own.
+        user: Option<UserId>,
     },
     SelfTest {},
     TestMode {

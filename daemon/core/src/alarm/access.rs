@@ -119,6 +119,14 @@ fn wrong(draft: &mut Draft, source: String, about: About) {
     }
 }
 
+/// What speaks against a code, tag or phone that a lock has taken.
+pub(crate) fn at_the_door(draft: &Draft, user: &UserId, credential: Option<&str>) -> Option<&'static str> {
+    let Some(person) = draft.state.users.get(user) else { return Some("unknown") };
+    let credential = credential.map(str::to_owned);
+    let code = CodeChecked { credential, ..CodeChecked::plain("", Some(user.clone()), Method::Local) };
+    against(draft, person, &code).or_else(|| (!person.role.may(Right::Door)).then_some("not_for_role"))
+}
+
 /// What speaks against a code that is somebody's.
 fn against(draft: &Draft, person: &User, code: &CodeChecked) -> Option<&'static str> {
     let now = draft.now();

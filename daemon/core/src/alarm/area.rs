@@ -440,7 +440,8 @@ fn new_period(state: &mut State, event: &Event) {
     let State { devices, zones, .. } = state;
     let of_it = |zone: &ZoneId| zones.get(zone).map(|zone| &zone.area) == event.area.as_ref();
     let counted = |device: &Device| device.raised > 0 || device.suppressed;
-    let of_area = |device: &Device| device.zone.as_ref().is_some_and(of_it);
+    // What has no place belongs to every area.
+    let of_area = |device: &Device| device.zone.as_ref().is_none_or(of_it);
     if !devices.values().any(|device| counted(device)) {
         return; // nothing is copied where nothing changes
     }
@@ -452,6 +453,9 @@ fn new_period(state: &mut State, event: &Event) {
 
 /// The centre silences the sirens; incidents stay open.
 pub(crate) fn on_centre_hushes(draft: &mut Draft, request: RequestId, area: Option<AreaId>) {
+    if let Some(id) = area.as_ref().filter(|id| !draft.state.areas.contains_key(id)) {
+        return draft.refuse(request, "no_area", format!("there is no area `{id}`"));
+    }
     let event = draft.emit(Fact::SirenStopped {}, About { area, method: Some(Method::Arc), ..About::default() });
     finish(draft, request, event, "the sirens are silent".to_owned());
 }

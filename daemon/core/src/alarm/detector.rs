@@ -71,7 +71,9 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     let button = matches!(report.kind, DeviceKind::Sos | DeviceKind::Medical | DeviceKind::HoldUp);
     let again = button && state == DeviceState::Alarm && device.changed.is_some_and(long_ago);
     let said = device.state.filter(|_| device.spoke_as == Some(report.kind));
-    if said == Some(state) && !again {
+    // An echo that becomes a witness is news (B11).
+    let witness = device.echo && report.relayed != Some(true) && state == DeviceState::Alarm;
+    if said == Some(state) && !again && !witness {
         return;
     }
     let changed = Fact::DeviceChanged { kind: report.kind, state };
@@ -120,11 +122,11 @@ fn on_intrusion(draft: &mut Draft, kind: DeviceKind, about: &About) {
         return;
     };
     let role = zone.role;
-    if !zone.guards(mode) || about.zone.as_ref().is_some_and(|zone| area.passes_over(zone)) {
+    if !zone.guards(mode) || about.zone.as_ref().is_some_and(|zone| area.passes_over(zone, about.device.as_ref())) {
         return;
     }
     if draft.state.settling.is_some() {
-        return; // looked at again when it is over
+        return; // looked at again when it is over: `woke`
     }
     match (role, &area.arming) {
         (ZoneRole::EntryDoor, Arming::Armed { .. }) if area.entry_s > 0 => {
@@ -242,14 +244,14 @@ pub(crate) fn on_time(draft: &mut Draft) {
     if draft.state.settling.is_none_or(|until| until.remaining_ms(now).is_some_and(|left| left > 0)) {
         return;
     }
-    // Were it not on record it would fall due for ever.
-    draft.keep(Fact::Settled {}, About::default());
     let woke = |device: &Device| {
         let active = matches!(device.state, Some(DeviceState::Open | DeviceState::Alarm));
-        active && intrusion(device.kind) && device.changed.is_some_and(|at| at.boot == now.boot)
+        active && intrusion(device.kind) && device.woke
     };
     let woke: Vec<(DeviceId, DeviceKind)> =
         draft.state.devices.iter().filter(|(_, d)| woke(d)).map(|(id, device)| (id.clone(), device.kind)).collect();
+    // Were it not on record it would fall due for ever.
+    draft.keep(Fact::Settled {}, About::default());
     for (id, kind) in woke {
         let about = place_of(draft, id);
         on_intrusion(draft, kind, &about);
@@ -268,7 +270,7 @@ pub(crate) fn on_sos(draft: &mut Draft, request: RequestId, method: Method, area
     let area = area.filter(|id| draft.state.areas.contains_key(id));
     let event = raise(draft, AlarmKind::Sos, DeviceKind::Sos, About { area, method: Some(method), ..About::default() });
     // A panel that nobody listens to must not sound as if (B12).
-    let text = match draft.state.standing.service() {
+    let text = match draft.state.standing.agreed() {
         Service::Ended => "nobody is listening: call 112",
         _ => "help is called: the centre's answer follows",
     };
@@ -300,7 +302,7 @@ pub(crate) fn raise_with(
     let source = about.device.as_ref().and_then(|id| draft.state.devices.get(id)).filter(|_| kind.is_limited());
     if let Some(device) = source.filter(|device| device.raised >= IN_A_ROW_MAX) {
         let told = device.suppressed;
-        if kind == AlarmKind::Tamper {
+        if kind == AlarmKind::Tamper && tag != Some(Tag::Missing) {
             draft.emit(Fact::FaultRaised { fault: DeviceFault::Tamper }, about.clone());
         }
         return if told { None } else { draft.emit(Fact::AlarmSuppressed { kind }, about) };

@@ -99,7 +99,7 @@ fn missing(draft: &Draft, warrant: &Warrant, cannon: Option<&DeviceId>, contacts
         "not_armed",
         "the area is no longer set since it triggered",
     );
-    let service = state.standing.service();
+    let service = state.standing.agreed();
     need(
         !matches!(service, Service::Suspended | Service::Ended),
         "no_subscription",
@@ -117,8 +117,8 @@ fn missing(draft: &Draft, warrant: &Warrant, cannon: Option<&DeviceId>, contacts
     };
     need(incident.is_none_or(|of| of.area == area), "other_area", format!("{cannon} is not where the alarm is"));
     let in_danger = |kind| {
-        use AlarmKind::{Co, Fire, Gas, Medical, Sos};
-        matches!(kind, Fire | Co | Gas | Sos | Medical)
+        use AlarmKind::{Co, Duress, Fire, Gas, HoldUp, Medical, Sos};
+        matches!(kind, Fire | Co | Gas | Sos | Medical | HoldUp | Duress)
     };
     let danger = state
         .incidents

@@ -124,6 +124,7 @@ impl Incident {
         if self.kind.only_the_centre_ends() {
             self.evidence.extend(old.evidence);
         }
+        self.raised_by.extend(old.raised_by);
         self.guard_on_site |= old.guard_on_site;
         self.disarmed |= old.disarmed;
         self.said_false |= old.said_false;
@@ -437,6 +438,8 @@ pub(crate) fn raised(
         area.arming = Arming::Alarm { mode };
     }
     let old = continues.and_then(|old| Some((old, state.incidents.remove(&old)?)));
+    let echo = tags.contains(&Tag::Relayed);
+    state.device(event, |device| device.echo = echo);
     let id = event.incident.unwrap_or(event.id);
     let incident = state.incidents.entry(id).or_insert_with(|| Incident::opened(event, kind, mode));
     if let Some((id, old)) = old {

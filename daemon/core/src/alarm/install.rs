@@ -58,6 +58,8 @@ fn change(draft: &mut Draft, method: Method, command: Command) -> Result<(Option
             room(draft.state.zones.len(), SITE_MAX, old.is_some(), "zones")?;
             quiet(draft, old.as_ref())?;
             quiet(draft, Some(&area))?;
+            let inside = draft.state.devices.iter().filter(|(_, device)| device.zone.as_ref() == Some(&zone));
+            inside.map(|(id, _)| id).try_for_each(|id| unwatched(draft, id))?;
             let text = format!("zone {zone} is in area {area}");
             let about = About { area: Some(area), zone: Some(zone), name: short(name)?, ..about };
             Ok((draft.emit(Fact::ZoneSet { role, modes, chime }, about), text))
@@ -220,6 +222,8 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
                 upkeep: None,
                 cover_open: false,
                 idle: false,
+                woke: false,
+                echo: false,
             };
             Arc::make_mut(&mut state.devices).insert(id, Arc::new(device));
         }
@@ -236,7 +240,10 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
         Fact::DeviceRemoved {} => event.device.iter().for_each(|id| drop(Arc::make_mut(&mut state.devices).remove(id))),
         Fact::KeyListed { kid, role, ed25519 } => {
             let added = event.method.is_some();
-            state.keys.insert(kid.clone(), Key { role: role.clone(), ed25519: ed25519.clone(), added });
+            state.keys.insert(
+                kid.clone(),
+                Key { role: role.clone(), ed25519: ed25519.clone(), added, user: event.user.clone() },
+            );
         }
         Fact::KeyWithdrawn { kid } => drop(state.keys.remove(kid)),
         _ => {}

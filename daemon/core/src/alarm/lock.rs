@@ -93,7 +93,7 @@ fn turns(draft: &Draft, lock: &DeviceId, act: Act, about: About) -> Result<(Fact
     if matches!(draft.context.disk, Disk::Failed { .. }) {
         return Err(("disk", "the journal's disk does not answer: the lock waits until it does".to_owned()));
     }
-    if draft.state.standing.service() == Service::Ended {
+    if draft.state.standing.agreed() == Service::Ended {
         return Err(("ended", "the contract has ended: the lock turns by hand and by key only".to_owned()));
     }
     if draft.state.acts.values().any(|sent| sent.device.as_ref() == Some(lock)) {
@@ -213,13 +213,12 @@ pub(crate) fn on_used(draft: &mut Draft, used: LockUsed) {
         return;
     }
     let about = About { user: user.clone(), method, ..place(&draft.state, &device) };
-    let person = user.as_ref().map(|user| draft.state.users.get(user));
-    let stands = person.map(|person| person.is_some_and(|person| !person.blocked));
-    let blocked = credential.as_ref().is_some_and(|id| draft.state.blocked.contains(id));
+    // By key or by hand there is nobody to ask after.
+    let refused = user.as_ref().and_then(|user| access::at_the_door(draft, user, credential.as_deref()));
     // A lock that has not heard of it yet opened for somebody who may no more (R74): shut it again, and tell.
-    if unlocked && (blocked || stands == Some(false)) {
+    if let Some(reason) = refused.filter(|_| unlocked) {
         let source = device.to_string();
-        draft.keep(Fact::CredentialRefused { source, reason: "blocked".to_owned() }, about.clone());
+        draft.keep(Fact::CredentialRefused { source, reason: reason.to_owned() }, about.clone());
         if !hold(&draft.state)
             && let Ok((fact, about)) = turns(draft, &device, Act::Lock, about)
         {
@@ -244,7 +243,7 @@ pub(crate) fn hold(state: &State) -> bool {
 
 /// Whether no bolt moves but by somebody's hand: that too when the contract is over (R53).
 fn by_hand_only(state: &State) -> bool {
-    hold(state) || state.standing.service() == Service::Ended
+    hold(state) || state.standing.agreed() == Service::Ended
 }
 
 /// Locks of an area that arming waits for.

@@ -48,10 +48,18 @@ fn not_available(order: &Order) -> Refusal {
 }
 
 fn obey_person(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> {
-    if let Order::KeyAdd { kid, role, ed25519 } = &warrant.order {
-        return add_key(draft, warrant, kid, *role, ed25519);
+    let key = draft.state.keys.get(&warrant.kid);
+    if key.is_some_and(|key| key.role == "maker") {
+        return match &warrant.order {
+            Order::KeyAdd { kid, role, ed25519, user } => add_key(draft, warrant, kid, *role, ed25519, user.as_ref()),
+            other => Err(not_available(other)),
+        };
     }
     let user = UserId::new(warrant.person.clone()).ok();
+    // A phone is somebody's, and signs for nobody else; one of the install facts is whoever's it says.
+    if key.is_some_and(|key| key.user.is_some() && key.user != user) {
+        return Err(no("not_the_keys_person", "this key is another person's"));
+    }
     let role = user.as_ref().and_then(|user| draft.state.users.get(user)).map(|user| user.role);
     let owner = role == Some(UserRole::Owner);
     if role.is_none() || warrant.role == Role::Owner && !owner {
@@ -68,6 +76,19 @@ fn obey_person(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> 
         Order::Disarm { area } => asked(draft, |draft, request| area::on_disarm(draft, request, area.clone(), &code)),
         Order::SirenStop { area } => {
             asked(draft, |draft, request| area::on_siren_stop(draft, request, area.clone(), &code))
+        }
+        Order::KeyAdd { kid, role, ed25519, user } => {
+            if access::known(draft, INNER, &code, Right::Own).is_none() {
+                return asked(draft, |_, _| {});
+            }
+            // The centre's and the technicians' keys are the maker's to list: else a stolen phone could fire fog.
+            if !matches!(role, Role::Owner | Role::Member) {
+                return Err(no(
+                    "not_for_role",
+                    "an owner lists keys of owners and members; others come from the maker",
+                ));
+            }
+            add_key(draft, warrant, kid, *role, ed25519, user.as_ref())
         }
         Order::Sos { area, silent: true } => {
             duress::raise(draft, AlarmKind::HoldUp, DeviceKind::HoldUp, area.clone(), by);
@@ -224,10 +245,24 @@ fn obey_service(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal>
 /// How many keys a site may have.
 const KEYS_MAX: usize = 64;
 
-fn add_key(draft: &mut Draft, warrant: &Warrant, kid: &str, role: Role, ed25519: &str) -> Result<Obeyed, Refusal> {
+fn add_key(
+    draft: &mut Draft,
+    warrant: &Warrant,
+    kid: &str,
+    role: Role,
+    ed25519: &str,
+    user: Option<&UserId>,
+) -> Result<Obeyed, Refusal> {
     let well = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     if kid.is_empty() || kid.len() > 64 || !well(kid) || ed25519.len() != 43 || !well(ed25519) {
         return Err(no("bad_key", "kid: 1 to 64 of A-Z a-z 0-9 - _; ed25519: 32 bytes as base64url without padding"));
+    }
+    let person = matches!(role, Role::Owner | Role::Member);
+    // Without a word it is the owner's own, or, from the maker, whoever's it says when it signs.
+    let own = UserId::new(warrant.person.clone()).ok().filter(|user| draft.state.users.contains_key(user));
+    let user = user.cloned().or(own).filter(|_| person);
+    if user.as_ref().is_some_and(|user| !draft.state.users.contains_key(user)) {
+        return Err(no("no_user", "`user`, whose key it is, is no user of this site"));
     }
     if draft.state.keys.contains_key(kid) {
         return Err(no("kid_taken", format!("there is a key {kid} already: give the new one another name")));
@@ -236,7 +271,7 @@ fn add_key(draft: &mut Draft, warrant: &Warrant, kid: &str, role: Role, ed25519:
         return Err(no("full", format!("a site has at most {KEYS_MAX} keys")));
     }
     let role = serde_json::to_value(role).ok().and_then(|role| role.as_str().map(str::to_owned)).unwrap_or_default();
-    let about = about(draft, warrant);
+    let about = About { user, ..about(draft, warrant) };
     let event = draft.emit(Fact::KeyListed { kid: kid.to_owned(), role, ed25519: ed25519.to_owned() }, about);
     Ok(Obeyed::Done(event))
 }

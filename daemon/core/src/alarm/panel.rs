@@ -242,9 +242,13 @@ impl Panel {
         }
     }
 
-    /// The incident of this event, if the centre has an open window on it.
+    /// The incident of this event, or the one that it continues and so ends, if the centre has an open window on it.
     fn watched(&self, event: &Event) -> Option<EventId> {
-        event.incident.filter(|id| self.is_watched(*id))
+        let ended = match event.fact {
+            Fact::AlarmRaised { continues, .. } => continues,
+            _ => None,
+        };
+        ended.or(event.incident).filter(|id| self.is_watched(*id))
     }
 
     fn is_watched(&self, id: EventId) -> bool {

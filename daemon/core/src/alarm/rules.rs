@@ -5,6 +5,7 @@
 use crate::alarm::area;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
+use crate::alarm::settings;
 use crate::alarm::state::State;
 use crate::device::{AreaId, DeviceId};
 use crate::event::{AlarmKind, ArmMode, Event, Fact, Method};
@@ -85,6 +86,8 @@ fn act(draft: &mut Draft, then: Then) {
         Then::Notify {} => {}
         // Somebody may be under threat: nothing lights up (B8).
         Then::Light { .. } if draft.state.is_silent() => {}
+        // It may have become something else since the rule was made.
+        Then::Light { light, .. } if !settings::is_light(draft, &light) => {}
         Then::Light { light, on } => draft.light(light, on),
         Then::Arm { area, mode } => {
             let about = About { area: Some(area.clone()), method: Some(Method::Schedule), ..About::default() };

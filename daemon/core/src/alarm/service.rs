@@ -67,6 +67,11 @@ impl Standing {
         }
     }
 
+    /// What the operator and the site have agreed on, whatever runs beside it: what may be done hangs on this.
+    pub fn agreed(&self) -> Service {
+        self.agreed.as_ref().map_or(Service::Active, |(service, _)| *service)
+    }
+
     /// Whether a technician is on site by the owner's consent.
     pub fn visited(&self) -> bool {
         self.visit.is_some()

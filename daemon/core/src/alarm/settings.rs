@@ -35,6 +35,11 @@ fn of_kind(draft: &Draft, device: &DeviceId, kind: DeviceKind) -> Result<(), Ref
     }
 }
 
+/// What the site knows as something else is no light: no rule reaches a bolt or a cannon by that word (R64, R77).
+pub(crate) fn is_light(draft: &Draft, light: &DeviceId) -> bool {
+    !draft.state.devices.contains_key(light)
+}
+
 fn area(draft: &Draft, area: &AreaId) -> Result<(), Refusal> {
     match draft.state.areas.contains_key(area) {
         true => Ok(()),
@@ -130,8 +135,12 @@ fn change_habits(draft: &mut Draft, about: About, command: Command) -> Changed {
             if !draft.state.devices.contains_key(&device) {
                 return Err(("no_device", format!("there is no device `{device}`")));
             }
-            if let Then::Arm { area: of, .. } = &then {
-                area(draft, of)?;
+            match &then {
+                Then::Arm { area: of, .. } => area(draft, of)?,
+                Then::Light { light, .. } if !is_light(draft, light) => {
+                    return Err(("no_light", format!("{light} is a lock, a siren, a cannon or a detector: no light")));
+                }
+                Then::Light { .. } | Then::Notify {} => {}
             }
             if back_milli < 0 {
                 return Err(("out_of_range", "back_milli: how far it must come back, 0 or more".to_owned()));

@@ -292,6 +292,10 @@ pub struct Device {
     pub cover_open: bool,
     /// That it has never moved for long has been told.
     pub idle: bool,
+    /// It began to say so while detectors settled, and has not stopped: looked at when that is over.
+    pub woke: bool,
+    /// What it last raised was another detector's alarm, repeated.
+    pub echo: bool,
 }
 
 /// A key of an issuer.
@@ -303,6 +307,8 @@ pub struct Key {
     pub ed25519: String,
     /// By a warrant, not by the install facts.
     pub added: bool,
+    /// Whose it is, where it is a person's: it signs for nobody else (R82).
+    pub user: Option<UserId>,
 }
 
 /// Wrong codes at one source.
@@ -378,7 +384,11 @@ impl State {
     fn apply_device(&mut self, event: &Event) {
         match &event.fact {
             Fact::DeviceChanged { kind, state } => {
+                let settling = self.settling.is_some();
                 self.device(event, |device| {
+                    let active = matches!(state, DeviceState::Open | DeviceState::Alarm);
+                    // A second power cut must not make an old word of it.
+                    device.woke = active && (settling || device.woke);
                     device.state = Some(*state);
                     device.spoke_as = Some(*kind);
                     device.changed = Some(event.stamp);
@@ -445,7 +455,15 @@ impl State {
             Fact::JournalRestarted { arm_state_known: false, .. } => {
                 self.areas.values_mut().for_each(|area| area.arming = Arming::Unknown);
             }
-            Fact::Settled {} => self.settling = None,
+            Fact::Settled {} => {
+                self.settling = None;
+                let woke: Vec<DeviceId> =
+                    self.devices.iter().filter(|(_, device)| device.woke).map(|(id, _)| id.clone()).collect();
+                for id in woke {
+                    let device = Arc::make_mut(&mut self.devices).get_mut(&id).map(Arc::make_mut);
+                    device.into_iter().for_each(|device| device.woke = false);
+                }
+            }
             Fact::ProfileSet { profile } => self.profile = Some(*profile),
             Fact::DuressSet { on } => self.duress = *on,
             Fact::TimezoneSet { timezone } => self.timezone = Some(timezone.clone()),
@@ -476,9 +494,11 @@ impl State {
 
 impl Area {
     /// Whether this zone stands aside, or somebody armed although it was open: it does not guard, this one time.
-    pub fn passes_over(&self, zone: &ZoneId) -> bool {
+    pub fn passes_over(&self, zone: &ZoneId, device: Option<&DeviceId>) -> bool {
         self.bypassed.contains(zone)
-            || self.overridden.iter().any(|cause| cause.why == CauseKind::Active && cause.zone.as_ref() == Some(zone))
+            || self.overridden.iter().any(|cause| {
+                cause.why == CauseKind::Active && cause.zone.as_ref() == Some(zone) && cause.device.as_ref() == device
+            })
     }
 }
 

@@ -25,6 +25,8 @@ const SHORT_S: i64 = 60;
 const LONG_S: i64 = 24 * 3_600;
 /// How many are remembered so that each acts once. Full of living ones, the next is refused.
 const SPENT_MAX: usize = 256;
+/// Of these so many places are kept for calls for help and the centre's operators.
+const SPENT_KEPT: usize = 64;
 
 /// A warrant that has had its one answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +149,9 @@ fn needs_no_clock(order: &Order) -> bool {
 fn may(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) -> Result<(), Refusal> {
     let state = &draft.state;
     let living = state.warrants.values().filter(|spent| spent.lives(draft.now())).count();
-    if living >= SPENT_MAX {
+    // Help, and the centre's word, always find room.
+    let kept = matches!(warrant.order, Order::Sos { .. }) || warrant.role == Role::ArcOperator;
+    if living >= if kept { SPENT_MAX } else { SPENT_MAX - SPENT_KEPT } {
         return Err(no("busy", "too many warrants that have not expired: wait until they have"));
     }
     let signs = |role: &str| match role {
@@ -158,6 +162,10 @@ fn may(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) -> Res
     };
     if !state.keys.get(&warrant.kid).is_some_and(|key| signs(&key.role)) {
         return Err(no("not_the_keys_role", format!("key {} may not sign for this role", cut(warrant.kid.clone()))));
+    }
+    // A phone that is blocked is good for a call for help, and for nothing else.
+    if state.blocked.contains(&warrant.kid) && !matches!(warrant.order, Order::Sos { .. }) {
+        return Err(no("blocked", "this key is blocked"));
     }
     if !allowed(warrant.role, &warrant.order) {
         return Err(no("not_for_role", format!("{} is not for this role", warrant.order.name())));
@@ -171,6 +179,9 @@ fn may(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) -> Res
 
 fn in_time(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) -> Result<(), Refusal> {
     let now = draft.now();
+    if matches!(warrant.order, Order::Sos { .. }) {
+        return Ok(()); // a call for help is taken whatever any clock says
+    }
     let (issued, expires) = (warrant.issued_s.saturating_mul(1000), warrant.expires_s.saturating_mul(1000));
     let short = needs_challenge(&warrant.order);
     let longest_s = if short { SHORT_S } else { LONG_S };

@@ -9,6 +9,7 @@ use super::store::corrupt;
 use super::store::damaged;
 use super::store::defined_as_ours;
 use super::store::each_row;
+use super::store::plan_once;
 use super::store::read_anchors;
 use super::store::sqlite;
 use crate::journal::chain::BadRow;
@@ -95,6 +96,7 @@ impl Reader {
             let uri = format!("file:{text}?mode=ro{}", if immutable { "&immutable=1" } else { "" });
             let conn = Connection::open_with_flags(uri, flags)?;
             conn.busy_timeout(std::time::Duration::from_secs(5))?;
+            plan_once(&conn)?;
             conn.pragma_update(None, "cache_size", CACHE_KIB)?;
             conn.query_row("SELECT count(*) FROM receipt", [], |row| row.get::<_, i64>(0))?;
             Ok(conn)
@@ -109,7 +111,10 @@ impl Reader {
     }
 
     /// The next events of a class without a receipt.
-    fn next(&self, question: &NextEvents) -> Result<Vec<Stored>, JournalError> {
+    ///
+    /// # Errors
+    /// The disk, or a row that is no event.
+    pub fn next(&self, question: &NextEvents) -> Result<Vec<Stored>, JournalError> {
         self.rows(question).map_err(sqlite("read", &self.path))
     }
 

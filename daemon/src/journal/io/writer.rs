@@ -82,20 +82,22 @@ pub struct Journal {
     begun: Arc<std::sync::Mutex<Option<Begun>>>,
 }
 
-/// Starts the writer.
-///
-/// # Errors
-/// The thread cannot be started.
-pub fn start(dir: PathBuf, store: Store, keys: Keys) -> Result<(Journal, JoinHandle<()>), JournalError> {
+/// The writer with its inbox, for one thread: the journal's own, or that of whoever simulates it.
+pub struct Desk {
+    writer: Writer,
+    inbox: mpsc::Receiver<Job>,
+}
+
+/// The way to a writer, and the writer itself, which does nothing until its thread lets it.
+pub fn prepare(dir: PathBuf, store: Store, keys: Keys) -> (Journal, Desk) {
     store.secure_index(&dir);
     let (jobs, inbox) = mpsc::channel(JOBS_MAX);
     let (head, head_seen) = watch::channel(store.head);
     let (waiting, waiting_seen) = watch::channel(Waiting::default());
     let begun = Arc::new(std::sync::Mutex::new(None));
-    let failed = dir.clone();
     let epoch = store.epoch;
     let begun_seen = begun.clone();
-    let mut writer = Writer {
+    let writer = Writer {
         dir,
         epoch,
         store: Some(store),
@@ -106,9 +108,53 @@ pub fn start(dir: PathBuf, store: Store, keys: Keys) -> Result<(Journal, JoinHan
         maybe_after: Place::default(),
         begun,
     };
-    let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(inbox));
+    (Journal { jobs, head: head_seen, waiting: waiting_seen, begun: begun_seen }, Desk { writer, inbox })
+}
+
+/// Starts the writer.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn start(dir: PathBuf, store: Store, keys: Keys) -> Result<(Journal, JoinHandle<()>), JournalError> {
+    let failed = dir.clone();
+    let (journal, mut desk) = prepare(dir, store, keys);
+    let thread = std::thread::Builder::new().name("journal".into()).spawn(move || desk.run());
     let thread = thread.map_err(|source| JournalError::File { doing: "start the writer of", path: failed, source })?;
-    Ok((Journal { jobs, head: head_seen, waiting: waiting_seen, begun: begun_seen }, thread))
+    Ok((journal, thread))
+}
+
+impl Desk {
+    fn run(&mut self) {
+        self.writer.tell_waiting();
+        while let Some(first) = self.inbox.blocking_recv() {
+            if self.take(first) {
+                return;
+            }
+        }
+    }
+
+    /// Does all that waits, on the caller's thread, and comes back.
+    pub fn work(&mut self) {
+        while let Ok(first) = self.inbox.try_recv() {
+            self.take(first);
+        }
+    }
+
+    /// The connection that writes; `None` after an error, until the next commit has opened it again.
+    pub fn store(&mut self) -> Option<&mut Store> {
+        self.writer.store.as_mut()
+    }
+
+    /// One group of jobs; true when it was told to stop.
+    fn take(&mut self, first: Job) -> bool {
+        let mut jobs = vec![first];
+        while jobs.len() < GROUP_MAX
+            && let Ok(next) = self.inbox.try_recv()
+        {
+            jobs.push(next);
+        }
+        self.writer.group(jobs)
+    }
 }
 
 impl Journal {
@@ -199,21 +245,6 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, mut inbox: mpsc::Receiver<Job>) {
-        self.tell_waiting();
-        while let Some(first) = inbox.blocking_recv() {
-            let mut jobs = vec![first];
-            while jobs.len() < GROUP_MAX
-                && let Ok(next) = inbox.try_recv()
-            {
-                jobs.push(next);
-            }
-            if self.group(jobs) {
-                return;
-            }
-        }
-    }
-
     /// One group of jobs; true when it was told to stop.
     fn group(&mut self, jobs: Vec<Job>) -> bool {
         let (mut records, mut receipts, mut rest) = (Vec::new(), Vec::new(), Vec::new());

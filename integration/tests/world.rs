@@ -1,0 +1,171 @@
+//! Lives of the simulated world: many seeds, each lived twice; the seeds that ever failed; and, for each check, a bug on
+//! purpose that it must find.
+//!
+//! `VAKT_SEED` is one more seed to live (CI gives its commit's), `VAKT_SEED_DAYS` how many virtual days in all;
+//! `VAKT_LONG=1` lives ten thousand. A seed that fails is made into a short story and printed.
+
+#![allow(clippy::unwrap_used)] // a test that meets what must not be falls here
+
+use std::time::Duration;
+use std::time::Instant;
+use vakt_integration::world::Bug;
+use vakt_integration::world::Check;
+use vakt_integration::world::Fault;
+use vakt_integration::world::Story;
+use vakt_integration::world::live;
+use vakt_integration::world::shrink;
+
+/// Seeds that every run lives, and the first of those that fill up the days.
+const FIXED: [u64; 6] = [1, 7, 42, 1_984, 20_261_120, 0xffff_ffff_ffff_ffff];
+const FILL_FROM: u64 = 100_000;
+
+/// Virtual days of an ordinary run and of a long one, and how many lives are lived twice.
+const SEED_DAYS: u64 = 1_000;
+const LONG_SEED_DAYS: u64 = 10_000;
+const TWICE: usize = 300;
+
+/// Seeds that failed once. Each says what it had found.
+const KEPT: [(u64, &str); 3] = [
+    (40, "a camera ran on, with nobody able to end it, when another alarm continued its incident"),
+    (62, "the same, by a door after eleven minutes"),
+    (226, "the same, in another house"),
+];
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not `{text}`")))
+}
+
+/// Says what a life has found, as a story as short as it can be made.
+fn tell(story: &Story, check: Check, what: &str) -> String {
+    let (short, tries) = shrink(story, check);
+    let life = live(&short, true);
+    let seed = story.seed;
+    format!(
+        "seed {seed} breaks {check:?}: {what}\nits plan: {}\n{} of {} happenings left after {tries} lives, {}:\n{:#?}\n{}\n",
+        story.faults,
+        short.happenings.len(),
+        story.happenings.len(),
+        short.faults,
+        short.happenings,
+        life.lines.join("\n"),
+    )
+}
+
+struct Sum {
+    days: u64,
+    turns: u64,
+    events: u64,
+    starts: u64,
+    lives: u64,
+    /// Ended at what is known and not mended.
+    known: u64,
+    /// Once each.
+    took: Duration,
+}
+
+#[test]
+fn whatever_happens_for_a_thousand_days() {
+    let long = std::env::var_os("VAKT_LONG").is_some();
+    let days = number("VAKT_SEED_DAYS").unwrap_or(if long { LONG_SEED_DAYS } else { SEED_DAYS });
+    let kept = KEPT.iter().map(|(seed, _)| *seed);
+    let seeds = number("VAKT_SEED").into_iter().chain(kept).chain(FIXED).chain(FILL_FROM..);
+    let began = Instant::now();
+    let mut sum = Sum { days: 0, turns: 0, events: 0, starts: 0, lives: 0, known: 0, took: Duration::ZERO };
+    let mut found = Vec::new();
+    for (at, seed) in seeds.enumerate() {
+        if sum.days >= days || found.len() >= 3 {
+            break;
+        }
+        let story = Story::of(seed);
+        let alone = Instant::now();
+        let life = live(&story, false);
+        sum.took += alone.elapsed();
+        sum.days += story.days();
+        sum.turns += life.turns;
+        sum.events += life.events;
+        sum.starts += u64::from(life.starts);
+        sum.lives += 1;
+        match &life.broken {
+            Some(broken) if broken.check == Check::Known => sum.known += 1,
+            Some(broken) => found.push(tell(&story, broken.check, &broken.what)),
+            None => {}
+        }
+        if at < TWICE {
+            let again = live(&story, false);
+            assert_eq!(again, life, "seed {seed} is not the same life twice");
+        }
+    }
+    eprintln!(
+        "{} lives ({} ended at what is known), {} virtual days, {} starts, {} turns, {} events in {:.1} s; {:.1} ms a seed-day",
+        sum.lives,
+        sum.known,
+        sum.days,
+        sum.starts,
+        sum.turns,
+        sum.events,
+        began.elapsed().as_secs_f64(),
+        sum.took.as_secs_f64() * 1000.0 / sum.days as f64
+    );
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}
+
+/// Each bug, the check that must find it, and the faults that give it a chance.
+const PLANTED: [(Bug, Check, &[Fault]); 19] = [
+    (Bug::ActsBeforeCommit, Check::Committed, &[]),
+    (Bug::SendsOtherBytes, Check::Committed, &[]),
+    (Bug::SendsUnrecorded, Check::Committed, &[]),
+    (Bug::BelievesItself, Check::Delivered, &[]),
+    (Bug::SwapsTwo, Check::Delivered, &[Fault::Link]),
+    (Bug::LosesWords, Check::Oracle, &[]),
+    (Bug::SirensStaySilent, Check::Oracle, &[]),
+    (Bug::EntryNeverEnds, Check::Oracle, &[]),
+    (Bug::ForgetsAtStart, Check::Replay, &[Fault::Kill]),
+    (Bug::UnlocksByItself, Check::Warrant, &[]),
+    (Bug::ActsTwice, Check::Warrant, &[]),
+    (Bug::ObeysAgain, Check::Warrant, &[]),
+    (Bug::NeverMisses, Check::Silent, &[Fault::Mute]),
+    (Bug::Spins, Check::Limits, &[]),
+    (Bug::HoardsEvents, Check::Limits, &[Fault::Disk]),
+    (Bug::MutesFire, Check::Life, &[]),
+    (Bug::StretchesGrants, Check::Camera, &[]),
+    (Bug::SharesTheOwners, Check::Camera, &[]),
+    (Bug::StaysStuck, Check::Settles, &[]),
+];
+
+/// Lives in which a bug must be found.
+const LIVES_MAX: u64 = 60;
+
+#[test]
+fn every_check_finds_the_bug_that_is_planted_for_it() {
+    let mut missed = Vec::new();
+    for (bug, check, faults) in PLANTED {
+        let stories = (1..=LIVES_MAX).map(Story::of).filter(|story| faults.iter().all(|f| story.faults.rate(*f) > 0));
+        let mut others = Vec::new();
+        let found = stories.map(|story| story.with(bug)).find(|story| match live(story, false).broken {
+            Some(broken) if broken.check == check => true,
+            other => {
+                others.extend(other);
+                false
+            }
+        });
+        match found {
+            Some(story) => eprintln!("{bug:?}: {check:?} finds it, seed {}", story.seed),
+            None => missed.push((bug, check, others)),
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn a_failing_life_is_made_short() {
+    let story = (1..)
+        .map(|seed| Story::of(seed).with(Bug::LosesWords))
+        .find(|story| live(story, false).broken.is_some_and(|broken| broken.check == Check::Oracle));
+    let story = story.unwrap();
+    let (short, tries) = shrink(&story, Check::Oracle);
+    eprintln!("{} happenings of {} left after {tries} lives", short.happenings.len(), story.happenings.len());
+    assert!(short.happenings.len() <= 4, "{:#?}", short.happenings);
+    assert_eq!(short.faults.on().count(), 0, "no fault is needed for it");
+    let life = live(&short, true);
+    assert!(life.lines.last().unwrap().contains("Oracle"), "its last line says what was found");
+}
