@@ -26,9 +26,9 @@ const TWICE: usize = 300;
 
 /// Seeds that failed once. Each says what it had found.
 const KEPT: [(u64, &str); 3] = [
-    (40, "a camera ran on, with nobody able to end it, when another alarm continued its incident"),
-    (62, "the same, by a door after eleven minutes"),
-    (226, "the same, in another house"),
+    (62, "a camera ran on, with nobody able to end it, when another alarm continued its incident"),
+    (226, "the same, with nothing else gone wrong"),
+    (100_047, "the same, while warrants were forged"),
 ];
 
 fn number(name: &str) -> Option<u64> {
