@@ -78,6 +78,9 @@ pub struct EventV1 {
     /// How far the radio report behind it can be trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authenticated: Option<Authenticated>,
+    /// Not to be shown to whoever is on site: it belongs to a silent incident.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub centre_only: bool,
     /// SIA DC-03 code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sia: Option<String>,
@@ -169,6 +172,10 @@ pub fn personal_digest(salt: &str, personal: &[u8]) -> String {
     hex(&sha256(&[salt.as_bytes(), personal]))
 }
 
+fn is_false(it: &bool) -> bool {
+    !it
+}
+
 fn form(event: &Event) -> EventV1 {
     let (sia, cid) = event.codes();
     EventV1 {
@@ -191,6 +198,7 @@ fn form(event: &Event) -> EventV1 {
         method: event.method,
         service: event.service,
         authenticated: event.authenticated,
+        centre_only: event.centre_only,
         sia: sia.map(str::to_owned),
         cid,
         notify: event.fact.notify(),
@@ -283,6 +291,7 @@ pub fn open(body: &[u8]) -> Result<(Place, [u8; 32], Event), Unsound> {
         service: form.service,
         authenticated: form.authenticated,
         personal: None,
+        centre_only: form.centre_only,
     };
     Ok((Place { epoch, seq }, prev, event))
 }

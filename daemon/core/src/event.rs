@@ -275,6 +275,8 @@ pub enum WindowEnd {
     Clock,
     /// The centre has seen enough.
     Centre,
+    /// Another incident continues it (B17), with a window of its own.
+    Continued,
 }
 
 /// What an incident turned out to be (R34): real, or whose mistake.
@@ -463,6 +465,16 @@ pub struct Event {
     pub service: Service,
     pub authenticated: Option<Authenticated>,
     pub personal: Option<Personal>,
+    /// It belongs to an incident that nobody on site may know of.
+    pub centre_only: bool,
+}
+
+impl Event {
+    /// Whether only the centre may read it: whoever is on site must not learn of it (B1, B8). Other readers are shown that
+    /// there is a row, and its hash.
+    pub fn is_centre_only(&self) -> bool {
+        self.centre_only || self.fact.is_silent()
+    }
 }
 
 #[cfg(test)]

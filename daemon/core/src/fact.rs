@@ -320,9 +320,8 @@ fn is_false(it: &bool) -> bool {
 }
 
 impl Fact {
-    /// Whether only the centre may read it: whoever is on site must not learn of it (B1, B8). Other readers are shown
-    /// that there is a row, and its hash.
-    pub fn is_centre_only(&self) -> bool {
+    /// Whether only the centre may read it, whatever it belongs to.
+    pub(crate) fn is_silent(&self) -> bool {
         let silent = |kind: &AlarmKind| matches!(kind, AlarmKind::HoldUp | AlarmKind::Duress);
         match self {
             Fact::CodeUsed {} => true,

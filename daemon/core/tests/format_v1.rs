@@ -364,6 +364,7 @@ fn bare(fact: Fact, n: u8) -> Event {
         service: Service::Active,
         authenticated: None,
         personal: None,
+        centre_only: false,
     }
 }
 

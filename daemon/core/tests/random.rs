@@ -481,7 +481,7 @@ fn alarms_are_told(before: &State, events: &[Event], inputs: &[Input]) {
             DeviceKind::Water => AlarmKind::Water,
             _ => continue,
         };
-        let new = device.state != Some(DeviceState::Alarm) || device.spoke_as != Some(report.kind);
+        let new = device.said.get(&report.kind) != Some(&DeviceState::Alarm);
         if report.state == Some(DeviceState::Alarm) && new {
             let told = |event: &Event| {
                 event.device.as_ref() == Some(&report.device)

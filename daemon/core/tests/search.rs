@@ -329,7 +329,7 @@ impl Search {
         };
         assert_eq!(on_site(&shown), on_site(&effects), "{:?}", node.path);
         let rows = |events: &[Event]| -> Vec<String> {
-            let listed = |event: &Event| match event.fact.is_centre_only() {
+            let listed = |event: &Event| match event.is_centre_only() {
                 true => "withheld".to_owned(),
                 false => format!("{:?}", event.fact),
             };

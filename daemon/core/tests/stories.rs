@@ -238,6 +238,11 @@ impl Story {
                 self.set_clock(true);
                 return Ok(Happens::Turn(vec![Input::Tick]));
             }
+            ["the", "clock", "is", "a", "week", "ahead"] => {
+                self.set_clock(true);
+                self.hub.now.wall_ms += 7 * 24 * 3_600_000;
+                return Ok(Happens::Turn(vec![Input::Tick]));
+            }
             ["the", "power", "is", "back,", "clock", clock, ..] => {
                 self.hub.now.mono_ms = BOARD_START_MS;
                 self.set_clock(*clock == "right");
@@ -834,6 +839,7 @@ stories! {
     r79_warrants: "r79-warrants.txt",
     r79_once: "r79-once.txt",
     r79_clock: "r79-clock.txt",
+    r79_clock_ahead: "r79-clock-ahead.txt",
     site_is_made: "site-is-made.txt",
     r50_service: "r50-service.txt",
     tamper: "tamper.txt",

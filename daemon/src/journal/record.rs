@@ -57,7 +57,7 @@ impl Row {
     /// its hash. `None`: even that would tell, because only rows of one class were asked for.
     pub fn wire_on_site(&self, one_class: bool) -> Option<Vec<u8>> {
         match self.check() {
-            Ok((prev, event)) if event.fact.is_centre_only() => {
+            Ok((prev, event)) if event.is_centre_only() => {
                 let Place { epoch, seq } = self.place;
                 let (prev, hash) = (canonical::hex(&prev), canonical::hex(&self.hash));
                 let text =

@@ -335,7 +335,9 @@ impl World {
         } else if !event.stamp.trusted && !matches!(warrant.order, Order::Sos { .. } | Order::SirenStop { .. }) {
             return broken(Check::Warrant, format!("{jti} ({cmd}) was obeyed by a hub that does not know the time"));
         }
-        if event.stamp.trusted && warrant.expires_s * 1000 + SKEW_MS < event.stamp.wall_ms {
+        // A call for help is heard for a day longer than it says.
+        let late_s = if matches!(warrant.order, Order::Sos { .. }) { 86_400 } else { 0 };
+        if event.stamp.trusted && (warrant.expires_s + late_s) * 1000 + SKEW_MS < event.stamp.wall_ms {
             return broken(Check::Warrant, format!("{jti} ({cmd}) was obeyed after it had expired"));
         }
         // A name may be used again once what bore it has expired: nobody can remember names for ever.

@@ -45,10 +45,6 @@ const PRESS_MS: u64 = 10 * SECOND;
 /// The same event, so many times in a row (requirements, "same event").
 const IN_A_ROW: u32 = 3;
 
-/// Known, reported and not mended yet. A life that comes to it ends there; it is taken out with the mending.
-const COUNTS_TOGETHER: Option<&str> =
-    Some("what a detector raises in a row is counted over all kinds: three tampers have used up its burglaries");
-
 /// A delay, honest across a restart: in another boot only two trusted clocks prove how much of it has passed.
 #[derive(Debug, Clone, Copy)]
 struct Delay {
@@ -216,7 +212,11 @@ impl Oracle {
         for (id, area) in &mut self.areas {
             let of_it = |event: &&Event| event.area.as_ref().is_some_and(|area| area.as_str() == id);
             match &area.guard {
-                Guard::Leaving(until) if until.over(now) => {
+                // Armed sooner, when the last bolt is home.
+                Guard::Leaving(until)
+                    if until.over(now)
+                        || events.iter().filter(of_it).any(|event| matches!(event.fact, Fact::AreaArmed { .. })) =>
+                {
                     // The doors are being locked first.
                     let locks = events.iter().filter(of_it).find_map(|event| match &event.fact {
                         Fact::LockingStarted { delay, .. } => Some(u64::from(delay.seconds) * SECOND),
@@ -342,13 +342,9 @@ impl Oracle {
     fn raise(&mut self, kind: AlarmKind, id: &DeviceId, must: &mut Vec<Must>) {
         let Some(detector) = self.detectors.get_mut(id) else { return };
         if !super::checks::life(kind) {
-            let all: u32 = detector.raised.values().sum();
             let raised = detector.raised.entry(kind).or_default();
             if *raised >= IN_A_ROW {
                 return;
-            }
-            if all >= IN_A_ROW {
-                self.known = COUNTS_TOGETHER;
             }
             *raised += 1;
         }
@@ -370,10 +366,6 @@ impl Oracle {
             match &event.fact {
                 Fact::ExitStarted { delay, .. } if fresh => {
                     area.guard = Guard::Leaving(Delay { from: now, ms: u64::from(delay.seconds) * SECOND });
-                }
-                Fact::ExitShortened { delay } if fresh => {
-                    area.guard = Guard::Leaving(Delay { from: now, ms: u64::from(delay.seconds) * SECOND });
-                    continue;
                 }
                 Fact::AreaArmed { mode } if fresh => area.guard = Guard::On(*mode),
                 Fact::ArmOverridden { causes, .. } => {
@@ -433,6 +425,14 @@ impl Oracle {
                 use AlarmKind::{Burglary, KeyBox, Tamper};
                 let ends = |of: &&mut Incident| matches!(of.kind, Burglary | Tamper | KeyBox) && of.area == area;
                 self.incidents.values_mut().filter(ends).for_each(|incident| incident.hushed = true);
+            }
+            // The door they left by has closed behind them.
+            Fact::ExitShortened { delay } => {
+                let guard = area.as_ref().and_then(|id| self.areas.get_mut(id)).map(|area| &mut area.guard);
+                let Some(Guard::Leaving(until)) = guard else {
+                    return Err(format!("{:?} shortened an exit that nobody takes", event.device));
+                };
+                *until = Delay { from: now, ms: u64::from(delay.seconds) * SECOND };
             }
             // A tamper beyond the third in a row is told as a fault.
             Fact::FaultRaised { fault: DeviceFault::Tamper } => {}

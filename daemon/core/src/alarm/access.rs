@@ -50,7 +50,7 @@ pub(crate) enum Right {
     Hush,
     Cancel,
     Door,
-    /// Changes of batteries, the acknowledge step.
+    /// Changes of batteries, the acknowledge step, putting a schedule off.
     Upkeep,
     /// What only the owner may.
     Own,
@@ -145,9 +145,14 @@ fn against(draft: &Draft, person: &User, code: &CodeChecked) -> Option<&'static 
     (person.role == UserRole::Guard && !called).then_some("no_incident")
 }
 
+/// Whether he is the guard, and not of the household.
+pub(crate) fn is_guard(state: &State, user: Option<&UserId>) -> bool {
+    user.and_then(|user| state.users.get(user)).is_some_and(|person| person.role == UserRole::Guard)
+}
+
 /// A guard is on site: told once in each open incident, with what he should know (B16).
 pub(crate) fn on_guard(draft: &mut Draft, user: &UserId, area: Option<&AreaId>, method: Method) {
-    if draft.state.users.get(user).is_none_or(|person| person.role != UserRole::Guard) {
+    if !is_guard(&draft.state, Some(user)) {
         return;
     }
     let fresh = draft.state.incidents_on_site().filter(|(_, incident)| !incident.guard_on_site);

@@ -80,7 +80,9 @@ pub(crate) fn arm(draft: &mut Draft, request: RequestId, mode: ArmMode, about: A
     }
     if exit_s == 0 {
         let event = leave(draft, mode, about);
-        return finish(draft, request, event, format!("{id} is armed"));
+        let locking = matches!(draft.state.areas[&id].arming, Arming::Exit { .. });
+        let text = if locking { format!("{id} arms when its doors are locked") } else { format!("{id} is armed") };
+        return finish(draft, request, event, text);
     }
     let fact = Fact::ExitStarted { mode, delay: Delay::after(draft.now(), exit_s) };
     let event = draft.emit(fact, about);
@@ -147,7 +149,10 @@ pub(crate) fn on_siren_stop(draft: &mut Draft, request: RequestId, area: Option<
     access::on_guard(draft, &user, area.as_ref(), code.method);
     let about = About { area, user: Some(user), method: Some(code.method), ..About::default() };
     let event = draft.emit(Fact::SirenStopped {}, about.clone());
-    incident::on_hushed(draft, &about);
+    // A guard has come to look, and says so himself; he does not speak for the household.
+    if !access::is_guard(&draft.state, about.user.as_ref()) {
+        incident::on_hushed(draft, &about);
+    }
     finish(draft, request, event, "the sirens are silent; incidents stay open".to_owned());
 }
 
@@ -439,7 +444,9 @@ fn apply_guard(state: &mut State, event: &Event, fact: &Fact) {
 fn new_period(state: &mut State, event: &Event) {
     let State { devices, zones, .. } = state;
     let of_it = |zone: &ZoneId| zones.get(zone).map(|zone| &zone.area) == event.area.as_ref();
-    let counted = |device: &Device| device.raised > 0 || device.suppressed;
+    // While it guards nobody changes a battery: an open cover is sabotage again (B14).
+    let counted =
+        |device: &Device| !device.raised.is_empty() || !device.suppressed.is_empty() || device.upkeep.is_some();
     // What has no place belongs to every area.
     let of_area = |device: &Device| device.zone.as_ref().is_none_or(of_it);
     if !devices.values().any(|device| counted(device)) {
@@ -447,7 +454,11 @@ fn new_period(state: &mut State, event: &Event) {
     }
     for device in Arc::make_mut(devices).values_mut().filter(|device| counted(device) && of_area(device)) {
         let device = Arc::make_mut(device);
-        (device.raised, device.suppressed) = (0, false);
+        device.raised.clear();
+        device.suppressed.clear();
+        if !device.cover_open {
+            device.upkeep = None;
+        }
     }
 }
 

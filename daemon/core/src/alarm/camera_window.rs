@@ -18,7 +18,7 @@ use crate::input::{CodeChecked, Disk, RequestId};
 use crate::stamp::{Deadline, Stamp};
 
 /// From an incident's first moment (R04), in ms. A hard stop.
-const WINDOW_MS: u64 = 15 * 60_000;
+pub(crate) const WINDOW_MS: u64 = 15 * 60_000;
 /// How long one look of the owner's lasts, in ms; he may look again.
 const LOOK_MS: u64 = 5 * 60_000;
 
@@ -179,6 +179,15 @@ pub(crate) fn on_centre_closes(draft: &mut Draft, request: RequestId, id: EventI
         About { area: incident.area.clone(), incident: Some(id), method: Some(Method::Arc), ..About::default() };
     let event = draft.emit(Fact::MediaWindowClosed { by: WindowEnd::Centre }, about);
     area::finish(draft, request, event, "closed".to_owned());
+}
+
+/// An incident is about to be continued by another one: what the centre was granted in it ends here, and that is told.
+pub(crate) fn on_continued(draft: &mut Draft, id: EventId) {
+    let Some(incident) = draft.state.incidents.get(&id).filter(|of| of.window_used && !of.window_closed) else {
+        return;
+    };
+    let about = About { area: incident.area.clone(), incident: Some(id), ..About::default() };
+    draft.emit(Fact::MediaWindowClosed { by: WindowEnd::Continued }, about);
 }
 
 /// Windows whose time is over, where something was granted in them: what was never opened needs no closing.

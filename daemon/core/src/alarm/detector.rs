@@ -6,6 +6,7 @@
 use crate::alarm::access;
 use crate::alarm::access::Right;
 use crate::alarm::area;
+use crate::alarm::camera_window;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::duress;
@@ -17,10 +18,15 @@ use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, Repo
 use crate::event::{AlarmKind, Delay, EventId, Fact, Method, Service, Tag, ZoneRole};
 use crate::input::{CodeChecked, RequestId, Signal};
 use crate::stamp::{Deadline, Stamp};
+use std::sync::Arc;
 
 /// A button that tells no release is pressed anew when it speaks again after this time, in ms; sooner it is the same
 /// press, repeated by the radio.
 const PRESS_MS: u64 = 10_000;
+
+/// A detector that goes on saying so for so long after its alarm was closed alarms anew, in ms: it may have been closed by
+/// mistake.
+const STILL_MS: u64 = 10 * 60_000;
 
 /// Whether it watches for people where none should be.
 pub(crate) fn intrusion(kind: DeviceKind) -> bool {
@@ -70,10 +76,13 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     let long_ago = |at: Stamp| at.boot != now.boot || Deadline::after(at, PRESS_MS).remaining_ms(now) == Some(0);
     let button = matches!(report.kind, DeviceKind::Sos | DeviceKind::Medical | DeviceKind::HoldUp);
     let again = button && state == DeviceState::Alarm && device.changed.is_some_and(long_ago);
-    let said = device.state.filter(|_| device.spoke_as == Some(report.kind));
+    let said = device.said.get(&report.kind).copied();
     // An echo that becomes a witness is news (B11).
     let witness = device.echo && report.relayed != Some(true) && state == DeviceState::Alarm;
-    if said == Some(state) && !again && !witness {
+    // The centre has closed what it raised, and it goes on.
+    let closed = device.closed.filter(|_| state == DeviceState::Alarm && around_the_clock(report.kind).is_some());
+    let goes_on = closed.is_some_and(|at| Deadline::after(at, STILL_MS).remaining_ms(now) == Some(0));
+    if said == Some(state) && !again && !witness && !goes_on {
         return;
     }
     let changed = Fact::DeviceChanged { kind: report.kind, state };
@@ -300,19 +309,20 @@ pub(crate) fn raise_with(
 ) -> Option<EventId> {
     let now = draft.now();
     let source = about.device.as_ref().and_then(|id| draft.state.devices.get(id)).filter(|_| kind.is_limited());
-    if let Some(device) = source.filter(|device| device.raised >= IN_A_ROW_MAX) {
-        let told = device.suppressed;
+    let often = |device: &&Arc<Device>| device.raised.get(&kind).is_some_and(|times| *times >= IN_A_ROW_MAX);
+    if let Some(device) = source.filter(often) {
+        let told = device.suppressed.contains(&kind);
         if kind == AlarmKind::Tamper && tag != Some(Tag::Missing) {
             draft.emit(Fact::FaultRaised { fault: DeviceFault::Tamper }, about.clone());
         }
         return if told { None } else { draft.emit(Fact::AlarmSuppressed { kind }, about) };
     }
     let open = open_incident(draft, about.area.as_ref(), Some(kind));
-    let fresh = open.filter(|id| {
-        // After a restart that cannot prove the time: join, rather than tell the centre of a new burglary.
-        draft.state.incidents[id].joined.remaining_ms(now) != Some(0)
-    });
+    let area = about.area.as_ref().and_then(|area| draft.state.areas.get(area));
+    let guards = area.is_some_and(|area| area.arming.guarding().is_some());
+    let fresh = open.filter(|id| draft.state.incidents[id].is_joined(guards, now));
     let continues = if fresh.is_some() { None } else { open };
+    continues.into_iter().for_each(|old| camera_window::on_continued(draft, old));
     let about = About { incident: fresh, opens: fresh.is_none(), ..about };
     let tags = tag.into_iter().chain(tags(draft, kind, by, &about)).collect();
     let event = draft.emit(Fact::AlarmRaised { kind, by, continues, tags }, about)?;
@@ -345,7 +355,7 @@ fn tags(draft: &Draft, kind: AlarmKind, by: DeviceKind, about: &About) -> Vec<Ta
 pub(crate) fn open_incident(draft: &Draft, area: Option<&AreaId>, kind: Option<AlarmKind>) -> Option<EventId> {
     let kind = kind.unwrap_or(AlarmKind::Burglary);
     // A hold-up is the centre's alone: what happens after it looks, and sounds, like what it is (B1).
-    let mine = draft.state.incidents.iter().filter(|(_, incident)| incident.kind == kind && !incident.duress);
+    let mine = draft.state.incidents_on_site().filter(|(_, incident)| incident.kind == kind);
     let mine = mine.filter(|(_, incident)| incident.area.as_ref() == area);
     mine.max_by_key(|(_, incident)| (incident.opened.boot, incident.opened.mono_ms)).map(|(id, _)| *id)
 }

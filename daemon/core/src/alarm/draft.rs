@@ -2,6 +2,7 @@
 //! is judged on what the earlier ones led to. The live state changes only when the events have been recorded.
 
 use crate::alarm::camera_window::Grant;
+use crate::alarm::incident::Incident;
 use crate::alarm::jam::Air;
 use crate::alarm::state::State;
 use crate::alarm::supervision::Heard;
@@ -42,6 +43,8 @@ pub(crate) struct About {
     pub incident: Option<EventId>,
     /// It opens an incident: its own id becomes the incident's.
     pub opens: bool,
+    /// Nobody on site may read it.
+    pub centre_only: bool,
 }
 
 /// A turn being decided: the state as it will be, and the events that lead there.
@@ -95,6 +98,8 @@ impl<'a> Draft<'a> {
         let said = [("name", about.name), ("note", about.note)];
         let fields: BTreeMap<String, String> =
             said.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?))).collect();
+        // Of what nobody on site may know, nothing that follows from it is shown there either (B8).
+        let hidden = about.incident.and_then(|id| self.state.incidents.get(&id)).is_some_and(Incident::is_hidden);
         let personal = (!fields.is_empty()).then(|| Personal { salt: hex(&bytes[16..32]), fields });
         let event = Event {
             id,
@@ -109,6 +114,7 @@ impl<'a> Draft<'a> {
             service: self.state.service(),
             authenticated: about.authenticated,
             personal,
+            centre_only: about.centre_only || hidden,
         };
         self.state.apply(&event);
         self.events.push(event);
@@ -130,14 +136,24 @@ impl<'a> Draft<'a> {
         self.says.signals.push(Effect::Light { light, on });
     }
 
+    /// How many facts have been written down.
+    pub fn written(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Where what was written down since then happened, as far as it was anywhere.
+    pub fn area_since(&self, so_far: usize) -> Option<AreaId> {
+        self.events.iter().skip(so_far).find_map(|event| event.area.clone())
+    }
+
     /// Whether the last thing that was decided is that an area was disarmed.
     pub fn just_disarmed(&self) -> bool {
         self.events.last().is_some_and(|event| matches!(event.fact, Fact::AreaDisarmed { .. }))
     }
 
-    /// Whether the last thing that was decided is for the centre alone.
-    pub fn just_told_the_centre(&self) -> bool {
-        self.events.last().is_some_and(|event| event.fact.is_centre_only())
+    /// Whether the last thing that was written down since then is for the centre alone.
+    pub fn told_the_centre_since(&self, so_far: usize) -> bool {
+        self.events.iter().skip(so_far).last().is_some_and(Event::is_centre_only)
     }
 
     /// Leave to ask a camera; released once what led to it is recorded.

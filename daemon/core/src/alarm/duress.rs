@@ -12,15 +12,16 @@ use crate::device::{AreaId, DeviceKind};
 use crate::event::{AlarmKind, EventId, Fact, Tag};
 use crate::input::CodeChecked;
 
-/// A code was given, whatever came of it.
-pub(crate) fn after(draft: &mut Draft, code: &CodeChecked, area: Option<AreaId>) {
+/// A code was given, whatever came of it: that was written down after the first `so_far` facts.
+pub(crate) fn after(draft: &mut Draft, code: &CodeChecked, area: Option<AreaId>, so_far: usize) {
     let known = code.user.clone().filter(|user| draft.state.users.contains_key(user));
     let Some(user) = known else { return };
     let about = About { user: Some(user), method: Some(code.method), ..About::default() };
     // The row that is the centre's alone has been written with what was asked for.
-    if draft.just_told_the_centre() {
+    if draft.told_the_centre_since(so_far) {
         return;
     }
+    let area = area.or_else(|| draft.area_since(so_far));
     if code.duress {
         raise(draft, AlarmKind::Duress, DeviceKind::Keypad, area, about);
     } else if draft.state.duress {

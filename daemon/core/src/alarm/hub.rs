@@ -48,7 +48,8 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
         Input::Path { path, reason } => on_path(draft, cut(path), reason.map(cut)),
         Input::Overdue { event, after_ms } => {
             if !draft.state.overdue.contains(&event) {
-                say(draft, Fact::NotDeliveredInTime { event, after_ms });
+                let centre_only = draft.state.silent.contains(&event);
+                draft.emit(Fact::NotDeliveredInTime { event, after_ms }, About { centre_only, ..About::default() });
             }
         }
         Input::RefusedOrder { jti, reason, count } => {

@@ -6,6 +6,7 @@
 use crate::alarm::access;
 use crate::alarm::access::Right;
 use crate::alarm::area;
+use crate::alarm::camera_window::WINDOW_MS;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::outcome;
@@ -16,6 +17,7 @@ use crate::input::{CodeChecked, RequestId, Sound};
 use crate::stamp::{Deadline, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A disarm within this time of the first alarm clears a burglary by itself, where the profile says so (B5), in ms.
 const CLEAR_MS: u64 = 60_000;
@@ -126,13 +128,22 @@ impl Incident {
         }
         self.raised_by.extend(old.raised_by);
         self.guard_on_site |= old.guard_on_site;
-        self.disarmed |= old.disarmed;
+        // A code under threat was one; a disarm was of the period before.
+        self.duress |= old.duress;
         self.said_false |= old.said_false;
         self.was = old.was;
         self.was.insert(id);
         while self.was.len() > WAS_MAX {
             self.was.pop_first();
         }
+    }
+
+    /// Whether a further alarm belongs to it (B17): soon after the last one, within the time of its pictures, and not when the
+    /// area was set anew meanwhile. After a restart that cannot prove the time it does, rather than tell the centre of
+    /// something new.
+    pub(crate) fn is_joined(&self, guards: bool, now: Stamp) -> bool {
+        let runs = |until: Deadline| until.remaining_ms(now) != Some(0);
+        runs(self.joined) && runs(Deadline::after(self.opened, WINDOW_MS)) && !(self.disarmed && guards)
     }
 
     /// How long its sirens still sound, if they end by themselves.
@@ -255,7 +266,10 @@ pub(crate) fn on_cancel(draft: &mut Draft, request: RequestId, incident: Option<
         return area::finish(draft, request, event, text.to_owned());
     }
     if !within(stands, CANCEL_MS, now) {
-        let text = "more than 3 minutes have passed: the centre is at work, call it";
+        let text = match Deadline::after(stands.opened, CANCEL_MS).remaining_ms(now) {
+            Some(_) => "more than 3 minutes have passed: the centre is at work, call it",
+            None => "the hub has lost its clock and cannot tell whether 3 minutes have passed: call the centre",
+        };
         return draft.refuse(request, "too_late", text);
     }
     let (after_s, centre_only) = (seconds_since(stands, now), draft.state.duress);
@@ -308,11 +322,20 @@ pub(crate) fn on_alarm(draft: &mut Draft, id: EventId) {
         .incidents
         .iter()
         .filter(|(other, of)| **other == id || kind == AlarmKind::Fire && of.kind == AlarmKind::Fire);
-    let sources = of.flat_map(|(_, of)| &of.sources).filter(|(device, at)| counts(device) && fresh(at));
-    let mut housings: Vec<&str> = sources.map(|(device, _)| device.housing()).collect();
-    housings.sort_unstable();
-    housings.dedup();
-    if housings.len() >= 2 {
+    let mut housings = BTreeSet::new();
+    let mut whose = Vec::new();
+    for (other, of) in of {
+        let sources = of.sources.iter().filter(|(device, at)| counts(device) && fresh(at));
+        let before = whose.len();
+        whose.extend(sources.map(|(device, _)| (*other, device.housing())));
+        housings.extend(whose[before..].iter().map(|(_, housing)| *housing));
+    }
+    if housings.len() < 2 {
+        return;
+    }
+    // One smoke in each of two areas: both fires are.
+    let verified: BTreeSet<EventId> = whose.into_iter().map(|(of, _)| of).collect();
+    for id in verified {
         verify(draft, id, evidence, &About::default());
     }
 }
@@ -392,7 +415,11 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
     let Some(id) = event.incident else { return };
     match &event.fact {
         Fact::IncidentCleared { .. } | Fact::IncidentCancelled { .. } | Fact::IncidentClosed { .. } => {
-            state.incidents.remove(&id);
+            let Some(ended) = state.incidents.remove(&id) else { return };
+            for device in &ended.raised_by {
+                let device = Arc::make_mut(&mut state.devices).get_mut(device).map(Arc::make_mut);
+                device.into_iter().for_each(|device| device.is_heard_out(ended.kind, event.stamp));
+            }
         }
         Fact::CustomerSaysFalse {} => {
             state.incidents.get_mut(&id).into_iter().for_each(|incident| incident.said_false = true);
@@ -461,7 +488,7 @@ pub(crate) fn raised(
     incident.armed = armed;
     incident.silenced = false;
     if kind.is_limited() {
-        state.device(event, |device| device.raised += 1);
+        state.device(event, |device| *device.raised.entry(kind).or_default() += 1);
     }
 }
 

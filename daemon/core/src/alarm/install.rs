@@ -11,7 +11,7 @@ use crate::device::{AreaId, DeviceId, DeviceKind};
 use crate::event::{Event, EventId, Fact, Joining, Method};
 use crate::input::{Command, Disk, RequestId};
 use crate::stamp::Deadline;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The longest entry delay, in seconds (requirements, "entry delay").
@@ -212,11 +212,12 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
                 secret: secret.clone(),
                 zone: old.and_then(|device| device.zone.clone()),
                 state: None,
-                spoke_as: None,
+                said: BTreeMap::new(),
+                closed: None,
                 faults: BTreeSet::new(),
                 changed: None,
-                raised: 0,
-                suppressed: false,
+                raised: BTreeMap::new(),
+                suppressed: BTreeSet::new(),
                 added: Some(event.stamp),
                 pet: *pet,
                 upkeep: None,

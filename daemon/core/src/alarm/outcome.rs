@@ -43,7 +43,7 @@ pub(crate) fn on_end(draft: &mut Draft, id: EventId, cause: CloseCause) {
         .collect();
     for (device, count) in repeated {
         let zone = draft.state.devices.get(&device).and_then(|device| device.zone.clone());
-        let about = About { device: Some(device), zone, ..About::default() };
+        let about = About { device: Some(device), zone, incident: Some(id), ..About::default() };
         draft.emit(Fact::FalseAlarmsRepeated { cause, count }, about);
     }
 }
@@ -63,6 +63,8 @@ pub(crate) fn count(outcomes: &mut BTreeMap<DeviceId, Outcomes>, incident: &Inci
 /// What is recorded of it.
 pub(crate) fn apply(state: &mut State, event: &Event) {
     let cause = match &event.fact {
+        // Of what nobody on site may know nothing is counted where they look.
+        _ if event.centre_only => return,
         // Counted where everybody may see that it was.
         Fact::IncidentCleared { centre_only: false, .. } | Fact::IncidentCancelled { centre_only: false, .. } => {
             CloseCause::User

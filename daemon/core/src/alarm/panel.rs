@@ -142,14 +142,14 @@ impl Panel {
             Input::Warrant(order) => warrant::on_warrant(draft, self.challenges.as_ref(), *order),
             Input::Report(report) => detector::on_report(draft, report),
             Input::Unreadable { device } => detector::on_fault(draft, device, DeviceFault::Unreadable),
-            Input::Gone { device } => detector::on_fault(draft, device, DeviceFault::Gone),
+            Input::Gone { device } => supervision::on_silence(draft, device, DeviceFault::Gone),
             Input::Command { request, method, command } => {
                 // Whoever gives a code under threat is heard, whatever comes of what he asked for (B1).
                 let under_threat = command.code().cloned();
-                let area = command.area();
+                let (named, so_far) = (command.area(), draft.written());
                 Self::command(draft, request, method, command);
                 if let Some(code) = under_threat {
-                    duress::after(draft, &code, area);
+                    duress::after(draft, &code, named, so_far);
                 }
             }
             Input::LockUsed(used) => lock::on_used(draft, used),

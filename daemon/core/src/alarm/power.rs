@@ -7,6 +7,7 @@ use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::draft::cut;
 use crate::alarm::state::State;
+use crate::alarm::supervision;
 use crate::device::DeviceFault;
 use crate::event::{Event, Fact};
 use crate::input::Supply;
@@ -50,9 +51,10 @@ pub(crate) fn on_supply(draft: &mut Draft, supply: Supply) {
 /// What the network's port sees around the hub: `cells` other cells than before, `gateway` another router than before.
 pub(crate) fn on_surroundings(draft: &mut Draft, cells: bool, gateway: bool) {
     let silent = |fault: &DeviceFault| matches!(fault, DeviceFault::Missing | DeviceFault::Gone);
-    let devices = draft.state.devices.values();
-    let lost = devices.filter(|device| device.faults.iter().any(silent)).count();
-    let half = lost > 0 && lost * 2 >= draft.state.devices.len();
+    // A button that speaks when it is pressed says nothing about where the hub is.
+    let supervised = || draft.state.devices.values().filter(|device| supervision::is_supervised(device.kind));
+    let lost = supervised().filter(|device| device.faults.iter().any(silent)).count();
+    let half = lost > 0 && lost * 2 >= supervised().count();
     let moved = cells && (gateway || half);
     // A new router alone is a new router; a new cell alone is the operator's work.
     if moved && !draft.state.power.moved {

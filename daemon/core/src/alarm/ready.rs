@@ -39,6 +39,10 @@ pub(crate) fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool
                 cause(CauseKind::Quiet);
             }
         }
+        // Open for a new battery, it watches nothing and would not tell who opens it.
+        if device.cover_open && !device.faults.contains(&DeviceFault::Tamper) {
+            cause(CauseKind::Tamper);
+        }
         for fault in device.faults.iter().filter(|fault| !aside || **fault == DeviceFault::Tamper) {
             cause(match fault {
                 DeviceFault::Tamper => CauseKind::Tamper,

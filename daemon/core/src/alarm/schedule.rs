@@ -143,7 +143,7 @@ fn run(draft: &mut Draft, schedule: String, of: &Schedule) {
 
 /// A user puts a turn off that has been warned of.
 pub(crate) fn on_put_off(draft: &mut Draft, request: RequestId, schedule: String, code: &CodeChecked) {
-    let Some(user) = access::known(draft, request, code, Right::Arm) else { return };
+    let Some(user) = access::known(draft, request, code, Right::Upkeep) else { return };
     let Some(of) = draft.state.schedules.get(&schedule).filter(|of| of.pending.is_some()) else {
         return draft.reply(request, Reply::refused("not_now", "no schedule of that name is about to arm"));
     };
@@ -173,7 +173,12 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
     match &event.fact {
         Fact::ScheduleSet { schedule, mode, days, minute } => {
             let Some(area) = event.area.clone() else { return };
-            let day = state.schedules.get(schedule).and_then(|of| of.day.clone());
+            // One that was warned of and has not run yet has its turn by the new time, with a warning of its own.
+            let before = |day: &String| day.parse::<civil::Date>().ok()?.yesterday().ok().map(|day| day.to_string());
+            let day = state.schedules.get(schedule).and_then(|of| match of.pending {
+                Some(_) => of.day.as_ref().and_then(before),
+                None => of.day.clone(),
+            });
             let of = Schedule { area, mode: *mode, days: *days, minute: *minute, day, pending: None };
             state.schedules.insert(schedule.clone(), of);
         }

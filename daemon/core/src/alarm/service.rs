@@ -128,7 +128,9 @@ pub(crate) fn test(draft: &mut Draft, request: RequestId, minutes: u32, about: A
         let event = runs.then(|| draft.emit(Fact::TestEnded {}, about)).flatten();
         return draft.done(request, event, "no test runs: what alarms is real");
     }
-    if draft.state.areas.values().any(|area| area.arming.guarding().is_some()) || !draft.state.incidents.is_empty() {
+    if draft.state.areas.values().any(|area| area.arming.guarding().is_some())
+        || draft.state.incidents_on_site().next().is_some()
+    {
         return draft.refuse(request, "not_now", "disarm first, and have open alarms closed: a test must hide neither");
     }
     let event = draft.emit(Fact::TestStarted { delay: Delay::after(draft.now(), minutes * 60) }, about);

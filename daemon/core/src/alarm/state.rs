@@ -98,6 +98,8 @@ pub struct State {
     pub wrong_codes: u32,
     /// Codes can be given under threat.
     pub duress: bool,
+    /// The last alarms that nobody on site may know of.
+    pub silent: Vec<EventId>,
     /// The hub's supply.
     pub power: Power,
     /// Modems that are not what they were bound to.
@@ -118,6 +120,8 @@ pub struct State {
     pub warrants: BTreeMap<String, Spent>,
     /// The latest time the clock has been trusted to show, in ms since 1970: it is not earlier.
     pub clock_floor_ms: Option<i64>,
+    /// Since when, in this boot, a trusted clock shows an earlier time than that.
+    pub clock_behind: Option<Stamp>,
 }
 
 /// What is armed together.
@@ -270,18 +274,21 @@ pub struct Device {
     pub secret: Option<String>,
     /// Its place.
     pub zone: Option<ZoneId>,
-    /// What it last said; `None` before its first word.
+    /// What it last said, or still says that is worse; `None` before its first word.
     pub state: Option<DeviceState>,
-    /// Under which kind it said so: a housing that watches for smoke and CO tells both, and one must not hide the other.
-    pub spoke_as: Option<DeviceKind>,
+    /// The same by kind: a housing that watches for smoke and CO tells both, and one must not hide the other.
+    pub said: BTreeMap<DeviceKind, DeviceState>,
+    /// When what it raised was closed although it still said so.
+    pub closed: Option<Stamp>,
     /// What keeps it from its work.
     pub faults: BTreeSet<DeviceFault>,
     /// When it said so; a fault is no word about what it watches.
     pub changed: Option<Stamp>,
-    /// Alarms of intrusion and technical kinds it has raised since its area was last armed or disarmed.
-    pub raised: u32,
-    /// That there were too many has been told.
-    pub suppressed: bool,
+    /// Alarms of intrusion and technical kinds it has raised since its area was last armed or disarmed, by kind: an opened
+    /// cover must not use up its burglaries.
+    pub raised: BTreeMap<AlarmKind, u32>,
+    /// Kinds of which it has been told that there were too many.
+    pub suppressed: BTreeSet<AlarmKind>,
     /// When it was added.
     pub added: Option<Stamp>,
     /// Set to pass over pets (R86).
@@ -296,6 +303,15 @@ pub struct Device {
     pub woke: bool,
     /// What it last raised was another detector's alarm, repeated.
     pub echo: bool,
+}
+
+impl Device {
+    /// An incident it raised has ended by somebody's word: its alarms of that kind count from here.
+    pub(crate) fn is_heard_out(&mut self, kind: AlarmKind, at: Stamp) {
+        self.raised.remove(&kind);
+        self.suppressed.remove(&kind);
+        self.closed = (self.state == Some(DeviceState::Alarm)).then_some(at);
+    }
 }
 
 /// A key of an issuer.
@@ -389,8 +405,10 @@ impl State {
                     let active = matches!(state, DeviceState::Open | DeviceState::Alarm);
                     // A second power cut must not make an old word of it.
                     device.woke = active && (settling || device.woke);
-                    device.state = Some(*state);
-                    device.spoke_as = Some(*kind);
+                    device.said.insert(*kind, *state);
+                    let worse = |said: &&DeviceState| matches!(said, DeviceState::Open | DeviceState::Alarm);
+                    device.state = Some(*device.said.values().find(worse).unwrap_or(state));
+                    device.closed = None;
                     device.changed = Some(event.stamp);
                     device.idle = false;
                 });
@@ -413,7 +431,9 @@ impl State {
             Fact::FaultCleared { fault } => self.device(event, |device| {
                 let _ = device.faults.remove(fault);
             }),
-            Fact::AlarmSuppressed { .. } => self.device(event, |device| device.suppressed = true),
+            Fact::AlarmSuppressed { kind } => self.device(event, |device| {
+                let _ = device.suppressed.insert(*kind);
+            }),
             _ => {}
         }
     }
@@ -481,6 +501,11 @@ impl State {
             }
             Fact::CommandConfirmed { command, .. } | Fact::CommandFailed { command, .. } => {
                 self.acts.remove(command);
+            }
+            Fact::AlarmRaised { .. } if event.is_centre_only() => {
+                self.silent.push(event.id);
+                let over = self.silent.len().saturating_sub(OVERDUE_MAX);
+                self.silent.drain(..over);
             }
             Fact::NotDeliveredInTime { event: late, .. } => {
                 self.overdue.push(*late);

@@ -48,6 +48,11 @@ fn missing_after_ms(kind: DeviceKind) -> Option<u64> {
     }
 }
 
+/// Whether its silence is told of.
+pub(crate) fn is_supervised(kind: DeviceKind) -> bool {
+    missing_after_ms(kind).is_some()
+}
+
 /// Who was last heard when, since this process began to listen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Heard {
@@ -154,18 +159,24 @@ pub(crate) fn on_time(draft: &mut Draft, heard: &Heard) {
         false => Vec::new(),
     };
     for id in silent {
-        let about = detector::place_of(draft, id.clone());
-        let area = about.area.as_ref().and_then(|area| draft.state.areas.get(area));
-        let guards = area.is_some_and(|area| area.arming.guarding().is_some());
-        let kind = draft.state.devices[&id].kind;
-        detector::on_fault(draft, id, DeviceFault::Missing);
-        // Silence in an armed house, or in a jammed one, is somebody's work until it is known not to be.
-        if guards || !draft.state.jammed.is_empty() {
-            detector::raise_with(draft, AlarmKind::Tamper, kind, about, Some(Tag::Missing));
-        }
+        on_silence(draft, id, DeviceFault::Missing);
     }
     if heard.idle_now {
         idle(draft);
+    }
+}
+
+/// A device is heard no more, or has left its network. In an armed house, or in a jammed one, that is somebody's work until
+/// it is known not to be.
+pub(crate) fn on_silence(draft: &mut Draft, id: DeviceId, fault: DeviceFault) {
+    let Some(device) = draft.state.devices.get(&id) else { return };
+    let (kind, known) = (device.kind, device.faults.contains(&fault));
+    let about = detector::place_of(draft, id.clone());
+    let area = about.area.as_ref().and_then(|area| draft.state.areas.get(area));
+    let guards = area.is_some_and(|area| area.arming.guarding().is_some());
+    detector::on_fault(draft, id, fault);
+    if !known && (guards || !draft.state.jammed.is_empty()) {
+        detector::raise_with(draft, AlarmKind::Tamper, kind, about, Some(Tag::Missing));
     }
 }
 

@@ -13,7 +13,7 @@ use crate::canonical::hex;
 use crate::challenge::{Challenges, Stale};
 use crate::event::{Event, EventId, Fact, Method};
 use crate::input::Disk;
-use crate::stamp::{Stamp, rfc3339};
+use crate::stamp::{Deadline, Stamp, rfc3339};
 use crate::warrant::{Answer, Order, Role, Status, Warrant};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ const SKEW_MS: i64 = 5_000;
 const SHORT_S: i64 = 60;
 /// The longest life of any other, in seconds: until it ends it is remembered.
 const LONG_S: i64 = 24 * 3_600;
+/// A call for help is one for so long after it was signed for, in seconds: a telephone's clock may be wrong, and help that
+/// comes late is better than none. Older, it is somebody's recording.
+const LATE_HELP_S: i64 = 24 * 3_600;
 /// How many are remembered so that each acts once. Full of living ones, the next is refused.
 const SPENT_MAX: usize = 256;
 /// Of these so many places are kept for calls for help and the centre's operators.
@@ -37,6 +40,8 @@ pub struct Spent {
     status: Status,
     reason: Option<String>,
     event: EventId,
+    /// When it was taken.
+    at: Stamp,
     /// The act it led to, until that is answered.
     command: Option<EventId>,
 }
@@ -83,7 +88,8 @@ pub(crate) fn on_warrant(draft: &mut Draft, challenges: Option<&Challenges>, mut
 
 pub(crate) fn about(draft: &Draft, warrant: &Warrant) -> About {
     let incident = warrant.incident.filter(|id| draft.state.incidents.contains_key(id));
-    About { method: Some(method(warrant.role)), incident, ..About::default() }
+    let centre_only = matches!(warrant.order, Order::Sos { silent: true, .. });
+    About { method: Some(method(warrant.role)), incident, centre_only, ..About::default() }
 }
 
 pub(crate) fn method(role: Role) -> Method {
@@ -180,7 +186,14 @@ fn may(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) -> Res
 fn in_time(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) -> Result<(), Refusal> {
     let now = draft.now();
     if matches!(warrant.order, Order::Sos { .. }) {
-        return Ok(()); // a call for help is taken whatever any clock says
+        let late = now.trusted && good_until_ms(warrant.order.name(), warrant.expires_s) < now.wall_ms;
+        let text = || {
+            format!(
+                "it was signed more than a day ago: it was good until {}",
+                rfc3339(warrant.expires_s.saturating_mul(1000))
+            )
+        };
+        return if late { Err(no("expired", text())) } else { Ok(()) };
     }
     let (issued, expires) = (warrant.issued_s.saturating_mul(1000), warrant.expires_s.saturating_mul(1000));
     let short = needs_challenge(&warrant.order);
@@ -198,10 +211,17 @@ fn in_time(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) ->
             Stale::Old => no("old_challenge", "the challenge is more than 60 s old: take the newest"),
         })?;
     }
-    let floor = draft.state.clock_floor_ms.filter(|_| !short);
-    let known = now.trusted.then_some(now.wall_ms).into_iter().chain(floor).max();
-    if known.is_some_and(|known| expires.saturating_add(SKEW_MS) < known) {
+    let over = |known: i64| expires.saturating_add(SKEW_MS) < known;
+    if now.trusted && over(now.wall_ms) {
         return Err(no("expired", format!("it was good until {}", rfc3339(expires))));
+    }
+    // What opens or fires has its challenge; of the rest an old one is known to be old without a clock.
+    if let Some(floor) = draft.state.clock_floor_ms.filter(|floor| !short && over(*floor)) {
+        let stood = rfc3339(floor);
+        return Err(no(
+            "expired",
+            format!("it was good until {}; the hub's clock has stood at {stood}", rfc3339(expires)),
+        ));
     }
     if short || needs_no_clock(&warrant.order) {
         return Ok(());
@@ -274,35 +294,64 @@ impl Spent {
         Answer { jti, status: self.status, reason, text: None, event: Some(self.event) }
     }
 
-    /// Whether it might still act, had it not.
+    /// Whether it might still act, had it not. In the boot that took it the monotonic clock must agree that it is over: a
+    /// wall clock that jumps ahead and back would let it act twice.
     fn lives(&self, now: Stamp) -> bool {
-        !now.trusted || self.expires_s.saturating_mul(1000).saturating_add(SKEW_MS) >= now.wall_ms
+        let ends_ms = self.expires_s.saturating_mul(1000).saturating_add(SKEW_MS);
+        let left_ms = if self.at.trusted { ends_ms.saturating_sub(self.at.wall_ms) } else { LONG_S * 1000 };
+        let left = Deadline::after(self.at, u64::try_from(left_ms.min(2 * LONG_S * 1000)).unwrap_or(0));
+        if now.boot == self.at.boot && left.remaining_ms(now) != Some(0) {
+            return true;
+        }
+        !now.trusted || ends_ms >= now.wall_ms
+    }
+}
+
+/// Until when it may act, in ms since 1970: a call for help for a day longer than it says.
+fn good_until_ms(cmd: &str, expires_s: i64) -> i64 {
+    let late_s = if cmd == "sos" { LATE_HELP_S } else { 0 };
+    expires_s.saturating_add(late_s).saturating_mul(1000)
+}
+
+/// The latest time that was trusted is not forgotten when the clock falls behind it: somebody may want old warrants to live
+/// again. A clock that has run behind for as long as any warrant lives is believed; the one ahead of it was wrong.
+fn follow_clock(state: &mut State, now: Stamp) {
+    if state.clock_floor_ms.is_none_or(|floor| floor <= now.wall_ms) {
+        (state.clock_floor_ms, state.clock_behind) = (Some(now.wall_ms), None);
+        return;
+    }
+    let since = *state.clock_behind.get_or_insert(now);
+    if since.boot != now.boot {
+        state.clock_behind = Some(now);
+    } else if now.mono_ms.saturating_sub(since.mono_ms) > LONG_S.unsigned_abs() * 1000 {
+        (state.clock_floor_ms, state.clock_behind) = (Some(now.wall_ms), None);
     }
 }
 
 /// What is recorded of it.
 pub(crate) fn apply(state: &mut State, event: &Event) {
     if event.stamp.trusted {
-        state.clock_floor_ms = state.clock_floor_ms.max(Some(event.stamp.wall_ms));
+        follow_clock(state, event.stamp);
     }
-    let spent = |digest: &String, expires: &String, status, reason: Option<&String>| Spent {
+    let spent = |cmd: &String, digest: &String, expires: &String, status, reason: Option<&String>| Spent {
         digest: digest.clone(),
-        expires_s: crate::stamp::parse_rfc3339(expires).unwrap_or(i64::MAX / 1000) / 1000,
+        expires_s: good_until_ms(cmd, crate::stamp::parse_rfc3339(expires).unwrap_or(i64::MAX) / 1000) / 1000,
         status,
         reason: reason.cloned(),
         event: event.id,
+        at: event.stamp,
         command: None,
     };
     match &event.fact {
-        Fact::WarrantAccepted { jti, digest, expires, awaits, .. } => {
+        Fact::WarrantAccepted { jti, digest, expires, awaits, cmd, .. } => {
             state.warrants.retain(|_, spent| spent.lives(event.stamp));
             let status = if *awaits { Status::Accepted } else { Status::Confirmed };
-            state.warrants.insert(jti.clone(), spent(digest, expires, status, None));
+            state.warrants.insert(jti.clone(), spent(cmd, digest, expires, status, None));
         }
-        Fact::WarrantRefused { jti, digest, expires, reason, .. } => {
+        Fact::WarrantRefused { jti, digest, expires, reason, cmd, .. } => {
             state.warrants.retain(|_, spent| spent.lives(event.stamp));
             if state.warrants.len() < SPENT_MAX && !state.warrants.contains_key(jti) {
-                state.warrants.insert(jti.clone(), spent(digest, expires, Status::Refused, Some(reason)));
+                state.warrants.insert(jti.clone(), spent(cmd, digest, expires, Status::Refused, Some(reason)));
             }
         }
         Fact::CommandSent { warrant: Some(jti), .. } => {
