@@ -32,7 +32,7 @@ impl CloseCause {
 
 /// An incident has just ended so: what repeats itself is told. To be called before its end is recorded.
 pub(crate) fn on_end(draft: &mut Draft, id: EventId, cause: CloseCause) {
-    let Some(incident) = draft.state.incidents.get(&id).filter(|_| cause.curable()) else { return };
+    let Some(incident) = draft.state.incidents.get(&id).filter(|of| cause.curable() && !of.is_hidden()) else { return };
     let count = |device: &DeviceId| {
         let of_it = draft.state.outcomes.get(device).and_then(|outcomes| outcomes.mistaken.get(&cause));
         of_it.copied().unwrap_or(0) + 1

@@ -7,6 +7,7 @@
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::draft::cut;
+use crate::alarm::incident::Incident;
 use crate::alarm::orders;
 use crate::alarm::state::State;
 use crate::canonical::hex;
@@ -62,6 +63,10 @@ pub(crate) fn no(code: &str, text: impl Into<String>) -> Refusal {
 /// Judges one and does what it orders.
 pub(crate) fn on_warrant(draft: &mut Draft, challenges: Option<&Challenges>, mut warrant: Warrant) {
     warrant.incident = warrant.incident.map(|id| draft.state.incident_of(id).unwrap_or(id));
+    // Before it is obeyed: it may be what ends the incident.
+    let silent = matches!(warrant.order, Order::Sos { silent: true, .. });
+    let of_hidden = warrant.incident.and_then(|id| draft.state.incidents.get(&id)).is_some_and(Incident::is_hidden);
+    let centre_only = silent || of_hidden;
     let digest = hex(&warrant.digest.0);
     match draft.state.warrants.get(&warrant.jti) {
         Some(spent) if spent.digest == digest => {
@@ -70,26 +75,25 @@ pub(crate) fn on_warrant(draft: &mut Draft, challenges: Option<&Challenges>, mut
         }
         Some(_) => {
             let refusal = no("jti_reused", "another warrant had this jti: each needs its own");
-            return refuse(draft, &warrant, refusal);
+            return refuse(draft, &warrant, refusal, centre_only);
         }
         None => {}
     }
     match may(draft, challenges, &warrant).and_then(|()| orders::obey(draft, &warrant)) {
-        Ok(Obeyed::Done(event)) => accept(draft, &warrant, event, false),
+        Ok(Obeyed::Done(event)) => accept(draft, &warrant, event, false, centre_only),
         Ok(Obeyed::Sends(facts)) => {
-            accept(draft, &warrant, None, true);
+            accept(draft, &warrant, None, true, centre_only);
             for (fact, about) in facts {
                 draft.keep(fact, about);
             }
         }
-        Err(refusal) => refuse(draft, &warrant, refusal),
+        Err(refusal) => refuse(draft, &warrant, refusal, centre_only),
     }
 }
 
 pub(crate) fn about(draft: &Draft, warrant: &Warrant) -> About {
     let incident = warrant.incident.filter(|id| draft.state.incidents.contains_key(id));
-    let centre_only = matches!(warrant.order, Order::Sos { silent: true, .. });
-    About { method: Some(method(warrant.role)), incident, centre_only, ..About::default() }
+    About { method: Some(method(warrant.role)), incident, ..About::default() }
 }
 
 pub(crate) fn method(role: Role) -> Method {
@@ -101,7 +105,7 @@ pub(crate) fn method(role: Role) -> Method {
     }
 }
 
-fn accept(draft: &mut Draft, warrant: &Warrant, event: Option<EventId>, awaits: bool) {
+fn accept(draft: &mut Draft, warrant: &Warrant, event: Option<EventId>, awaits: bool, centre_only: bool) {
     let fact = Fact::WarrantAccepted {
         jti: warrant.jti.clone(),
         digest: hex(&warrant.digest.0),
@@ -117,11 +121,10 @@ fn accept(draft: &mut Draft, warrant: &Warrant, event: Option<EventId>, awaits: 
         led_to: event,
         awaits,
     };
-    let about = about(draft, warrant);
+    let about = About { centre_only, ..about(draft, warrant) };
     draft.keep(fact, about);
 }
-
-fn refuse(draft: &mut Draft, warrant: &Warrant, (reason, text): Refusal) {
+fn refuse(draft: &mut Draft, warrant: &Warrant, (reason, text): Refusal, centre_only: bool) {
     let fact = Fact::WarrantRefused {
         jti: warrant.jti.clone(),
         digest: hex(&warrant.digest.0),
@@ -131,7 +134,7 @@ fn refuse(draft: &mut Draft, warrant: &Warrant, (reason, text): Refusal) {
         person: cut(warrant.person.clone()),
         reason: cut(reason.clone()),
     };
-    let about = about(draft, warrant);
+    let about = About { centre_only, ..about(draft, warrant) };
     if draft.emit(fact, about).is_none() {
         // A failing disk without room: the answer goes out all the same.
         let (jti, status) = (warrant.jti.clone(), Status::Refused);
