@@ -10,6 +10,7 @@ use vakt_integration::arc::misbehave::Misbehaviour;
 use vakt_integration::lab::Lab;
 use vakt_integration::lab::LabSettings;
 use vakt_integration::lab::daemon::CentreKey;
+use vakt_integration::lab::daemon::binary;
 use vakt_integration::lab::site::SOON;
 use vakt_integration::lab::site::contact;
 use vakt_integration::lab::site::smoke;
@@ -183,6 +184,35 @@ async fn an_owner_silences_a_siren_from_afar_and_the_incident_stays_open() {
     is(&said, "confirmed", Value::Null);
     let status = lab.until("silence", |status| status["sound"].is_null()).await.unwrap();
     assert_eq!(status["incidents"].as_array().unwrap().len(), 1, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b8_a_silent_call_for_help_is_the_centres_and_no_list_on_site_tells_of_it() {
+    let lab = furnished().await;
+    is(&list_the_phone(&lab).await, "confirmed", Value::Null);
+    let said = ordered(&lab, &format!("order owner sos as={PHONE} sub=anna silent=true")).await;
+    is(&said, "confirmed", Value::Null);
+    let alarm = event(&lab, "alarm_raised", |event| event["detail"]["kind"] == json!("hold_up")).await;
+    let id = alarm["id"].as_str().unwrap().to_owned();
+    is(
+        &ordered(&lab, &format!("order arc_operator incident_note incident={id} text=listening")).await,
+        "confirmed",
+        Value::Null,
+    );
+    let status = lab.status().await.unwrap();
+    assert_eq!((&status["incidents"], &status["sound"]), (&json!([]), &Value::Null), "{status}");
+    let listed = std::process::Command::new(binary().unwrap())
+        .args(["journal", "list", "--db"])
+        .arg(lab.daemon.journal())
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let rows: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // The alarm, the order, the note and the order to note it.
+    assert_eq!(rows.iter().filter(|row| row["withheld"] == json!(true)).count(), 4, "{listed}");
+    for word in [id.as_str(), "hold_up", "sos", "incident_note"] {
+        assert!(!listed.contains(word), "{word} is listed:\n{listed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,8 +22,8 @@ use vakt_core::alarm::state::State;
 use vakt_core::device::AreaId;
 use vakt_core::device::DeviceFault;
 use vakt_core::device::DeviceId;
+use vakt_core::device::DeviceKind;
 use vakt_core::device::Report;
-use vakt_core::event::AlarmKind;
 use vakt_core::event::ArmMode;
 use vakt_core::event::EventId;
 use vakt_core::port::ListedKey;
@@ -74,7 +74,7 @@ fn state_view(state: &State) -> StateView {
     let incidents = state.incidents.iter().map(|(id, incident)| IncidentView {
         id: *id,
         // To the centre, and to nobody else.
-        kind: if incident.duress { AlarmKind::Duress } else { incident.kind },
+        kind: incident.told_as(),
         area: incident.area.clone(),
         since: incident.opened.at(),
     });
@@ -169,8 +169,11 @@ fn device_view(state: &State, id: &DeviceId, device: &Device, heard: &Heard) -> 
 /// One line a device, for the socket: as the centre sees it, with the last signal and the exact last word.
 pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
     let line = |(id, device): (&DeviceId, &Arc<Device>)| {
-        let last = heard.lock().ok().and_then(|heard| heard.get(id).copied());
+        // A silent button speaks when somebody presses it: that it has is nobody's to see here (B8).
+        let silent = device.kind == DeviceKind::HoldUp;
+        let last = heard.lock().ok().and_then(|heard| heard.get(id).copied()).filter(|_| !silent);
         let mut view = device_view(state, id, device, heard);
+        view.state = view.state.filter(|_| !silent);
         view.signal_dbm = last.and_then(|signs| signs.rssi_dbm);
         view.last_heard = last.map(|signs| signs.at.at());
         let mut value = serde_json::to_value(&view).expect("a device is words and numbers");
