@@ -42,6 +42,8 @@ const WARNING_MS: u64 = 30 * SECOND;
 const HURRY_MS: u64 = 10 * SECOND;
 /// A button that tells no release is pressed anew after ten seconds.
 const PRESS_MS: u64 = 10 * SECOND;
+/// A detector that says so for so long after its alarm was ended alarms anew.
+const STILL_MS: u64 = 600 * SECOND;
 /// The same event, so many times in a row (requirements, "same event").
 const IN_A_ROW: u32 = 3;
 
@@ -109,6 +111,8 @@ struct Detector {
     tamper: bool,
     /// How often it has raised each kind since its area was last armed or disarmed.
     raised: BTreeMap<AlarmKind, u32>,
+    /// When somebody ended what it raised while it still said so.
+    closed: Option<Stamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -118,6 +122,7 @@ struct Incident {
     armed: bool,
     sounds: Delay,
     hushed: bool,
+    by: BTreeSet<DeviceId>,
 }
 
 /// An alarm that must be raised.
@@ -146,7 +151,8 @@ impl Oracle {
     /// A site that was just installed, everything off.
     pub(super) fn new(now: Stamp, areas: &[(&str, u64)]) -> Self {
         let area = |entry_s| Area { entry_ms: entry_s * SECOND, guard: Guard::Off, passed_over: BTreeSet::new() };
-        let detector = |model| Detector { model, said: None, at: now, tamper: false, raised: BTreeMap::new() };
+        let detector =
+            |model| Detector { model, said: None, at: now, tamper: false, raised: BTreeMap::new(), closed: None };
         Self {
             areas: areas.iter().map(|(id, entry_s)| ((*id).to_owned(), area(*entry_s))).collect(),
             detectors: MODELS.iter().map(|model| (model.device(), detector(model))).collect(),
@@ -281,10 +287,14 @@ impl Oracle {
             let pressed_anew = detector.model.kind == DeviceKind::Sos
                 && state == DeviceState::Alarm
                 && (detector.at.boot != now.boot || now.mono_ms - detector.at.mono_ms >= PRESS_MS);
-            let news = detector.said != Some(state) || pressed_anew;
+            // Closed by mistake: it goes on.
+            let goes_on = state == DeviceState::Alarm
+                && detector.closed.is_some_and(|from| Delay { from, ms: STILL_MS }.over(now))
+                && around_the_clock(detector.model.kind).is_some();
+            let news = detector.said != Some(state) || pressed_anew || goes_on;
             let written = events.iter().filter(of_it).any(|event| matches!(event.fact, Fact::DeviceChanged { .. }));
             if news && (well || written) {
-                (detector.said, detector.at) = (Some(state), now);
+                (detector.said, detector.at, detector.closed) = (Some(state), now, None);
                 if matches!(state, DeviceState::Open | DeviceState::Alarm) {
                     match around_the_clock(detector.model.kind) {
                         Some(kind) => self.raise(kind, id, must),
@@ -398,9 +408,7 @@ impl Oracle {
                 if event.device.is_none() || tags.contains(&Tag::Missing) =>
             {
                 let armed = area.as_ref().and_then(|id| self.areas.get(id)).is_some_and(|area| area.guard.mode().is_some());
-                let (sounds, kind) = (Delay { from: now, ms: SIREN_MS }, AlarmKind::Tamper);
-                self.incidents
-                    .insert(event.incident.unwrap_or(event.id), Incident { kind, area, armed, sounds, hushed: false });
+                self.sounds(now, event, AlarmKind::Tamper, armed, None);
             }
             Fact::AlarmRaised { kind, continues, .. } => {
                 let at = must.iter().position(|must| must.kind == *kind && must.device == event.device);
@@ -408,13 +416,14 @@ impl Oracle {
                     return Err(format!("{:?} raised {kind:?} for no reason", event.device));
                 };
                 let armed = must.remove(at).armed;
-                continues.iter().for_each(|old| drop(self.incidents.remove(old)));
-                let (sounds, kind) = (Delay { from: now, ms: SIREN_MS }, *kind);
-                self.incidents
-                    .insert(event.incident.unwrap_or(event.id), Incident { kind, area, armed, sounds, hushed: false });
+                self.sounds(now, event, *kind, armed, *continues);
             }
             Fact::IncidentCleared { .. } | Fact::IncidentCancelled { .. } | Fact::IncidentClosed { .. } => {
-                event.incident.iter().for_each(|id| drop(self.incidents.remove(id)));
+                let Some(ended) = event.incident.and_then(|id| self.incidents.remove(&id)) else { return Ok(()) };
+                for detector in self.detectors.iter_mut().filter(|(id, _)| ended.by.contains(*id)).map(|(_, of)| of) {
+                    detector.raised.remove(&ended.kind);
+                    detector.closed = (detector.said == Some(DeviceState::Alarm)).then_some(now);
+                }
             }
             Fact::SirenStopped {} => {
                 let meant = |of: &Option<String>| area.is_none() || of.is_none() || *of == area;
@@ -439,6 +448,16 @@ impl Oracle {
             _ => {}
         }
         Ok(())
+    }
+
+    /// An alarm is kept for the sirens' sake, and for what its detectors may say once it has ended.
+    fn sounds(&mut self, now: Stamp, event: &Event, kind: AlarmKind, armed: bool, continues: Option<EventId>) {
+        let id = event.incident.unwrap_or(event.id);
+        let old = [continues, Some(id)].into_iter().flatten().filter_map(|old| self.incidents.remove(&old));
+        let by = old.flat_map(|old| old.by).chain(event.device.clone()).collect();
+        let area = event.area.as_ref().map(|area| area.as_str().to_owned());
+        let sounds = Delay { from: now, ms: SIREN_MS };
+        self.incidents.insert(id, Incident { kind, area, armed, sounds, hushed: false, by });
     }
 
     /// What must be heard (B9).

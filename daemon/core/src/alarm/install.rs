@@ -5,7 +5,7 @@
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::settings;
-use crate::alarm::state::{Area, Arming, Device, Key, State, Zone};
+use crate::alarm::state::{Arming, Device, Key, State, Zone};
 use crate::canonical::PERSONAL_TEXT_MAX;
 use crate::device::{AreaId, DeviceId, DeviceKind};
 use crate::event::{Event, EventId, Fact, Joining, Method};
@@ -178,21 +178,10 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
     match &event.fact {
         Fact::AreaSet { entry_s, exit_s } => {
             let Some(id) = event.area.clone() else { return };
-            let arming = state.areas.get(&id).map_or(Arming::Disarmed, |area| area.arming.clone());
-            let (entry_s, exit_s) = (*entry_s, *exit_s);
-            let old = state.areas.remove(&id);
-            let area = Area {
-                entry_s,
-                exit_s,
-                arming,
-                refused: None,
-                overridden: Vec::new(),
-                bypassed: BTreeSet::new(),
-                memory: old.as_ref().map_or_else(Vec::new, |old| old.memory.clone()),
-                motion: old.as_ref().and_then(|old| old.motion),
-                armed_at: old.and_then(|old| old.armed_at),
-            };
-            state.areas.insert(id, area);
+            let area = state.areas.entry(id).or_default();
+            (area.entry_s, area.exit_s, area.refused) = (*entry_s, *exit_s, None);
+            area.overridden.clear();
+            area.bypassed.clear();
         }
         Fact::ZoneSet { role, modes, chime } => {
             if let (Some(zone), Some(area)) = (event.zone.clone(), event.area.clone()) {

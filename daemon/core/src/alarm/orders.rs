@@ -78,17 +78,14 @@ fn obey_person(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> 
             asked(draft, |draft, request| area::on_siren_stop(draft, request, area.clone(), &code))
         }
         Order::KeyAdd { kid, role, ed25519, user } => {
-            if access::known(draft, INNER, &code, Right::Own).is_none() {
-                return asked(draft, |_, _| {});
-            }
             // The centre's and the technicians' keys are the maker's to list: else a stolen phone could fire fog.
-            if !matches!(role, Role::Owner | Role::Member) {
-                return Err(no(
-                    "not_for_role",
-                    "an owner lists keys of owners and members; others come from the maker",
-                ));
+            match access::known(draft, INNER, &code, Right::Own) {
+                None => asked(draft, |_, _| {}),
+                Some(_) if !matches!(role, Role::Owner | Role::Member) => {
+                    Err(no("not_for_role", "an owner lists keys of owners and members; others come from the maker"))
+                }
+                Some(_) => add_key(draft, warrant, kid, *role, ed25519, user.as_ref()),
             }
-            add_key(draft, warrant, kid, *role, ed25519, user.as_ref())
         }
         Order::Sos { area, silent: true } => {
             duress::raise(draft, AlarmKind::HoldUp, DeviceKind::HoldUp, area.clone(), by);

@@ -125,7 +125,7 @@ pub struct State {
 }
 
 /// What is armed together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Area {
     /// Seconds to disarm after coming in.
@@ -186,12 +186,13 @@ pub struct RefusedArm {
 ///     ▲                │             │ └──another detector──────────────────────────────▶  │
 ///     └────disarm──────┴─────────────┴──────────────────────┴───────────────┴──────────────┘
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Arming {
     /// Nobody can say; 24-hour detectors work all the same.
     Unknown,
     /// Intrusion detectors are only watched.
+    #[default]
     Disarmed,
     /// People are leaving.
     Exit {
