@@ -3,7 +3,8 @@
 //! One table (requirements, "Event codes"), so that any receiving software can route an event it does not know.
 
 use crate::device::{DeviceFault, DeviceKind};
-use crate::event::{Act, AlarmKind, ArmMode, Cid, Class, Event, Fact, Method, Notify, Tag};
+use crate::event::{Act, AlarmKind, ArmMode, Cid, Class, Event, Fact, Media, Method, Notify, Tag};
+use std::collections::BTreeSet;
 
 const NEW: u8 = 1;
 const RESTORE: u8 = 3;
@@ -92,6 +93,7 @@ impl Fact {
             Fact::AlarmRaised { kind: AlarmKind::Tamper, tags, .. } if tags.contains(&Tag::Missing) => {
                 code(NEW, 381, "UZ")
             }
+            Fact::AlarmRaised { kind: AlarmKind::Burglary, tags, .. } => code(NEW, burglary(tags), "BA"),
             Fact::AlarmRaised { kind, by, .. } => alarm(*kind, *by, NEW),
             Fact::AlarmRestored { kind, by } => alarm(*kind, *by, RESTORE),
             Fact::FaultRaised { fault } => fault_code(*fault, NEW),
@@ -126,6 +128,7 @@ impl Fact {
             Fact::PathDown { .. } => code(NEW, 351, "NT"),
             Fact::PathUp { .. } => code(RESTORE, 351, "NR"),
             Fact::NotDeliveredInTime { .. } => code(NEW, 354, "YC"),
+            Fact::MediaGranted { what: Media::Audio, .. } => code(NEW, 606, "LF"),
             Fact::MediaGranted { .. } => code(NEW, 609, "LF"),
             Fact::MediaWindowClosed { .. } => code(RESTORE, 609, "LE"),
             Fact::TestStarted { .. } => code(NEW, 607, "TS"),
@@ -133,6 +136,7 @@ impl Fact {
             Fact::IncidentCleared { .. } => code(NEW, 406, "BC"),
             Fact::IncidentCancelled { .. } => code(NEW, 406, "OC"),
             Fact::IncidentVerified { kind: AlarmKind::Burglary, .. } => code(NEW, 139, "BV"),
+            Fact::IncidentVerified { kind: AlarmKind::HoldUp | AlarmKind::Duress, .. } => code(NEW, 129, "HV"),
             Fact::KeyListed { .. }
             | Fact::KeyWithdrawn { .. }
             | Fact::ProfileSet { .. }
@@ -153,6 +157,12 @@ impl Fact {
             Class::State | Class::Test | Class::Audit => None,
         }
     }
+}
+
+/// By the part its zone plays.
+fn burglary(tags: &BTreeSet<Tag>) -> u16 {
+    let by_place = [(Tag::Perimeter, 131), (Tag::Interior, 132), (Tag::EntryDoor, 134)];
+    by_place.into_iter().find(|(tag, _)| tags.contains(tag)).map_or(130, |(_, code)| code)
 }
 
 fn fault_code(fault: DeviceFault, q: u8) -> (Option<&'static str>, Option<Cid>) {

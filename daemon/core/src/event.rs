@@ -209,6 +209,12 @@ pub enum Tag {
     LooksCleared,
     /// The area was armed a moment ago: somebody may have come back for his keys.
     RecentClose,
+    /// A burglary at the outside of the house.
+    Perimeter,
+    /// A burglary inside.
+    Interior,
+    /// A burglary by the door that people come in by.
+    EntryDoor,
 }
 
 /// A country's policy profile.

@@ -720,6 +720,7 @@ fn json(event: &Event) -> Value {
 fn field(fact: &Value, key: &str) -> String {
     let found = fact.get(key).or_else(|| fact["detail"].get(key)).unwrap_or(&Value::Null);
     match (key, found) {
+        ("cid", Value::Object(cid)) => cid["code"].to_string(),
         ("delay", delay) => format!("{}s", delay["seconds"]),
         ("device", Value::String(device)) => device.trim_start_matches("zb-").to_owned(),
         ("causes", Value::Array(causes)) => {

@@ -341,12 +341,17 @@ fn tags(draft: &Draft, kind: AlarmKind, by: DeviceKind, about: &About) -> Vec<Ta
     let guard = state.incidents.values().any(|incident| incident.guard_on_site && of_area(&incident.area));
     let armed = about.area.as_ref().and_then(|area| state.areas.get(area)).and_then(|area| area.armed_at);
     let recent = armed.is_some_and(|at| Deadline::after(at, RECENT_MS).remaining_ms(now).is_some_and(|left| left > 0));
+    let zone = about.zone.as_ref().and_then(|zone| state.zones.get(zone));
+    let role = zone.map(|zone| zone.role).filter(|_| kind == AlarmKind::Burglary);
     let all = [
         (Tag::FogPresent, by == DeviceKind::Smoke && fog::fills(state, about.area.as_ref())),
         (Tag::GuardOnSite, guard),
         (Tag::PetFunction, device.is_some_and(|device| device.pet)),
         (Tag::Jammed, !state.jammed.is_empty()),
         (Tag::RecentClose, kind == AlarmKind::Burglary && recent),
+        (Tag::Perimeter, role == Some(ZoneRole::Perimeter)),
+        (Tag::Interior, matches!(role, Some(ZoneRole::Interior | ZoneRole::EntryRoute))),
+        (Tag::EntryDoor, role == Some(ZoneRole::EntryDoor)),
     ];
     all.into_iter().filter(|(_, is)| *is).map(|(tag, _)| tag).collect()
 }
