@@ -68,6 +68,7 @@ fn event(number: u64, fact: Fact) -> Event {
         service: Service::Active,
         authenticated: None,
         personal,
+        centre_only: false,
     }
 }
 

@@ -3,10 +3,11 @@
 //! judges: no door for the centre without a verified fire or a call for help, no fog outside its ground, no picture
 //! outside its window, no trace of a threat on site, no fire or call for help that is not told.
 //!
-//! `VAKT_LONG` searches one deeper, `VAKT_DEPTH` as deep as it says. Times are cut to minutes, ids to their order: that makes the states finite, and hides
-//! nothing that the rules look at, which count in minutes.
+//! `VAKT_LONG` searches one deeper, `VAKT_DEPTH` as deep as it says. Times are cut to minutes, ids to their order: that
+//! makes the states finite, and hides nothing that the rules look at, which count in minutes.
 
 #![allow(clippy::unwrap_used)] // a test that meets what must not be falls here
+#![allow(clippy::print_stdout, clippy::disallowed_methods)] // it says how far it came, and how long that took
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};

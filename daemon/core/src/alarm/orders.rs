@@ -79,13 +79,13 @@ fn obey_person(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> 
         }
         Order::KeyAdd { kid, role, ed25519, user } => {
             // The centre's and the technicians' keys are the maker's to list: else a stolen phone could fire fog.
-            match access::known(draft, INNER, &code, Right::Own) {
-                None => asked(draft, |_, _| {}),
-                Some(_) if !matches!(role, Role::Owner | Role::Member) => {
-                    Err(no("not_for_role", "an owner lists keys of owners and members; others come from the maker"))
-                }
-                Some(_) => add_key(draft, warrant, kid, *role, ed25519, user.as_ref()),
+            if !matches!(role, Role::Owner | Role::Member) {
+                return Err(no(
+                    "not_for_role",
+                    "an owner lists keys of owners and members; others come from the maker",
+                ));
             }
+            owns(draft, &code, |draft| add_key(draft, warrant, kid, *role, ed25519, user.as_ref()))
         }
         Order::Sos { area, silent: true } => {
             duress::raise(draft, AlarmKind::HoldUp, DeviceKind::HoldUp, area.clone(), by);
@@ -139,10 +139,19 @@ fn turn(
 
 /// What the owner settles from afar, if his phone is good for that.
 fn settled(draft: &mut Draft, code: &CodeChecked, command: Command) -> Result<Obeyed, Refusal> {
-    if access::known(draft, INNER, code, Right::Own).is_none() {
-        return asked(draft, |_, _| {});
+    owns(draft, code, |draft| asked(draft, |draft, request| install::on_command(draft, request, code.method, command)))
+}
+
+/// What only the owner may.
+fn owns(
+    draft: &mut Draft,
+    code: &CodeChecked,
+    then: impl FnOnce(&mut Draft) -> Result<Obeyed, Refusal>,
+) -> Result<Obeyed, Refusal> {
+    match access::known(draft, INNER, code, Right::Own) {
+        Some(_) => then(draft),
+        None => asked(draft, |_, _| {}),
     }
-    asked(draft, |draft, request| install::on_command(draft, request, code.method, command))
 }
 
 /// One phone, key, tag or code is blocked by the centre (B15). Never added, never unblocked.
