@@ -201,7 +201,7 @@ fn form(event: &Event) -> EventV1 {
         centre_only: event.centre_only,
         sia: sia.map(str::to_owned),
         cid,
-        notify: event.fact.notify(),
+        notify: event.notify(),
         personal_digest: None,
         personal: None,
         prev: None,

@@ -14,6 +14,11 @@ fn code(q: u8, code: u16, sia: &'static str) -> (Option<&'static str>, Option<Ci
 }
 
 impl Event {
+    /// Whom a notice of it is for: of what nobody on site may know nobody is told (B8).
+    pub fn notify(&self) -> Option<Notify> {
+        self.fact.notify().filter(|_| !self.is_centre_only())
+    }
+
     /// SIA DC-03 and Contact ID codes, where they exist: those of the fact, or of how somebody armed or disarmed.
     pub fn codes(&self) -> (Option<&'static str>, Option<Cid>) {
         if let (Fact::AlarmRaised { kind: AlarmKind::Tamper, by: DeviceKind::Keypad, .. }, None) =
@@ -149,8 +154,21 @@ impl Fact {
         }
     }
 
-    /// Whom a notice of it is for.
-    pub fn notify(&self) -> Option<Notify> {
+    /// Whom a notice of it is for, were it not silent.
+    fn notify(&self) -> Option<Notify> {
+        match self {
+            Fact::LimitCrossed { .. } => return Some(Notify::Threshold),
+            Fact::CodeUnused { .. } | Fact::TestOverdue { .. } | Fact::TestSuggested {} => {
+                return Some(Notify::Technical);
+            }
+            // What the household should hear of, though it is no alarm and nobody's deed (R51, R68, R75, B23).
+            Fact::DoorLeftOpen {}
+            | Fact::AirNow { .. }
+            | Fact::ScheduleWarned { .. }
+            | Fact::ScheduleSkipped { .. }
+            | Fact::EndAnnounced { .. } => return Some(Notify::Activity),
+            _ => {}
+        }
         match self.class() {
             Class::Fault => Some(Notify::Technical),
             Class::Alarm | Class::Access => Some(Notify::Activity),

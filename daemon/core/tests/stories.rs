@@ -833,7 +833,10 @@ stories! {
     r04_hard_stop: "r04-hard-stop.txt",
     r04_continued: "r04-continued.txt",
     r18_missing: "r18-missing.txt",
+    r20_fire_pictures: "r20-fire-pictures.txt",
     r22_fire: "r22-fire.txt",
+    r36_shock_and_glass: "r36-shock-and-glass.txt",
+    r78_notices: "r78-notices.txt",
     r33_cancel: "r33-cancel.txt",
     r88_sos: "r88-sos.txt",
     r92_water: "r92-water.txt",
@@ -872,6 +875,25 @@ fn a_story_that_is_wrong_fails() {
         assert_eq!(story.step(begin), Ok(()));
         assert!(wrong.lines().any(|line| story.step(line).is_err()), "{wrong}");
     }
+}
+
+/// R91: what watches nothing is seen at a glance, area by area and zone by zone.
+#[test]
+fn r91_coverage_ends_where_devices_do() {
+    let now = Stamp { boot: 1, mono_ms: BOARD_START_MS, wall_ms: EVENING_MS, trusted: true };
+    let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
+    let hub = Hub::new(7, now);
+    let mut story = Story { hub, at_ms: 0, requests: 0, command: None, kinds, names, profile: Profile::Dk };
+    story.read(&here().join("sites/home.txt"));
+    let gaps = serde_json::to_value(vakt_core::alarm::coverage::gaps(story.hub.state())).unwrap();
+    assert_eq!(gaps["house"]["area"], serde_json::json!(["siren"]));
+    let zones = &gaps["house"]["zones"];
+    assert_eq!(zones["hall"], serde_json::json!(["smoke"]), "a camera and a cannon");
+    assert_eq!(zones["kitchen"], serde_json::json!(["camera", "fog"]), "two smoke detectors");
+    assert_eq!(zones["study"], serde_json::json!(["smoke", "camera", "fog"]));
+    assert_eq!(story.step("00:03  set area barn entry 0 exit 0  ->  area_set; ok"), Ok(()));
+    let gaps = serde_json::to_value(vakt_core::alarm::coverage::gaps(story.hub.state())).unwrap();
+    assert_eq!(gaps["barn"]["area"], serde_json::json!(["intrusion", "smoke", "camera", "fog", "siren"]));
 }
 
 #[test]

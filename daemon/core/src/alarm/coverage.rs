@@ -1,11 +1,11 @@
 //! Where nothing watches (R91): coverage ends where devices do, and whoever looks at the site shall see it.
 
 use crate::alarm::state::State;
-use crate::device::{AreaId, DeviceKind};
+use crate::device::{AreaId, DeviceKind, ZoneId};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What an area has none of.
+/// What a place has none of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -17,28 +17,46 @@ pub enum Gap {
     Siren,
 }
 
-/// Each area's gaps.
-pub fn gaps(state: &State) -> Vec<(AreaId, Vec<Gap>)> {
+/// One area's gaps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gaps {
+    /// Of what there is none in the whole area.
+    pub area: Vec<Gap>,
+    /// Of what there is none in each of its zones: pictures, smoke detectors, fog.
+    pub zones: BTreeMap<ZoneId, Vec<Gap>>,
+}
+
+impl Gap {
+    fn is_filled_by(self, kind: DeviceKind) -> bool {
+        use DeviceKind as Kind;
+        match self {
+            Gap::Intrusion => matches!(kind, Kind::Contact | Kind::Motion | Kind::GlassBreak | Kind::Vibration),
+            Gap::Smoke => matches!(kind, Kind::Smoke | Kind::Heat),
+            Gap::Camera => kind == Kind::Camera,
+            Gap::Fog => kind == Kind::Fog,
+            Gap::Siren => kind == Kind::Siren,
+        }
+    }
+}
+
+/// Each area's gaps, and each zone's.
+pub fn gaps(state: &State) -> BTreeMap<AreaId, Gaps> {
+    let mut kinds: BTreeMap<&ZoneId, BTreeSet<DeviceKind>> = state.zones.keys().map(|zone| (zone, [].into())).collect();
+    for device in state.devices.values() {
+        let zone = device.zone.as_ref().and_then(|zone| kinds.get_mut(zone));
+        zone.into_iter().for_each(|kinds| drop(kinds.insert(device.kind)));
+    }
+    let missing = |gaps: &[Gap], there: &BTreeSet<DeviceKind>| {
+        gaps.iter().filter(|gap| !there.iter().any(|kind| gap.is_filled_by(*kind))).copied().collect::<Vec<Gap>>()
+    };
     let of = |area: &AreaId| {
-        let kinds: BTreeSet<DeviceKind> = (state.devices.values())
-            .filter(|device| {
-                let zone = device.zone.as_ref().and_then(|zone| state.zones.get(zone));
-                zone.is_some_and(|zone| zone.area == *area)
-            })
-            .map(|device| device.kind)
-            .collect();
-        let has = |any: &[DeviceKind]| any.iter().any(|kind| kinds.contains(kind));
-        let gaps = [
-            (
-                Gap::Intrusion,
-                has(&[DeviceKind::Contact, DeviceKind::Motion, DeviceKind::GlassBreak, DeviceKind::Vibration]),
-            ),
-            (Gap::Smoke, has(&[DeviceKind::Smoke, DeviceKind::Heat])),
-            (Gap::Camera, has(&[DeviceKind::Camera])),
-            (Gap::Fog, has(&[DeviceKind::Fog])),
-            (Gap::Siren, has(&[DeviceKind::Siren])),
-        ];
-        gaps.into_iter().filter(|(_, there)| !there).map(|(gap, _)| gap).collect()
+        let zones = || kinds.iter().filter(|(zone, _)| state.zones.get(**zone).is_some_and(|zone| zone.area == *area));
+        let all: BTreeSet<DeviceKind> = zones().flat_map(|(_, kinds)| kinds).copied().collect();
+        let of_zone = |kinds| missing(&[Gap::Smoke, Gap::Camera, Gap::Fog], kinds);
+        Gaps {
+            area: missing(&[Gap::Intrusion, Gap::Smoke, Gap::Camera, Gap::Fog, Gap::Siren], &all),
+            zones: zones().map(|(zone, kinds)| ((*zone).clone(), of_zone(kinds))).collect(),
+        }
     };
     state.areas.keys().map(|area| (area.clone(), of(area))).collect()
 }

@@ -47,13 +47,17 @@ fn not_available(order: &Order) -> Refusal {
     no("not_available", format!("this hub cannot do {} yet", order.name()))
 }
 
+fn obey_maker(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> {
+    match &warrant.order {
+        Order::KeyAdd { kid, role, ed25519, user } => add_key(draft, warrant, kid, *role, ed25519, user.as_ref()),
+        other => Err(not_available(other)),
+    }
+}
+
 fn obey_person(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> {
     let key = draft.state.keys.get(&warrant.kid);
     if key.is_some_and(|key| key.role == "maker") {
-        return match &warrant.order {
-            Order::KeyAdd { kid, role, ed25519, user } => add_key(draft, warrant, kid, *role, ed25519, user.as_ref()),
-            other => Err(not_available(other)),
-        };
+        return obey_maker(draft, warrant);
     }
     let user = UserId::new(warrant.person.clone()).ok();
     // A phone is somebody's, and signs for nobody else; one of the install facts is whoever's it says.

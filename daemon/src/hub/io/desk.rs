@@ -111,7 +111,7 @@ impl Desk {
             "areas": view.state.areas,
             "incidents": view::on_site(&seen.state),
             "memory": view::memory(&seen.state),
-            "gaps": vakt_core::alarm::coverage::gaps(&seen.state).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "gaps": vakt_core::alarm::coverage::gaps(&seen.state),
             "outcomes": seen.state.outcomes,
             "faults": view.state.faults,
             "paths": seen.state.paths.iter().map(|(path, why)| (path.clone(), json!({"up": why.is_none(), "reason": why}))).collect::<serde_json::Map<_, _>>(),
