@@ -65,8 +65,7 @@ fn obey_person(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal> 
         return Err(no("not_the_keys_person", "this key is another person's"));
     }
     let role = user.as_ref().and_then(|user| draft.state.users.get(user)).map(|user| user.role);
-    let owner = role == Some(UserRole::Owner);
-    if role.is_none() || warrant.role == Role::Owner && !owner {
+    if role.is_none_or(|role| warrant.role == Role::Owner && role != UserRole::Owner) {
         return Err(no("no_user", "sub is no user of this site with that role"));
     }
     let credential = Some(warrant.kid.clone());
