@@ -5,6 +5,9 @@
 //! missing). A detector's new word is itself on record (`device_changed`); it is written as `noted` only where nothing
 //! else follows from it. `@name` stands for an id: where it is first met it learns it, later it must be the same.
 //! What must hold after every step is proven by `shared/hub.rs`. This file never sleeps and never judges.
+//!
+//! A story names what it is about. What else each event said, and when the panel must look again, stands beside it in
+//! `golden/stories/`: a change of it is seen in review. `VAKT_WRITE_GOLDEN=1` writes them anew.
 
 #![allow(clippy::unwrap_used)] // a test that meets what must not be falls here
 
@@ -44,6 +47,10 @@ struct Story {
     kinds: BTreeMap<DeviceId, DeviceKind>,
     names: BTreeMap<String, String>,
     profile: Profile,
+    /// All that followed, in full.
+    record: String,
+    /// Ids in the order in which they were met.
+    ids: Vec<String>,
 }
 
 /// What a line makes happen.
@@ -58,15 +65,30 @@ fn here() -> PathBuf {
 }
 
 fn play(file: &str) {
-    let now = Stamp { boot: 1, mono_ms: BOARD_START_MS, wall_ms: EVENING_MS, trusted: true };
-    let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
-    // The seed of every id in every story.
-    let hub = Hub::new(7, now);
-    let mut story = Story { hub, at_ms: 0, requests: 0, command: None, kinds, names, profile: Profile::Dk };
+    let mut story = Story::begins();
     story.read(&here().join(file));
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/stories").join(file);
+    if std::env::var_os("VAKT_WRITE_GOLDEN").is_some() {
+        return std::fs::write(&golden, &story.record).unwrap_or_else(|e| panic!("{}: {e}", golden.display()));
+    }
+    let known = std::fs::read_to_string(&golden).unwrap_or_else(|e| panic!("{}: {e}", golden.display()));
+    let other = story.record.lines().zip(known.lines()).zip(1..).find(|((found, known), _)| found != known);
+    if let Some(((found, known), line)) = other {
+        panic!("{}:{line}:\n{known}\nis known, this followed:\n{found}", golden.display());
+    }
+    assert_eq!(story.record.len(), known.len(), "{}: as many lines", golden.display());
 }
 
 impl Story {
+    fn begins() -> Self {
+        let now = Stamp { boot: 1, mono_ms: BOARD_START_MS, wall_ms: EVENING_MS, trusted: true };
+        // The seed of every id in every story.
+        let hub = Hub::new(7, now);
+        let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
+        let (record, ids) = (String::new(), Vec::new());
+        Self { hub, at_ms: 0, requests: 0, command: None, kinds, names, profile: Profile::Dk, record, ids }
+    }
+
     fn read(&mut self, file: &Path) {
         let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         for (line, number) in text.lines().zip(1..) {
@@ -78,6 +100,39 @@ impl Story {
             {
                 panic!("{}:{number}: {line}\n{wrong}", file.display());
             }
+        }
+        // What a site is made of is on record with its own story.
+        if file.parent().is_some_and(|folder| folder.ends_with("sites")) {
+            self.record.clear();
+        }
+    }
+
+    /// All that a turn led to, as text: what follows from the time alone is left out.
+    fn note(&mut self, happens: &str, turn: &Turn) {
+        self.record += &format!("{happens}\n");
+        for event in &turn.events {
+            let mut members = json(event);
+            let members = members.as_object_mut().unwrap();
+            for same in ["v", "at", "boot", "mono_ms", "journaled", "seq"] {
+                members.remove(same);
+            }
+            members.get_mut("personal").and_then(Value::as_object_mut).and_then(|personal| personal.remove("salt"));
+            let kind = members.remove("type").unwrap();
+            self.record += &format!("  {} {}\n", kind.as_str().unwrap(), Value::Object(members.clone()));
+        }
+        let effects: Vec<String> = turn.effects.iter().map(|effect| self.effect(effect)).collect();
+        effects.iter().for_each(|effect| self.record += &format!("  > {effect}\n"));
+        if let Some(due) = self.hub.panel.as_ref().and_then(|panel| panel.next_due(self.hub.now)) {
+            self.record += &format!("  {:?} in {} ms\n", due.why, due.in_ms);
+        }
+        // Ids by their number: they are chance.
+        let words = ids(&self.record);
+        for id in words {
+            let number = self.ids.iter().position(|known| *known == id).unwrap_or_else(|| {
+                self.ids.push(id.clone());
+                self.ids.len() - 1
+            });
+            self.record = self.record.replace(&id, &format!("#{number}"));
         }
     }
 
@@ -102,6 +157,7 @@ impl Story {
             Happens::Turn(inputs) if frozen => self.hub.turn_while_the_disk_freezes(inputs, ROOM),
             Happens::Turn(inputs) => self.hub.turn(inputs, killed),
         };
+        self.note(&format!("{time} {happens}"), &turn);
         self.compare(follows, &turn)
     }
 
@@ -677,6 +733,12 @@ impl Story {
     }
 }
 
+/// What looks like an id: 36 characters of hex and dashes.
+fn ids(text: &str) -> Vec<String> {
+    let is_id = |word: &&str| word.len() == 36 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(is_id).map(str::to_owned).collect()
+}
+
 /// A word as it is written on the wire.
 fn said(word: impl serde::Serialize) -> String {
     serde_json::to_value(word).unwrap().as_str().unwrap().to_owned()
@@ -867,10 +929,7 @@ fn a_story_that_is_wrong_fails() {
         "00:01  set area house entry 30 exit 45  ->  area_set; refused disk",
         "00:01  permit 9                         ->  permit_opened; ok\n00:11  time passes  ->  permit_closed",
     ] {
-        let now = Stamp { boot: 1, mono_ms: BOARD_START_MS, wall_ms: EVENING_MS, trusted: true };
-        let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
-        let mut story =
-            Story { hub: Hub::new(7, now), at_ms: 0, requests: 0, command: None, kinds, names, profile: Profile::Dk };
+        let mut story = Story::begins();
         let begin = "00:00  the daemon starts  ->  journal_restarted reason=first; hub_started clean=false; profile_set; timezone_set; service_changed; silence";
         assert_eq!(story.step(begin), Ok(()));
         assert!(wrong.lines().any(|line| story.step(line).is_err()), "{wrong}");
@@ -880,10 +939,7 @@ fn a_story_that_is_wrong_fails() {
 /// R91: what watches nothing is seen at a glance, area by area and zone by zone.
 #[test]
 fn r91_coverage_ends_where_devices_do() {
-    let now = Stamp { boot: 1, mono_ms: BOARD_START_MS, wall_ms: EVENING_MS, trusted: true };
-    let (kinds, names) = (BTreeMap::new(), BTreeMap::new());
-    let hub = Hub::new(7, now);
-    let mut story = Story { hub, at_ms: 0, requests: 0, command: None, kinds, names, profile: Profile::Dk };
+    let mut story = Story::begins();
     story.read(&here().join("sites/home.txt"));
     let gaps = serde_json::to_value(vakt_core::alarm::coverage::gaps(story.hub.state())).unwrap();
     assert_eq!(gaps["house"]["area"], serde_json::json!(["siren"]));
