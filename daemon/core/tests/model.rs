@@ -62,6 +62,11 @@ struct Open {
     since: u64,
     last: u64,
     hushed: bool,
+    /// It continues an older one.
+    older: bool,
+    disarmed: bool,
+    /// Raised by the door, by movement.
+    by: [bool; 2],
 }
 
 #[derive(Debug)]
@@ -91,10 +96,12 @@ impl Model {
 
     fn raise(&mut self, kind: AlarmKind) {
         let now = self.now;
-        // More than ten minutes after the last one it is another alarm (B17), with its own minutes to clear and cancel.
-        let open = self.open.entry(kind).or_insert(Open { since: now, last: now, hushed: false });
-        if now - open.last >= 600_000 {
-            open.since = now;
+        let new = Open { since: now, last: now, hushed: false, older: false, disarmed: false, by: [false; 2] };
+        let open = self.open.entry(kind).or_insert(new);
+        // Ten minutes after the last one, fifteen after the first, or set anew meanwhile: another alarm that continues it
+        // (B17), and the centre's, as that is.
+        if now - open.last >= 600_000 || now - open.since >= 900_000 || open.disarmed {
+            (open.since, open.older, open.disarmed) = (now, true, false);
         }
         (open.last, open.hushed) = (now, false);
     }
@@ -107,6 +114,7 @@ impl Model {
         self.row[by] += 1;
         self.stands = Stands::Alarm(mode);
         self.raise(AlarmKind::Burglary);
+        self.open.get_mut(&AlarmKind::Burglary).into_iter().for_each(|open| open.by[by] = true);
     }
 
     /// What is open or moves, of door and movement, where it guards in that mode.
@@ -158,9 +166,12 @@ impl Model {
                 (self.stands, self.refused, self.overridden) = (Stands::Disarmed, None, [false; 2]);
                 self.new_period();
                 // Sweden: a burglary within its first minute was the family's own (B5); else it is silent and stays.
-                let own = |kind: &AlarmKind, open: &Open| *kind == AlarmKind::Burglary && now - open.since < CLEAR_MS;
+                let own = |kind: &AlarmKind, open: &Open| {
+                    *kind == AlarmKind::Burglary && !open.older && now - open.since < CLEAR_MS
+                };
                 self.open.retain(|kind, open| !own(kind, open));
-                self.open.get_mut(&AlarmKind::Burglary).into_iter().for_each(|open| open.hushed = true);
+                let stays = self.open.get_mut(&AlarmKind::Burglary);
+                stays.into_iter().for_each(|open| (open.hushed, open.disarmed) = (true, true));
             }
             Step::Hush => self.open.values_mut().for_each(|open| open.hushed = true),
             Step::Door(open) => self.door(open),
@@ -227,10 +238,13 @@ impl Model {
 
     /// A cancel names the newest alarm that is open: a fire and a call for help stay.
     fn cancel(&mut self, newest: Option<AlarmKind>) {
+        let own = |open: &&Open| !open.older && self.now - open.since < CANCEL_MS;
         if newest == Some(AlarmKind::Burglary)
-            && self.open.get(&AlarmKind::Burglary).is_some_and(|open| self.now - open.since < CANCEL_MS)
+            && let Some(Open { by, .. }) = self.open.get(&AlarmKind::Burglary).filter(own).copied()
         {
             self.open.remove(&AlarmKind::Burglary);
+            // What a user has ended counts from the beginning.
+            by.into_iter().zip(&mut self.row).filter(|(by, _)| *by).for_each(|(_, row)| *row = 0);
         }
     }
 

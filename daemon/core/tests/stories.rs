@@ -571,6 +571,16 @@ impl Story {
                     value_milli,
                 }]));
             }
+            ["is", way @ ("opened" | "shut"), "by", tag] => {
+                let used = LockUsed {
+                    device,
+                    unlocked: *way == "opened",
+                    method: Some(Method::Tag),
+                    user: None,
+                    credential: Some((*tag).to_owned()),
+                };
+                return Ok(Happens::Turn(vec![Input::LockUsed(used)]));
+            }
             ["is", way @ ("opened" | "shut"), "by", who, how] => {
                 let used = LockUsed {
                     device,
@@ -860,6 +870,7 @@ stories! {
     r42_test_after_outage: "r42-test-after-outage.txt",
     r51_suspended: "r51-suspended.txt",
     r53_end: "r53-end.txt",
+    r53_end_in_trial: "r53-end-in-trial.txt",
     r53_key_works: "r53-key-works.txt",
     r76_expiry: "r76-expiry.txt",
     r77_rules: "r77-rules.txt",
@@ -872,6 +883,14 @@ stories! {
     b1_two_areas: "b1-two-areas.txt",
     b11_two_smokes: "b11-two-smokes.txt",
     b17_incidents: "b17-incidents.txt",
+    b11_two_smokes_apart: "b11-two-smokes-apart.txt",
+    b1_looks_the_same: "b1-looks-the-same.txt",
+    b8_in_a_burglary: "b8-in-a-burglary.txt",
+    b1_known_on_site: "b1-known-on-site.txt",
+    b17_orders_to_an_older_one: "b17-orders-to-an-older-one.txt",
+    r79_flood: "r79-flood.txt",
+    b17_for_hours: "b17-for-hours.txt",
+    b17_inherits: "b17-inherits.txt",
     b18_arming_refused: "b18-arming-refused.txt",
     b18_override: "b18-override.txt",
     b19_zone_roles: "b19-zone-roles.txt",

@@ -72,6 +72,10 @@ pub(crate) fn known(draft: &mut Draft, request: RequestId, code: &CodeChecked, r
     // Digits can be tried one after the other; tags and phones cannot.
     let digits = !matches!(code.method, Method::Tag | Method::Remote | Method::App);
     if let Some(left) = blocked_ms(&draft.state, &source, draft.now()).filter(|_| digits) {
+        // Right or wrong, a code leaves the same row: a block that told them apart would be there to be asked.
+        if draft.state.duress && !code.duress {
+            draft.emit(Fact::CodeUsed {}, About { method: Some(code.method), ..About::default() });
+        }
         draft.refuse(request, "code_blocked", format!("too many wrong codes: wait {} s", left.div_ceil(1000)));
         return None;
     }

@@ -129,9 +129,7 @@ pub(crate) fn on_disarm(draft: &mut Draft, request: RequestId, area: Option<Area
     let about =
         About { area: Some(id.clone()), user: Some(user), method: Some(code.method), incident, ..About::default() };
     let event = draft.emit(Fact::AreaDisarmed { after_alarm }, about.clone());
-    if !code.duress {
-        incident::on_disarmed(draft, &id, &about);
-    }
+    incident::on_disarmed(draft, &id, &about, code.duress);
     finish(draft, request, event, format!("{id} is disarmed"));
 }
 
@@ -271,6 +269,7 @@ fn leave(draft: &mut Draft, mode: ArmMode, about: About) -> Option<EventId> {
         Cause { zone, device: Some(lock), why: CauseKind::NotLocked }
     };
     causes.extend(open.into_iter().map(not_locked));
+    causes.truncate(ready::CAUSES_MAX);
     if causes.is_empty() {
         return draft.emit(Fact::AreaArmed { mode }, about);
     }
@@ -318,13 +317,15 @@ pub(crate) fn on_centre_arms(
     let Some(of) = incident.and_then(|id| draft.state.incidents.get(&id)) else {
         return draft.refuse(request, "no_incident", "name the open incident whose state is to be restored");
     };
-    let (was, place) = (of.mode, of.area.clone());
+    let (was, place, of_hidden) = (of.mode, of.area.clone(), of.is_hidden());
     if place.is_none() || area.is_some() && area != place {
         return draft.refuse(request, "other_area", "that incident is not of this area");
     }
     if was != Some(mode) {
         return draft.refuse(request, "not_as_before", "the centre only restores how the area stood when it alarmed");
     }
+    // Who is on site hears it arm, whatever else they may not know.
+    let incident = incident.filter(|_| !of_hidden);
     let about = About { area: place, method: Some(Method::Arc), incident, ..About::default() };
     arm(draft, request, mode, about);
 }

@@ -43,8 +43,9 @@ impl Gap {
 pub fn gaps(state: &State) -> BTreeMap<AreaId, Gaps> {
     let mut kinds: BTreeMap<&ZoneId, BTreeSet<DeviceKind>> = state.zones.keys().map(|zone| (zone, [].into())).collect();
     for device in state.devices.values() {
-        let zone = device.zone.as_ref().and_then(|zone| kinds.get_mut(zone));
-        zone.into_iter().for_each(|kinds| drop(kinds.insert(device.kind)));
+        if let Some(kinds) = device.zone.as_ref().and_then(|zone| kinds.get_mut(zone)) {
+            kinds.insert(device.kind);
+        }
     }
     let missing = |gaps: &[Gap], there: &BTreeSet<DeviceKind>| {
         gaps.iter().filter(|gap| !there.iter().any(|kind| gap.is_filled_by(*kind))).copied().collect::<Vec<Gap>>()

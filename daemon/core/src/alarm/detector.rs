@@ -33,7 +33,7 @@ pub(crate) fn intrusion(kind: DeviceKind) -> bool {
     matches!(kind, DeviceKind::Contact | DeviceKind::Motion | DeviceKind::GlassBreak | DeviceKind::Vibration)
 }
 
-fn around_the_clock(kind: DeviceKind) -> Option<AlarmKind> {
+pub(crate) fn around_the_clock(kind: DeviceKind) -> Option<AlarmKind> {
     match kind {
         DeviceKind::Smoke | DeviceKind::Heat => Some(AlarmKind::Fire),
         DeviceKind::Co => Some(AlarmKind::Co),
@@ -80,8 +80,10 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     // An echo that becomes a witness is news (B11).
     let witness = device.echo && report.relayed != Some(true) && state == DeviceState::Alarm;
     // The centre has closed what it raised, and it goes on.
-    let closed = device.closed.filter(|_| state == DeviceState::Alarm && around_the_clock(report.kind).is_some());
-    let goes_on = closed.is_some_and(|at| Deadline::after(at, STILL_MS).remaining_ms(now) == Some(0));
+    let closed = device.closed.get(&report.kind).filter(|_| state == DeviceState::Alarm);
+    // A time that nobody can prove has passed: too often harms less than never.
+    let goes_on =
+        closed.is_some_and(|at| Deadline::after(*at, STILL_MS).remaining_ms(now).is_none_or(|left| left == 0));
     if said == Some(state) && !again && !witness && !goes_on {
         return;
     }

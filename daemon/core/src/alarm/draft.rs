@@ -2,7 +2,6 @@
 //! is judged on what the earlier ones led to. The live state changes only when the events have been recorded.
 
 use crate::alarm::camera_window::Grant;
-use crate::alarm::incident::Incident;
 use crate::alarm::jam::Air;
 use crate::alarm::state::State;
 use crate::alarm::supervision::Heard;
@@ -99,7 +98,7 @@ impl<'a> Draft<'a> {
         let fields: BTreeMap<String, String> =
             said.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?))).collect();
         // Of what nobody on site may know, nothing that follows from it is shown there either (B8).
-        let hidden = about.incident.and_then(|id| self.state.incidents.get(&id)).is_some_and(Incident::is_hidden);
+        let hidden = about.incident.and_then(|id| self.state.incidents.get(&id)).is_some_and(|of| of.hides(&fact));
         let personal = (!fields.is_empty()).then(|| Personal { salt: hex(&bytes[16..32]), fields });
         let event = Event {
             id,
@@ -144,11 +143,6 @@ impl<'a> Draft<'a> {
     /// Where what was written down since then happened, as far as it was anywhere.
     pub fn area_since(&self, so_far: usize) -> Option<AreaId> {
         self.events.iter().skip(so_far).find_map(|event| event.area.clone())
-    }
-
-    /// Whether the last thing that was decided is that an area was disarmed.
-    pub fn just_disarmed(&self) -> bool {
-        self.events.last().is_some_and(|event| matches!(event.fact, Fact::AreaDisarmed { .. }))
     }
 
     /// Whether the last thing that was written down since then is for the centre alone.

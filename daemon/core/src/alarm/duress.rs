@@ -6,10 +6,9 @@
 
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
-use crate::alarm::incident;
 use crate::alarm::incident::Incident;
 use crate::device::{AreaId, DeviceKind};
-use crate::event::{AlarmKind, EventId, Fact, Tag};
+use crate::event::{AlarmKind, EventId, Fact};
 use crate::input::CodeChecked;
 
 /// A code was given, whatever came of it: that was written down after the first `so_far` facts.
@@ -29,21 +28,21 @@ pub(crate) fn after(draft: &mut Draft, code: &CodeChecked, area: Option<AreaId>,
     }
 }
 
-/// A silent alarm: the burglary that is open becomes one, else it is one of its own.
+/// A silent alarm: the burglary that is open becomes one, else it is one of its own. A button pressed in secret joins only what
+/// is secret, so that nothing that is known on site changes.
 pub(crate) fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, area: Option<AreaId>, about: About) {
-    let area = area.or_else(|| {
+    let area = area.filter(|area| draft.state.areas.contains_key(area)).or_else(|| {
         let mut areas = draft.state.areas.keys();
         areas.next().cloned().filter(|_| areas.next().is_none())
     });
-    let silent = |kind| matches!(kind, AlarmKind::Burglary | AlarmKind::Duress | AlarmKind::HoldUp);
-    let open = draft.state.incidents.iter().filter(|(_, incident)| silent(incident.kind) && incident.area == area);
-    // The burglary that is known on site first: what is done now must look as if that were over.
+    let silent = |of: &Incident| match of.kind {
+        AlarmKind::Burglary => kind == AlarmKind::Duress || of.is_hidden(),
+        kind => matches!(kind, AlarmKind::Duress | AlarmKind::HoldUp),
+    };
+    let open = draft.state.incidents.iter().filter(|(_, incident)| silent(incident) && incident.area == area);
+    // The burglary that is known on site first.
     let known = |of: &Incident| (of.kind == AlarmKind::Burglary && !of.duress, of.opened.boot, of.opened.mono_ms);
     let joins: Option<EventId> = open.max_by_key(|(_, of)| known(of)).map(|(id, _)| *id);
-    // Only a disarm clears; a code that hushes or arms does not.
-    let looks_cleared =
-        kind == AlarmKind::Duress && draft.just_disarmed() && joins.is_some_and(|id| incident::would_clear(draft, id));
-    let tags = looks_cleared.then_some(Tag::LooksCleared).into_iter().collect();
-    let fact = Fact::AlarmRaised { kind, by, continues: None, tags };
+    let fact = Fact::AlarmRaised { kind, by, continues: None, tags: [].into() };
     draft.keep(fact, About { area, incident: joins, opens: joins.is_none(), ..about });
 }

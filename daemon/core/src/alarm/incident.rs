@@ -88,6 +88,23 @@ impl Incident {
         if self.duress && self.kind != AlarmKind::HoldUp { AlarmKind::Duress } else { self.kind }
     }
 
+    /// Its kind on record: what is known of it on site is listed as what it is there (B1).
+    fn listed_as(&self) -> AlarmKind {
+        if self.is_hidden() { self.told_as() } else { self.kind }
+    }
+
+    /// Whether nobody on site may read this of it: in a hold-up that cameras are opened is nobody's to see (B8).
+    pub(crate) fn hides(&self, fact: &Fact) -> bool {
+        let of_cameras = match fact {
+            Fact::MediaGranted { .. } | Fact::MediaRefused { .. } | Fact::MediaWindowClosed { .. } => true,
+            Fact::WarrantAccepted { cmd, .. } | Fact::WarrantRefused { cmd, .. } => {
+                matches!(cmd.as_str(), "image" | "clip" | "stream" | "audio" | "camera_close")
+            }
+            _ => false,
+        };
+        self.is_hidden() || self.duress && of_cameras
+    }
+
     /// Whether nobody on site may know of it.
     pub fn is_hidden(&self) -> bool {
         matches!(self.kind, AlarmKind::HoldUp | AlarmKind::Duress) || self.looks_cleared
@@ -126,6 +143,8 @@ impl Incident {
         if self.kind.only_the_centre_ends() {
             self.evidence.extend(old.evidence);
         }
+        // Whether they are still fresh is judged when it counts; a disarm has emptied a burglary's.
+        self.sources.extend(old.sources);
         self.raised_by.extend(old.raised_by);
         self.guard_on_site |= old.guard_on_site;
         // A code under threat was one; a disarm was of the period before.
@@ -138,12 +157,12 @@ impl Incident {
         }
     }
 
-    /// Whether a further alarm belongs to it (B17): soon after the last one, within the time of its pictures, and not when the
-    /// area was set anew meanwhile. After a restart that cannot prove the time it does, rather than tell the centre of
-    /// something new.
+    /// Whether a further alarm belongs to it (B17): soon after the last one, within the time of its pictures as far as that can
+    /// be proven, and not when the area was set anew meanwhile.
     pub(crate) fn is_joined(&self, guards: bool, now: Stamp) -> bool {
-        let runs = |until: Deadline| until.remaining_ms(now) != Some(0);
-        runs(self.joined) && runs(Deadline::after(self.opened, WINDOW_MS)) && !(self.disarmed && guards)
+        let runs = |until: Deadline| until.remaining_ms(now).is_some_and(|left| left > 0);
+        let anew = matches!(self.kind, AlarmKind::Burglary | AlarmKind::Tamper | AlarmKind::KeyBox) && self.disarmed;
+        runs(self.joined) && runs(Deadline::after(self.opened, WINDOW_MS)) && !(anew && guards)
     }
 
     /// How long its sirens still sound, if they end by themselves.
@@ -221,31 +240,39 @@ fn about(draft: &Draft, id: EventId) -> About {
     About { area, incident: Some(id), ..About::default() }
 }
 
-/// The area was disarmed: a burglary that is only seconds old was the family's own (B5).
-pub(crate) fn on_disarmed(draft: &mut Draft, area: &AreaId, by: &About) {
+/// The area was disarmed: a burglary that is only seconds old was the family's own (B5). Where somebody is or was under
+/// `threat` it only looks so (B1).
+pub(crate) fn on_disarmed(draft: &mut Draft, area: &AreaId, by: &About, threat: bool) {
     let (now, profile) = (draft.now(), draft.state.profile);
     let own = |incident: &Incident| incident.area.as_ref() == Some(area) && clears(incident, profile, now);
-    let own: Vec<(EventId, u32)> = (draft.state.incidents.iter())
+    let own: Vec<(EventId, u32, bool)> = (draft.state.incidents_on_site())
         .filter(|(_, incident)| own(incident))
-        .map(|(id, incident)| (*id, seconds_since(incident, now)))
+        .map(|(id, incident)| (*id, seconds_since(incident, now), incident.duress))
         .collect();
     let centre_only = draft.state.duress;
-    for (id, after_s) in own {
+    for (id, after_s, duress) in own {
+        let about = About { incident: Some(id), ..by.clone() };
+        if threat || duress {
+            looks_cleared(draft, about);
+            continue;
+        }
         if !centre_only {
             outcome::on_end(draft, id, CloseCause::User);
         }
-        draft.emit(Fact::IncidentCleared { after_s, centre_only }, About { incident: Some(id), ..by.clone() });
+        draft.emit(Fact::IncidentCleared { after_s, centre_only }, about);
     }
 }
 
-fn clears(incident: &Incident, profile: Option<Profile>, now: Stamp) -> bool {
-    let may = profile.is_some_and(Profile::clears) && incident.kind == AlarmKind::Burglary;
-    may && !incident.duress && within(incident, CLEAR_MS, now)
+/// It is the centre's alone from here: on site it is over.
+fn looks_cleared(draft: &mut Draft, about: About) -> EventId {
+    let tags = [Tag::LooksCleared].into();
+    draft.keep(Fact::AlarmRaised { kind: AlarmKind::Duress, by: DeviceKind::Keypad, continues: None, tags }, about)
 }
 
-/// Whether an ordinary disarm at this moment would clear it.
-pub(crate) fn would_clear(draft: &Draft, id: EventId) -> bool {
-    draft.state.incidents.get(&id).is_some_and(|incident| clears(incident, draft.state.profile, draft.now()))
+/// Whether a disarm at this moment clears it. What continues an older one is the centre's, as that is.
+fn clears(incident: &Incident, profile: Option<Profile>, now: Stamp) -> bool {
+    let may = profile.is_some_and(Profile::clears) && incident.kind == AlarmKind::Burglary && incident.was.is_empty();
+    may && within(incident, CLEAR_MS, now)
 }
 
 /// A person says that it was a mistake (R33).
@@ -260,23 +287,17 @@ pub(crate) fn on_cancel(draft: &mut Draft, request: RequestId, incident: Option<
     };
     let id = *id;
     let by = About { user: Some(user), method: Some(code.method), ..about(draft, id) };
-    if stands.kind.only_the_centre_ends() {
+    // In somebody's danger, after three minutes, or when it goes on from an older one, the centre is at work: his word is
+    // told, and counts there (R33).
+    if stands.kind.only_the_centre_ends() || !stands.was.is_empty() || !within(stands, CANCEL_MS, now) {
         let event = draft.emit(Fact::CustomerSaysFalse {}, by);
         let text = "the centre is told that it is false; it stays open until the centre has made sure";
         return area::finish(draft, request, event, text.to_owned());
     }
-    if !within(stands, CANCEL_MS, now) {
-        let text = match Deadline::after(stands.opened, CANCEL_MS).remaining_ms(now) {
-            Some(_) => "more than 3 minutes have passed: the centre is at work, call it",
-            None => "the hub has lost its clock and cannot tell whether 3 minutes have passed: call the centre",
-        };
-        return draft.refuse(request, "too_late", text);
-    }
     let (after_s, centre_only) = (seconds_since(stands, now), draft.state.duress);
     let event = if stands.duress || code.duress {
         // Under threat nothing is cancelled, and nobody on site can tell (B1).
-        let tags = [Tag::LooksCleared].into();
-        draft.emit(Fact::AlarmRaised { kind: AlarmKind::Duress, by: DeviceKind::Keypad, continues: None, tags }, by)
+        Some(looks_cleared(draft, by))
     } else {
         if !centre_only {
             outcome::on_end(draft, id, CloseCause::User);
@@ -392,7 +413,7 @@ pub(crate) fn on_note(draft: &mut Draft, request: RequestId, id: EventId, text: 
 /// Evidence that it is real (B3). Each kind counts once. False: there is no such open incident.
 pub(crate) fn verify(draft: &mut Draft, id: EventId, by: Evidence, whose: &About) -> bool {
     let Some(incident) = draft.state.incidents.get(&id) else { return false };
-    let kind = incident.told_as();
+    let kind = incident.listed_as();
     if !incident.evidence.contains(&by) {
         let About { area, incident, .. } = about(draft, id);
         draft.emit(Fact::IncidentVerified { kind, by }, About { area, incident, ..whose.clone() });
@@ -403,7 +424,7 @@ pub(crate) fn verify(draft: &mut Draft, id: EventId, by: Evidence, whose: &About
 /// The centre's last word. False: there is no such open incident.
 pub(crate) fn close(draft: &mut Draft, id: EventId, cause: CloseCause, whose: &About) -> bool {
     let Some(incident) = draft.state.incidents.get(&id) else { return false };
-    let kind = incident.told_as();
+    let kind = incident.listed_as();
     outcome::on_end(draft, id, cause);
     let About { area, incident, .. } = about(draft, id);
     draft.emit(Fact::IncidentClosed { kind, cause }, About { area, incident, ..whose.clone() });
@@ -416,10 +437,7 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
     match &event.fact {
         Fact::IncidentCleared { .. } | Fact::IncidentCancelled { .. } | Fact::IncidentClosed { .. } => {
             let Some(ended) = state.incidents.remove(&id) else { return };
-            for device in &ended.raised_by {
-                let device = Arc::make_mut(&mut state.devices).get_mut(device).map(Arc::make_mut);
-                device.into_iter().for_each(|device| device.is_heard_out(ended.kind, event.stamp));
-            }
+            heard_out(state, &ended, event.stamp);
         }
         Fact::CustomerSaysFalse {} => {
             state.incidents.get_mut(&id).into_iter().for_each(|incident| incident.said_false = true);
@@ -430,6 +448,14 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
             });
         }
         _ => {}
+    }
+}
+
+/// It is over, or looks so: its detectors' alarms of that kind count from here.
+fn heard_out(state: &mut State, ended: &Incident, at: Stamp) {
+    for device in &ended.raised_by {
+        let device = Arc::make_mut(&mut state.devices).get_mut(device).map(Arc::make_mut);
+        device.into_iter().for_each(|device| device.is_heard_out(ended.kind, at));
     }
 }
 
@@ -446,8 +472,12 @@ pub(crate) fn raised(
     {
         // The same incident becomes a hold-up, and nothing on site changes (B1).
         incident.duress = true;
-        incident.looks_cleared |= tags.contains(&Tag::LooksCleared);
         incident.alarms += 1;
+        if tags.contains(&Tag::LooksCleared) {
+            incident.looks_cleared = true;
+            let ended = incident.clone();
+            heard_out(state, &ended, event.stamp);
+        }
         return;
     }
     let mode = state.area(event).and_then(|area| area.arming.guarding());
@@ -480,10 +510,14 @@ pub(crate) fn raised(
         && (incident.raised_by.len() < SOURCES_MAX || incident.raised_by.contains(device))
     {
         incident.raised_by.insert(device.clone());
-        // Fog looks like smoke, and an echo is no second witness (B11).
-        if !tags.contains(&Tag::FogPresent) && !tags.contains(&Tag::Relayed) {
-            incident.sources.insert(device.clone(), event.stamp);
-        }
+    }
+    // Fog looks like smoke, and an echo is no second witness (B11).
+    if let Some(device) = &event.device
+        && (incident.sources.len() < SOURCES_MAX || incident.sources.contains_key(device))
+        && !tags.contains(&Tag::FogPresent)
+        && !tags.contains(&Tag::Relayed)
+    {
+        incident.sources.insert(device.clone(), event.stamp);
     }
     incident.armed = armed;
     incident.silenced = false;

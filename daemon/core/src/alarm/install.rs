@@ -147,7 +147,8 @@ fn quiet(draft: &Draft, area: Option<&AreaId>) -> Result<(), Refusal> {
 /// A camera stays where it is while the centre looks through it: else it would look where no alarm is.
 fn unwatched(draft: &Draft, device: &DeviceId) -> Result<(), Refusal> {
     let camera = draft.state.devices.get(device).is_some_and(|device| device.kind == DeviceKind::Camera);
-    let watched = draft.state.incidents.values().any(|incident| incident.window_used && !incident.window_closed);
+    // Of a silent one nobody here is told; what it was granted ends when the camera is moved.
+    let watched = draft.state.incidents_on_site().any(|(_, incident)| incident.window_used && !incident.window_closed);
     match camera && watched {
         true => {
             Err(("watched", "the centre looks through the cameras of an open alarm: wait until it has ended".into()))
@@ -202,7 +203,7 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
                 zone: old.and_then(|device| device.zone.clone()),
                 state: None,
                 said: BTreeMap::new(),
-                closed: None,
+                closed: BTreeMap::new(),
                 faults: BTreeSet::new(),
                 changed: None,
                 raised: BTreeMap::new(),

@@ -9,7 +9,7 @@ use crate::event::{ArmMode, Cause, CauseKind, ZoneRole};
 use crate::input::Disk;
 
 /// How many causes one `arm_failed` names; the rest of a very broken site would not fit an event.
-const CAUSES_MAX: usize = 24;
+pub(crate) const CAUSES_MAX: usize = 24;
 
 /// Everything that speaks against arming. `leaving`: doors on the way out may still be open.
 pub(crate) fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool) -> Vec<Cause> {

@@ -241,7 +241,10 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
         Fact::ServiceChanged { standing, delay } => {
             let until = delay.as_ref().map(|delay| delay.deadline(event.stamp));
             state.standing.agreed = Some((*standing, until));
-            (state.standing.ends, state.standing.key_works) = (None, false);
+            // The trial's own end is nobody's word about an end that was announced.
+            if event.method.is_some() || *standing == Service::Ended {
+                (state.standing.ends, state.standing.key_works) = (None, false);
+            }
             state.standing.tested.get_or_insert(event.stamp);
         }
         Fact::EndAnnounced { delay } => state.standing.ends = Some(delay.deadline(event.stamp)),

@@ -7,6 +7,7 @@ use crate::alarm::access;
 use crate::alarm::access::User;
 use crate::alarm::area;
 use crate::alarm::camera_window;
+use crate::alarm::detector;
 use crate::alarm::fog;
 use crate::alarm::fog::Fog;
 use crate::alarm::incident;
@@ -29,7 +30,7 @@ use crate::alarm::warrant;
 use crate::alarm::warrant::Spent;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
 use crate::event::ZoneRole;
-use crate::event::{Act, AlarmKind, ArmMode, Cause, CauseKind, Event, EventId, Fact, Method, Profile, Service};
+use crate::event::{Act, AlarmKind, ArmMode, Cause, CauseKind, Class, Event, EventId, Fact, Method, Profile, Service};
 use crate::input::Sound;
 use crate::stamp::{Deadline, Stamp};
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,7 @@ pub struct State {
     pub wrong_codes: u32,
     /// Codes can be given under threat.
     pub duress: bool,
-    /// The last alarms that nobody on site may know of.
+    /// What the centre was last told and nobody on site may know of.
     pub silent: Vec<EventId>,
     /// The hub's supply.
     pub power: Power,
@@ -279,8 +280,8 @@ pub struct Device {
     pub state: Option<DeviceState>,
     /// The same by kind: a housing that watches for smoke and CO tells both, and one must not hide the other.
     pub said: BTreeMap<DeviceKind, DeviceState>,
-    /// When what it raised was closed although it still said so.
-    pub closed: Option<Stamp>,
+    /// When what it raised was closed although it still said so, by kind.
+    pub closed: BTreeMap<DeviceKind, Stamp>,
     /// What keeps it from its work.
     pub faults: BTreeSet<DeviceFault>,
     /// When it said so; a fault is no word about what it watches.
@@ -311,7 +312,10 @@ impl Device {
     pub(crate) fn is_heard_out(&mut self, kind: AlarmKind, at: Stamp) {
         self.raised.remove(&kind);
         self.suppressed.remove(&kind);
-        self.closed = (self.state == Some(DeviceState::Alarm)).then_some(at);
+        let goes_on = |said: &(&DeviceKind, &DeviceState)| {
+            *said.1 == DeviceState::Alarm && detector::around_the_clock(*said.0) == Some(kind)
+        };
+        self.closed.extend(self.said.iter().filter(goes_on).map(|(of, _)| (*of, at)));
     }
 }
 
@@ -409,7 +413,7 @@ impl State {
                     device.said.insert(*kind, *state);
                     let worse = |said: &&DeviceState| matches!(said, DeviceState::Open | DeviceState::Alarm);
                     device.state = Some(*device.said.values().find(worse).unwrap_or(state));
-                    device.closed = None;
+                    device.closed.remove(kind);
                     device.changed = Some(event.stamp);
                     device.idle = false;
                 });
@@ -420,7 +424,7 @@ impl State {
             }
             Fact::NeverFired { .. } => self.device(event, |device| device.idle = true),
             Fact::BatteryChangeStarted { delay } => self.device(event, |device| {
-                (device.upkeep, device.cover_open) = (Some(delay.deadline(event.stamp)), false);
+                device.upkeep = Some(delay.deadline(event.stamp));
             }),
             Fact::CoverOpened {} => self.device(event, |device| device.cover_open = true),
             Fact::BatteryChangeEnded {} => self.device(event, |device| {
@@ -451,6 +455,11 @@ impl State {
     }
 
     fn apply_hub(&mut self, event: &Event) {
+        if event.is_centre_only() && event.fact.class() == Class::Alarm {
+            self.silent.push(event.id);
+            let over = self.silent.len().saturating_sub(OVERDUE_MAX);
+            self.silent.drain(..over);
+        }
         match &event.fact {
             Fact::HubStarted { restarted_delays, .. } => {
                 for id in restarted_delays {
@@ -502,11 +511,6 @@ impl State {
             }
             Fact::CommandConfirmed { command, .. } | Fact::CommandFailed { command, .. } => {
                 self.acts.remove(command);
-            }
-            Fact::AlarmRaised { .. } if event.is_centre_only() => {
-                self.silent.push(event.id);
-                let over = self.silent.len().saturating_sub(OVERDUE_MAX);
-                self.silent.drain(..over);
             }
             Fact::NotDeliveredInTime { event: late, .. } => {
                 self.overdue.push(*late);

@@ -27,10 +27,13 @@ const LONG_S: i64 = 24 * 3_600;
 /// A call for help is one for so long after it was signed for, in seconds: a telephone's clock may be wrong, and help that
 /// comes late is better than none. Older, it is somebody's recording.
 const LATE_HELP_S: i64 = 24 * 3_600;
-/// How many are remembered so that each acts once. Full of living ones, the next is refused.
+/// How many that were obeyed are remembered so that each acts once. Full of living ones, the next is refused.
 const SPENT_MAX: usize = 256;
-/// Of these so many places are kept for calls for help and the centre's operators.
+/// Of these so many places are kept for the centre's operators.
 const SPENT_KEPT: usize = 64;
+/// How many calls for help are remembered, and how many that were refused: then the oldest is forgotten, for no flood of them
+/// may keep anything else out.
+const OTHERS_MAX: usize = 64;
 
 /// A warrant that has had its one answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +46,18 @@ pub struct Spent {
     event: EventId,
     /// When it was taken.
     at: Stamp,
+    sort: Sort,
     /// The act it led to, until that is answered.
     command: Option<EventId>,
+}
+
+/// Among which it is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Sort {
+    Order,
+    Help,
+    Refused,
 }
 
 /// What became of it: done at once, or sent to a device that has yet to confirm.
@@ -62,7 +75,8 @@ pub(crate) fn no(code: &str, text: impl Into<String>) -> Refusal {
 
 /// Judges one and does what it orders.
 pub(crate) fn on_warrant(draft: &mut Draft, challenges: Option<&Challenges>, mut warrant: Warrant) {
-    warrant.incident = warrant.incident.map(|id| draft.state.incident_of(id).unwrap_or(id));
+    let named = warrant.incident;
+    warrant.incident = named.map(|id| draft.state.incident_of(id).unwrap_or(id));
     // Before it is obeyed: it may be what ends the incident.
     let silent = matches!(warrant.order, Order::Sos { silent: true, .. });
     let of_hidden = warrant.incident.and_then(|id| draft.state.incidents.get(&id)).is_some_and(Incident::is_hidden);
@@ -79,7 +93,15 @@ pub(crate) fn on_warrant(draft: &mut Draft, challenges: Option<&Challenges>, mut
         }
         None => {}
     }
-    match may(draft, challenges, &warrant).and_then(|()| orders::obey(draft, &warrant)) {
+    // Who ends one may not have heard of the alarm that continues it.
+    let ends = matches!(warrant.order, Order::IncidentClose { .. } | Order::Cancel {} | Order::CameraClose {});
+    let judged = match (warrant.incident, named) {
+        (Some(id), Some(older)) if ends && id != older => {
+            Err(no("continued", format!("another alarm continues it: name {id}, if that is meant too")))
+        }
+        _ => may(draft, challenges, &warrant),
+    };
+    match judged.and_then(|()| orders::obey(draft, &warrant)) {
         Ok(Obeyed::Done(event)) => accept(draft, &warrant, event, false, centre_only),
         Ok(Obeyed::Sends(facts)) => {
             accept(draft, &warrant, None, true, centre_only);
@@ -109,7 +131,7 @@ fn accept(draft: &mut Draft, warrant: &Warrant, event: Option<EventId>, awaits: 
     let fact = Fact::WarrantAccepted {
         jti: warrant.jti.clone(),
         digest: hex(&warrant.digest.0),
-        expires: rfc3339(warrant.expires_s.saturating_mul(1000)),
+        expires: rfc3339(ends_s(warrant).saturating_mul(1000)),
         cmd: warrant.order.name().to_owned(),
         role: warrant.role,
         person: cut(warrant.person.clone()),
@@ -121,14 +143,17 @@ fn accept(draft: &mut Draft, warrant: &Warrant, event: Option<EventId>, awaits: 
         led_to: event,
         awaits,
     };
-    let about = About { centre_only, ..about(draft, warrant) };
-    draft.keep(fact, about);
+    let about = about(draft, warrant);
+    // What it ended on site is not named there: as if it had been ended.
+    let hidden = about.incident.and_then(|id| draft.state.incidents.get(&id)).is_some_and(Incident::is_hidden);
+    let incident = about.incident.filter(|_| centre_only || !hidden);
+    draft.keep(fact, About { centre_only, incident, ..about });
 }
 fn refuse(draft: &mut Draft, warrant: &Warrant, (reason, text): Refusal, centre_only: bool) {
     let fact = Fact::WarrantRefused {
         jti: warrant.jti.clone(),
         digest: hex(&warrant.digest.0),
-        expires: rfc3339(warrant.expires_s.saturating_mul(1000)),
+        expires: rfc3339(ends_s(warrant).saturating_mul(1000)),
         cmd: warrant.order.name().to_owned(),
         role: warrant.role,
         person: cut(warrant.person.clone()),
@@ -157,10 +182,10 @@ fn needs_no_clock(order: &Order) -> bool {
 /// Role, key, time and place, before what is ordered is looked at.
 fn may(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) -> Result<(), Refusal> {
     let state = &draft.state;
-    let living = state.warrants.values().filter(|spent| spent.lives(draft.now())).count();
-    // Help, and the centre's word, always find room.
-    let kept = matches!(warrant.order, Order::Sos { .. }) || warrant.role == Role::ArcOperator;
-    if living >= if kept { SPENT_MAX } else { SPENT_MAX - SPENT_KEPT } {
+    let obeyed = state.warrants.values().filter(|spent| spent.sort == Sort::Order && spent.lives(draft.now()));
+    // Help always finds room, and the centre's word has its own.
+    let room = if warrant.role == Role::ArcOperator { SPENT_MAX } else { SPENT_MAX - SPENT_KEPT };
+    if obeyed.count() >= room && !matches!(warrant.order, Order::Sos { .. }) {
         return Err(no("busy", "too many warrants that have not expired: wait until they have"));
     }
     let signs = |role: &str| match role {
@@ -189,7 +214,7 @@ fn may(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) -> Res
 fn in_time(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) -> Result<(), Refusal> {
     let now = draft.now();
     if matches!(warrant.order, Order::Sos { .. }) {
-        let late = now.trusted && good_until_ms(warrant.order.name(), warrant.expires_s) < now.wall_ms;
+        let late = now.trusted && good_until_ms(warrant.order.name(), ends_s(warrant)) < now.wall_ms;
         let text = || {
             format!(
                 "it was signed more than a day ago: it was good until {}",
@@ -218,8 +243,12 @@ fn in_time(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) ->
     if now.trusted && over(now.wall_ms) {
         return Err(no("expired", format!("it was good until {}", rfc3339(expires))));
     }
-    // What opens or fires has its challenge; of the rest an old one is known to be old without a clock.
-    if let Some(floor) = draft.state.clock_floor_ms.filter(|floor| !short && over(*floor)) {
+    // What opens or fires has its challenge; a lost telephone must be blocked whatever the clock was; of what needs no clock
+    // the one that is right decides. Of the rest an old one is known to be old all the same.
+    let by_floor = !short
+        && !matches!(warrant.order, Order::CredentialBlock { .. })
+        && !(now.trusted && needs_no_clock(&warrant.order));
+    if let Some(floor) = draft.state.clock_floor_ms.filter(|floor| by_floor && over(*floor)) {
         let stood = rfc3339(floor);
         return Err(no(
             "expired",
@@ -310,6 +339,11 @@ impl Spent {
     }
 }
 
+/// When it ends, in s since 1970: a day after it was signed at the latest, whatever it says.
+fn ends_s(warrant: &Warrant) -> i64 {
+    warrant.expires_s.min(warrant.issued_s.saturating_add(LONG_S))
+}
+
 /// Until when it may act, in ms since 1970: a call for help for a day longer than it says.
 fn good_until_ms(cmd: &str, expires_s: i64) -> i64 {
     let late_s = if cmd == "sos" { LATE_HELP_S } else { 0 };
@@ -331,6 +365,17 @@ fn follow_clock(state: &mut State, now: Stamp) {
     }
 }
 
+/// Remembers one more, and forgets what can act no longer.
+fn remember(state: &mut State, now: Stamp, jti: &str, spent: Spent) {
+    state.warrants.retain(|_, spent| spent.lives(now));
+    let like = || state.warrants.iter().filter(|(_, other)| other.sort == spent.sort);
+    if spent.sort != Sort::Order && like().count() >= OTHERS_MAX {
+        let oldest = like().min_by_key(|(_, other)| (other.at.boot, other.at.mono_ms)).map(|(jti, _)| jti.clone());
+        oldest.iter().for_each(|jti| drop(state.warrants.remove(jti)));
+    }
+    state.warrants.insert(jti.to_owned(), spent);
+}
+
 /// What is recorded of it.
 pub(crate) fn apply(state: &mut State, event: &Event) {
     if event.stamp.trusted {
@@ -343,18 +388,21 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
         reason: reason.cloned(),
         event: event.id,
         at: event.stamp,
+        sort: match (status, cmd.as_str()) {
+            (Status::Refused, _) => Sort::Refused,
+            (_, "sos") => Sort::Help,
+            _ => Sort::Order,
+        },
         command: None,
     };
     match &event.fact {
         Fact::WarrantAccepted { jti, digest, expires, awaits, cmd, .. } => {
-            state.warrants.retain(|_, spent| spent.lives(event.stamp));
             let status = if *awaits { Status::Accepted } else { Status::Confirmed };
-            state.warrants.insert(jti.clone(), spent(cmd, digest, expires, status, None));
+            remember(state, event.stamp, jti, spent(cmd, digest, expires, status, None));
         }
         Fact::WarrantRefused { jti, digest, expires, reason, cmd, .. } => {
-            state.warrants.retain(|_, spent| spent.lives(event.stamp));
-            if state.warrants.len() < SPENT_MAX && !state.warrants.contains_key(jti) {
-                state.warrants.insert(jti.clone(), spent(cmd, digest, expires, Status::Refused, Some(reason)));
+            if !state.warrants.contains_key(jti) {
+                remember(state, event.stamp, jti, spent(cmd, digest, expires, Status::Refused, Some(reason)));
             }
         }
         Fact::CommandSent { warrant: Some(jti), .. } => {
