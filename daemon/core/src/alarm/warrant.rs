@@ -245,10 +245,9 @@ fn in_time(draft: &Draft, challenges: Option<&Challenges>, warrant: &Warrant) ->
     }
     // What opens or fires has its challenge; a lost telephone must be blocked whatever the clock was; of what needs no clock
     // the one that is right decides. Of the rest an old one is known to be old all the same.
-    let by_floor = !short
-        && !matches!(warrant.order, Order::CredentialBlock { .. })
-        && !(now.trusted && needs_no_clock(&warrant.order));
-    if let Some(floor) = draft.state.clock_floor_ms.filter(|floor| by_floor && over(*floor)) {
+    let blocks = matches!(warrant.order, Order::CredentialBlock { .. });
+    let without = short || blocks || now.trusted && needs_no_clock(&warrant.order);
+    if let Some(floor) = draft.state.clock_floor_ms.filter(|floor| !without && over(*floor)) {
         let stood = rfc3339(floor);
         return Err(no(
             "expired",
@@ -400,10 +399,9 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
             let status = if *awaits { Status::Accepted } else { Status::Confirmed };
             remember(state, event.stamp, jti, spent(cmd, digest, expires, status, None));
         }
-        Fact::WarrantRefused { jti, digest, expires, reason, cmd, .. } => {
-            if !state.warrants.contains_key(jti) {
-                remember(state, event.stamp, jti, spent(cmd, digest, expires, Status::Refused, Some(reason)));
-            }
+        // The name of another one stays that one's.
+        Fact::WarrantRefused { jti, digest, expires, reason, cmd, .. } if !state.warrants.contains_key(jti) => {
+            remember(state, event.stamp, jti, spent(cmd, digest, expires, Status::Refused, Some(reason)));
         }
         Fact::CommandSent { warrant: Some(jti), .. } => {
             state.warrants.get_mut(jti).into_iter().for_each(|spent| {
