@@ -137,6 +137,24 @@ async fn r44_a_receiver_that_is_pulled_out_is_told_and_works_again_when_it_is_ba
     arrives(&lab, "alarm_raised", |_| true).await;
 }
 
+/// B12: help is called, and then the centre has it; or a person must call 112.
+#[tokio::test(flavor = "multi_thread")]
+async fn b12_who_calls_for_help_is_told_whether_the_centre_has_it() {
+    let mut lab = furnished().await;
+    let socket = lab.daemon.control_socket();
+    let call = || async {
+        let mut vaktd = tokio::process::Command::new(daemon::binary().unwrap());
+        let said = vaktd.args(["sos", "--socket"]).arg(&socket).output().await.unwrap();
+        assert!(said.status.success(), "it is on record: {said:?}");
+        String::from_utf8(said.stderr).unwrap()
+    };
+    let heard = call().await;
+    assert!(heard.ends_with("received: the centre has it\n"), "{heard}");
+    lab.broker.kill().await;
+    let unheard = call().await;
+    assert!(unheard.ends_with("NOT RECEIVED YET: call 112\n"), "{unheard}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_daemon_a_state_and_it_goes_in_good_order() {
     let mut lab = furnished().await;

@@ -42,6 +42,9 @@ use vakt_core::port::Place;
 
 /// Longest line of a batch on stdin, in bytes; a longer one is refused and the next is read.
 const BATCH_LINE_MAX: u64 = 64 * 1024;
+/// How often, and how many times, the centre's receipt for a call for help is looked for.
+const RECEIPT_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
+const RECEIPT_TRIES: u32 = 40;
 
 /// The contract's exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +142,7 @@ fn perform(command: Command) -> Result<(), Exit> {
         Command::TestMode { socket, minutes } => {
             with_code(&socket.socket, json!({"command": "test_mode", "minutes": minutes}))
         }
-        Command::Sos { socket, area } => ask(connect(&socket.socket)?, &json!({"command": "sos", "area": area})),
+        Command::Sos { socket, area } => call_for_help(&socket.socket, area),
         Command::Status { socket } => ask(connect(&socket.socket)?, &json!({"command": "status"})),
         Command::MayRestart { socket } => may_restart(&socket.socket),
         Command::Schema { what } => schema(what),
@@ -351,13 +354,43 @@ fn connect(socket: &Path) -> Result<Client, Exit> {
 
 /// Sends a request and prints the answers; exit 1 when the daemon refuses.
 fn ask(client: Client, request: &Value) -> Result<(), Exit> {
+    asked(client, request).map(|_| ())
+}
+
+/// The same, for whoever looks at the answer.
+fn asked(client: Client, request: &Value) -> Result<Value, Exit> {
     let answer = one(client, request)?;
     print(&answer.to_string())?;
     if answer["ok"] == json!(true) {
-        return Ok(());
+        return Ok(answer);
     }
     say(answer["text"].as_str().unwrap_or("the daemon refused"));
     Err(Exit::Bad)
+}
+
+/// Calls for help, in two steps (B12): it is on record, and the centre has it; or somebody must call 112. The first is what
+/// the exit code tells: help has been called.
+fn call_for_help(socket: &Path, area: Option<String>) -> Result<(), Exit> {
+    let answer = asked(connect(socket)?, &json!({"command": "sos", "area": area}))?;
+    if answer["journaled"] != json!(true) {
+        say("the hub's disk does not answer, so nobody can tell whether it arrives: call 112");
+        return Ok(());
+    }
+    say("help is called; waiting for the centre's receipt");
+    for _ in 0..RECEIPT_TRIES {
+        std::thread::sleep(RECEIPT_EVERY);
+        let Ok(status) = connect(socket).and_then(|client| one(client, &json!({"command": "status"}))) else {
+            continue;
+        };
+        // The receipts are counted a moment after the commit.
+        let journal = &status["journal"];
+        if journal["unreceipted"] == json!(0) && journal["counted"] == journal["seq"] {
+            say("received: the centre has it");
+            return Ok(());
+        }
+    }
+    say("NOT RECEIVED YET: call 112");
+    Ok(())
 }
 
 fn one(mut client: Client, request: &Value) -> Result<Value, Exit> {

@@ -296,7 +296,12 @@ impl Daemon {
     /// # Errors
     /// Nobody listens, or the reply is not one JSON line.
     pub async fn command(&self, command: &Value) -> Result<Value, LabError> {
-        control(&self.config.run_dir.join("control.sock"), command).await
+        control(&self.control_socket(), command).await
+    }
+
+    /// Where it listens.
+    pub fn control_socket(&self) -> PathBuf {
+        self.config.run_dir.join("control.sock")
     }
 
     fn signal(&self, signal: Signal) -> Result<(), LabError> {

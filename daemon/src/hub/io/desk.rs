@@ -116,7 +116,7 @@ impl Desk {
             "faults": view.state.faults,
             "paths": seen.state.paths.iter().map(|(path, why)| (path.clone(), json!({"up": why.is_none(), "reason": why}))).collect::<serde_json::Map<_, _>>(),
             "sound": seen.sound,
-            "journal": {"epoch": seen.place.epoch, "seq": seen.place.seq, "unreceipted": waiting.events, "waiting_for_disk": seen.pending},
+            "journal": {"epoch": seen.place.epoch, "seq": seen.place.seq, "unreceipted": waiting.events, "counted": waiting.journaled, "waiting_for_disk": seen.pending},
         });
         if let Some(mesh) = &self.mesh {
             status["zigbee"] = serde_json::to_value(*mesh.met.borrow()).expect("numbers have a JSON form");
