@@ -74,7 +74,8 @@ async fn a_rude_client_loses_its_own_connection_only() {
     }
     lab.stick.line(smoke(SMOKE, true).trim_end()).await.unwrap();
     lab.until("an alarm beside idle clients", |status| status["sound"] == json!("fire")).await.unwrap();
-    assert!(lab.daemon.rss_kib().unwrap() < RSS_MAX_KIB);
+    let rss_kib = lab.daemon.rss_kib().unwrap();
+    assert!(rss_kib < RSS_MAX_KIB, "{rss_kib} KiB");
 }
 
 #[tokio::test(flavor = "multi_thread")]
