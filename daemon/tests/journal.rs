@@ -270,7 +270,7 @@ fn a_damaged_journal_is_never_believed_never_lost_and_never_stops_the_hub() {
     let seed = seed.unwrap_or(u64::from(std::process::id()));
     println!("seed {seed} (VAKT_SEED={seed} plays it again)");
     let mut dice = Dice(seed);
-    let (mut aside, mut unharmed) = (0, 0);
+    let (mut aside, mut unharmed, mut again) = (0, 0, 0);
     for round in 0..160 {
         let hub = tempfile::tempdir().unwrap();
         for name in ["epoch", "arm-state"] {
@@ -300,9 +300,11 @@ fn a_damaged_journal_is_never_believed_never_lost_and_never_stops_the_hub() {
                 assert!(begun.arm_state_known && opened.store.epoch > EPOCH, "round {round}");
                 let kept = hub.path().join("journal.db.quarantined-1");
                 assert!(kept.exists() || begun.reason != RestartReason::Quarantined, "round {round}");
-                // What was carried over is what was written, byte for byte, and only what nobody has signed for.
+                // What was carried over is what was written, byte for byte, and only what nobody has signed for: unless it
+                // is the receipt that was hurt, and then what is sent twice harms nobody.
                 let carried = rows(&path);
-                assert!(carried.iter().all(|row| good.contains(row) && row.1 > 100), "round {round}");
+                assert!(carried.iter().all(|row| good.contains(row)), "round {round}");
+                again += u32::from(carried.iter().any(|row| row.1 <= 100));
                 assert_eq!(carried.len() as u64, begun.salvaged, "round {round}");
                 let told = event(9_000, restarted(begun.reason, begun.old.map(|(place, _)| place.epoch)));
                 let (journal, thread) = writer::start(hub.path().to_owned(), opened.store, keys()).unwrap();
@@ -316,8 +318,8 @@ fn a_damaged_journal_is_never_believed_never_lost_and_never_stops_the_hub() {
         let verified = Reader::open(&path).unwrap().verify();
         assert!(verified.is_ok(), "round {round}: {}", verified.unwrap_err());
     }
-    println!("{aside} put aside, {unharmed} unharmed");
-    assert!(aside > 60 && unharmed > 0);
+    println!("{aside} put aside, {unharmed} unharmed, {again} to be sent again");
+    assert!(aside > 60 && unharmed > 0 && again < 5);
 }
 
 /// A folder whose journal of 60 events, the newer half without a receipt, has a page overwritten.
