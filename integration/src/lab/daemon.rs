@@ -283,12 +283,24 @@ impl Daemon {
     /// # Errors
     /// It does not run.
     pub fn rss_kib(&self) -> Result<u64, LabError> {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The part of it that is the daemon's own and no file's: what grows when something is kept that should not be.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn own_kib(&self) -> Result<u64, LabError> {
+        self.status_kib("RssAnon:")
+    }
+
+    fn status_kib(&self, field: &str) -> Result<u64, LabError> {
         let pid = self.pid().ok_or_else(|| LabError::Misuse("vaktd does not run".to_owned()))?;
         let path = format!("/proc/{pid}/status");
         let text = std::fs::read_to_string(&path).map_err(LabError::io("reading", &path))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        kib.ok_or_else(|| LabError::Misuse(format!("{path} has no VmRSS")))
+        kib.ok_or_else(|| LabError::Misuse(format!("{path} has no {field}")))
     }
 
     /// Sends one command to the control socket and reads its reply.
