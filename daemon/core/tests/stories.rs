@@ -866,6 +866,7 @@ stories! {
     r18_self_test: "r18-self-test.txt",
     r27_jam: "r27-jam.txt",
     r34_outcomes: "r34-outcomes.txt",
+    r34_cleared: "r34-cleared.txt",
     r39_key_box: "r39-key-box.txt",
     r42_test_after_outage: "r42-test-after-outage.txt",
     r51_suspended: "r51-suspended.txt",
