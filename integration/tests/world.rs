@@ -25,10 +25,11 @@ const LONG_SEED_DAYS: u64 = 10_000;
 const TWICE: usize = 300;
 
 /// Seeds that failed once. Each says what it had found.
-const KEPT: [(u64, &str); 3] = [
+const KEPT: [(u64, &str); 4] = [
     (62, "a camera ran on, with nobody able to end it, when another alarm continued its incident"),
     (226, "the same, with nothing else gone wrong"),
     (100_047, "the same, while warrants were forged"),
+    (100_520, "a detector without a place, whose tampers count until any area is armed or disarmed"),
 ];
 
 fn number(name: &str) -> Option<u64> {

@@ -395,7 +395,8 @@ impl Oracle {
     }
 
     fn new_period(&mut self, area: &str) {
-        let of_it = |detector: &&mut Detector| detector.model.place.is_some_and(|(_, at, _)| at == area);
+        // What has no place belongs to every area.
+        let of_it = |detector: &&mut Detector| detector.model.place.is_none_or(|(_, at, _)| at == area);
         self.detectors.values_mut().filter(of_it).for_each(|detector| detector.raised.clear());
     }
 
