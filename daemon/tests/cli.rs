@@ -92,6 +92,35 @@ fn without_a_daemon_every_request_is_69_and_says_so() {
     }
 }
 
+/// B12: who calls for help where the contract is over is told so, whatever the centre acknowledges.
+#[test]
+fn b12_after_the_contracts_end_nobody_is_listening() {
+    use std::io::{BufRead, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("control.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let called = |service: &str| {
+        let sent = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for answer in [
+                    serde_json::json!({"ok": true, "journaled": true}),
+                    serde_json::json!({"ok": true, "service": service, "journal": {"unreceipted": 0, "counted": 7, "seq": 7}}),
+                ] {
+                    let (mut asked, _) = listener.accept().unwrap();
+                    BufReader::new(&asked).read_line(&mut String::new()).unwrap();
+                    writeln!(asked, "{answer}").unwrap();
+                }
+            });
+            vaktd(&["sos", "--socket", socket.to_str().unwrap()])
+        });
+        assert_eq!(code(&sent), 0, "it is on record");
+        err(&sent)
+    };
+    assert!(called("suspended").ends_with("received: the centre has it\n"));
+    let ended = called("ended");
+    assert!(ended.ends_with("NOBODY IS LISTENING: call 112\n") && !ended.contains("received"), "{ended}");
+}
+
 #[test]
 fn a_frame_becomes_one_line_and_a_bad_one_its_reason() {
     let ran = vaktd(&["decode", "wmbus", CLOSED]);

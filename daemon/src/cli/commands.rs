@@ -383,6 +383,11 @@ fn call_for_help(socket: &Path, area: Option<String>) -> Result<(), Exit> {
         let Ok(status) = connect(socket).and_then(|client| one(client, &json!({"command": "status"}))) else {
             continue;
         };
+        // The centre may have it, and nobody there acts on it any more.
+        if status["service"] == json!("ended") {
+            say("NOBODY IS LISTENING: call 112");
+            return Ok(());
+        }
         // The receipts are counted a moment after the commit.
         let journal = &status["journal"];
         if journal["unreceipted"] == json!(0) && journal["counted"] == journal["seq"] {

@@ -108,6 +108,7 @@ impl Desk {
         let view = view::view(&seen.state, &self.heard);
         let mut status = json!({
             "ok": true,
+            "service": seen.state.standing.agreed(),
             "areas": view.state.areas,
             "incidents": view::on_site(&seen.state),
             "memory": view::memory(&seen.state),
