@@ -101,7 +101,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Siren,
     },
-    /// Say that an alarm was a mistake, within three minutes; asks for a code
+    /// Say that an alarm was a mistake: within three minutes it ends, later the centre is told; asks for a code
     Cancel {
         #[command(flatten)]
         socket: Socket,
