@@ -142,6 +142,12 @@ fn rows(path: &Path) -> Vec<(u64, u64, Vec<u8>, Vec<u8>)> {
         .collect()
 }
 
+/// The one receipt of a file, as far as it can be read: epoch, up to which seq, the signed text.
+fn receipt_of(path: &Path) -> Option<(u64, u64, String)> {
+    let receipt = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    Connection::open(path).ok()?.query_row("SELECT epoch, upto, jws FROM receipt", [], receipt).ok()
+}
+
 fn schema(path: &Path) -> Vec<String> {
     let conn = Connection::open(path).unwrap();
     let mut rows = conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
@@ -266,11 +272,13 @@ fn a_damaged_journal_is_never_believed_never_lost_and_never_stops_the_hub() {
     let events = lived(dir.path(), 200);
     let sound = std::fs::read(dir.path().join("journal.db")).unwrap();
     let good = rows(&dir.path().join("journal.db"));
+    let signed = receipt_of(&dir.path().join("journal.db"));
+    assert!(signed.as_ref().is_some_and(|(_, upto, _)| *upto == 100));
     let seed = std::env::var("VAKT_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or(u64::from(std::process::id()));
     println!("seed {seed} (VAKT_SEED={seed} plays it again)");
     let mut dice = Dice(seed);
-    let (mut aside, mut unharmed, mut again) = (0, 0, 0);
+    let (mut aside, mut unharmed) = (0, 0);
     for round in 0..160 {
         let hub = tempfile::tempdir().unwrap();
         for name in ["epoch", "arm-state"] {
@@ -300,11 +308,12 @@ fn a_damaged_journal_is_never_believed_never_lost_and_never_stops_the_hub() {
                 assert!(begun.arm_state_known && opened.store.epoch > EPOCH, "round {round}");
                 let kept = hub.path().join("journal.db.quarantined-1");
                 assert!(kept.exists() || begun.reason != RestartReason::Quarantined, "round {round}");
-                // What was carried over is what was written, byte for byte, and only what nobody has signed for: unless it
-                // is the receipt that was hurt, and then what is sent twice harms nobody.
+                // What was carried over is what was written, byte for byte, and only what nobody has signed for, as far as
+                // the file still says what was: what is sent twice harms nobody, what is not sent may.
                 let carried = rows(&path);
                 assert!(carried.iter().all(|row| good.contains(row)), "round {round}");
-                again += u32::from(carried.iter().any(|row| row.1 <= 100));
+                let whole = kept.exists() && receipt_of(&kept) == signed;
+                assert!(!whole || carried.iter().all(|row| row.1 > 100), "round {round}");
                 assert_eq!(carried.len() as u64, begun.salvaged, "round {round}");
                 let told = event(9_000, restarted(begun.reason, begun.old.map(|(place, _)| place.epoch)));
                 let (journal, thread) = writer::start(hub.path().to_owned(), opened.store, keys()).unwrap();
@@ -318,8 +327,8 @@ fn a_damaged_journal_is_never_believed_never_lost_and_never_stops_the_hub() {
         let verified = Reader::open(&path).unwrap().verify();
         assert!(verified.is_ok(), "round {round}: {}", verified.unwrap_err());
     }
-    println!("{aside} put aside, {unharmed} unharmed, {again} to be sent again");
-    assert!(aside > 60 && unharmed > 0 && again < 5);
+    println!("{aside} put aside, {unharmed} unharmed");
+    assert!(aside > 60 && unharmed > 0);
 }
 
 /// A folder whose journal of 60 events, the newer half without a receipt, has a page overwritten.
