@@ -9,14 +9,18 @@
 #![allow(clippy::unwrap_used)] // a test that meets what must not be falls here
 #![allow(clippy::print_stdout, clippy::disallowed_methods)] // it says how far it came, and how long that took
 
+#[path = "shared/site.rs"]
+mod site;
+
 use serde_json::Value;
+use site::{device, placed, report};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 use vakt_core::alarm::panel::Panel;
 use vakt_core::canonical;
 use vakt_core::challenge::Challenges;
-use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, UserId, ZoneId};
+use vakt_core::device::{AreaId, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
 use vakt_core::event::{
     Act, AlarmKind, ArmMode, CloseCause, Event, EventId, Evidence, Fact, Method, Profile, Realm, UserRole, ZoneRole,
 };
@@ -131,16 +135,8 @@ struct Node {
     path: Vec<Move>,
 }
 
-fn device(name: &str) -> DeviceId {
-    DeviceId::new(format!("zb-{name}")).unwrap()
-}
-
 fn anna() -> UserId {
     UserId::new("anna").unwrap()
-}
-
-fn report(name: &str, kind: DeviceKind, state: DeviceState) -> Input {
-    Input::Report(Report { state: Some(state), ..Report::silent(device(name), kind, Authenticated::MacCounter) })
 }
 
 fn started() -> Input {
@@ -180,7 +176,7 @@ impl Search {
             sound: None,
             path: vec![],
         };
-        let (house, zone) = (AreaId::new("house").unwrap(), |name: &str| ZoneId::new(name).unwrap());
+        let house = AreaId::new("house").unwrap();
         let mut commands = vec![
             Command::AreaSet { area: house.clone(), name: None, entry_s: 0, exit_s: 0 },
             Command::UserSet { user: anna(), name: None, role: UserRole::Owner, expires_ms: None },
@@ -195,14 +191,11 @@ impl Search {
             ("cannon", DeviceKind::Fog, ZoneRole::Interior),
         ];
         for (name, kind, role) in places {
-            let area = house.clone();
-            commands.push(Command::ZoneSet { zone: zone(name), area, name: None, role, modes: None, chime: false });
-            commands.push(Command::DeviceAdd { device: device(name), kind, name: None, secret: None, pet: false });
-            commands.push(Command::DeviceAssign { device: device(name), zone: zone(name) });
+            commands.extend(placed(&house, name, kind, role));
         }
         let (camera, kind) = (self.camera.clone(), DeviceKind::Camera);
         commands.push(Command::DeviceAdd { device: camera.clone(), kind, name: None, secret: None, pet: false });
-        commands.push(Command::DeviceAssign { device: camera, zone: zone("eye") });
+        commands.push(Command::DeviceAssign { device: camera, zone: ZoneId::new("eye").unwrap() });
         self.turn(&mut node, vec![started()]);
         for command in commands {
             self.turn(&mut node, vec![Input::Command { request: 1, method: Method::Local, command }]);

@@ -7,11 +7,16 @@
 #![allow(clippy::unwrap_used)] // a test that meets what must not be falls here
 #![allow(clippy::print_stdout, clippy::disallowed_methods)] // it says how far it came, and how long that took
 
+#[path = "shared/site.rs"]
+#[allow(dead_code)] // each test uses its own part
+mod site;
+
+use site::{placed, report};
 use std::collections::HashSet;
 use std::time::Instant;
 use vakt_core::alarm::panel::Panel;
 use vakt_core::canonical;
-use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, UserId, ZoneId};
+use vakt_core::device::{AreaId, DeviceKind, DeviceState, UserId};
 use vakt_core::event::{ArmMode, Event, Method, Profile, UserRole, ZoneRole};
 use vakt_core::input::{CodeChecked, Command, Context, Disk, Effect, Input, Reply};
 use vakt_core::port::Head;
@@ -69,14 +74,6 @@ struct House {
     turns: u64,
 }
 
-fn device(name: &str) -> DeviceId {
-    DeviceId::new(format!("zb-{name}")).unwrap()
-}
-
-fn report(name: &str, kind: DeviceKind, state: DeviceState) -> Input {
-    Input::Report(Report { state: Some(state), ..Report::silent(device(name), kind, Authenticated::MacCounter) })
-}
-
 /// What there is to be told apart by.
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Seen {
@@ -101,7 +98,7 @@ impl House {
         let now = Stamp { boot: 1, mono_ms: 1_000, wall_ms: 1_795_208_400_000, trusted: true };
         let mut house = Self { panel: Panel::default(), now, threat, turns: 0 };
         house.turn(vec![Self::started(profile)]);
-        let (area, zone) = (AreaId::new("house").unwrap(), |name: &str| ZoneId::new(name).unwrap());
+        let area = AreaId::new("house").unwrap();
         let user = UserId::new("anna").unwrap();
         let mut commands = vec![
             Command::AreaSet { area: area.clone(), name: None, entry_s: 0, exit_s: 0 },
@@ -113,10 +110,7 @@ impl House {
             ("smoke", DeviceKind::Smoke, ZoneRole::Always),
             ("desk", DeviceKind::HoldUp, ZoneRole::Always),
         ] {
-            let area = area.clone();
-            commands.push(Command::ZoneSet { zone: zone(name), area, name: None, role, modes: None, chime: false });
-            commands.push(Command::DeviceAdd { device: device(name), kind, name: None, secret: None, pet: false });
-            commands.push(Command::DeviceAssign { device: device(name), zone: zone(name) });
+            commands.extend(placed(&area, name, kind, role));
         }
         for command in commands {
             house.turn(vec![Input::Command { request: 1, method: Method::Local, command }]);

@@ -40,8 +40,6 @@ pub enum Check {
     Settles,
     /// Nothing panics.
     Panics,
-    /// None: what is known, reported and not mended yet was met, and the life ends there.
-    Known,
 }
 
 /// A check that did not hold.

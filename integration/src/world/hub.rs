@@ -317,11 +317,7 @@ impl World {
             self.trace.note(self.now, "hub", format_args!("{} {}", if kept { "kept" } else { "row " }, Said(event)));
         }
         if !self.installing {
-            let agrees = self.oracle.turn(now, heard, events, well);
-            if let Some(known) = self.oracle.known {
-                return broken(Check::Known, known);
-            }
-            if let Err(what) = agrees {
+            if let Err(what) = self.oracle.turn(now, heard, events, well) {
                 return broken(Check::Oracle, what);
             }
             self.hears_who(heard);

@@ -141,8 +141,6 @@ pub(super) struct Oracle {
     incidents: BTreeMap<EventId, Incident>,
     settles: Option<Delay>,
     boot: Option<u32>,
-    /// Something known has happened.
-    pub known: Option<&'static str>,
 }
 
 type Agrees = Result<(), String>;
@@ -159,7 +157,6 @@ impl Oracle {
             incidents: BTreeMap::new(),
             settles: None,
             boot: Some(now.boot),
-            known: None,
         }
     }
 
