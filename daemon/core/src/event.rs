@@ -471,7 +471,8 @@ pub struct Event {
     pub service: Service,
     pub authenticated: Option<Authenticated>,
     pub personal: Option<Personal>,
-    /// It belongs to an incident that nobody on site may know of.
+    /// Nobody on site may read it: it belongs to an incident that they may not know of, or would tell a code under threat from
+    /// one that is none.
     pub centre_only: bool,
 }
 

@@ -156,12 +156,7 @@ pub enum Fact {
         centre_only: bool,
     },
     /// A person said within three minutes that it was a mistake (R33).
-    IncidentCancelled {
-        after_s: u32,
-        /// On a site where a code may be given under threat: listed to the centre alone.
-        #[serde(default, skip_serializing_if = "is_false")]
-        centre_only: bool,
-    },
+    IncidentCancelled { after_s: u32 },
     /// A person says that it is false; it stays open until the centre has made sure (B10).
     CustomerSaysFalse {},
     /// There is evidence that it is real (B3).
@@ -325,7 +320,8 @@ impl Fact {
         let silent = |kind: &AlarmKind| matches!(kind, AlarmKind::HoldUp | AlarmKind::Duress);
         match self {
             Fact::CodeUsed {} => true,
-            Fact::IncidentCleared { centre_only, .. } | Fact::IncidentCancelled { centre_only, .. } => *centre_only,
+            // In its detail, because rows were written so before events had a member for it.
+            Fact::IncidentCleared { centre_only, .. } => *centre_only,
             Fact::AlarmRaised { kind, .. } | Fact::AlarmRestored { kind, .. } => silent(kind),
             Fact::IncidentClosed { kind, .. } | Fact::IncidentVerified { kind, .. } => silent(kind),
             Fact::DeviceChanged { kind, .. } => *kind == DeviceKind::HoldUp,

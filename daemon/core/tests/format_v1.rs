@@ -99,7 +99,7 @@ fn facts() -> Vec<Fact> {
         Fact::SecretsLost { kept_as: text("secrets.db.quarantined-1") },
         Fact::ProfileSet { profile: Profile::Dk },
         Fact::IncidentCleared { after_s: 41, centre_only: false },
-        Fact::IncidentCancelled { after_s: 170, centre_only: false },
+        Fact::IncidentCancelled { after_s: 170 },
         Fact::CustomerSaysFalse {},
         Fact::IncidentVerified { kind: AlarmKind::Burglary, by: Evidence::SecondDetector },
         Fact::IncidentClosed { kind: AlarmKind::Fire, cause: CloseCause::Cooking },

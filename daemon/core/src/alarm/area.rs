@@ -446,6 +446,7 @@ fn new_period(state: &mut State, event: &Event) {
     let State { devices, zones, .. } = state;
     let of_it = |zone: &ZoneId| zones.get(zone).map(|zone| &zone.area) == event.area.as_ref();
     // While it guards nobody changes a battery: an open cover is sabotage again (B14).
+    let guards = matches!(event.fact, Fact::AreaArmed { .. });
     let counted =
         |device: &Device| !device.raised.is_empty() || !device.suppressed.is_empty() || device.upkeep.is_some();
     // What has no place belongs to every area.
@@ -457,7 +458,7 @@ fn new_period(state: &mut State, event: &Event) {
         let device = Arc::make_mut(device);
         device.raised.clear();
         device.suppressed.clear();
-        if !device.cover_open {
+        if guards && !device.cover_open {
             device.upkeep = None;
         }
     }

@@ -97,11 +97,11 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     }
     let active = matches!(state, DeviceState::Open | DeviceState::Alarm);
     match around_the_clock(report.kind) {
+        // The box is watched where that was agreed on, and then it has a place (R39).
+        Some(AlarmKind::KeyBox) if about.zone.is_none() => {}
         Some(AlarmKind::HoldUp) if active => {
             duress::raise(draft, AlarmKind::HoldUp, report.kind, about.area.clone(), about.clone());
         }
-        // The box is watched where that was agreed on, and then it has a place (R39).
-        Some(AlarmKind::KeyBox) if active && about.zone.is_none() => {}
         Some(kind) if active => {
             let relayed = (report.relayed == Some(true)).then_some(Tag::Relayed);
             raise_with(draft, kind, report.kind, about.clone(), relayed);

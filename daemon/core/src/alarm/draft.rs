@@ -8,7 +8,7 @@ use crate::alarm::supervision::Heard;
 use crate::canonical::hex;
 use crate::canonical::sha256;
 use crate::device::{AreaId, Authenticated, DeviceId, UserId, ZoneId};
-use crate::event::{Class, Event, EventId, Fact, Method, Personal};
+use crate::event::{AlarmKind, Class, Event, EventId, Fact, Method, Personal};
 use crate::input::{Context, Disk, Effect, Reply, RequestId, Signal};
 use crate::stamp::Stamp;
 use crate::turn::{Decided, Says};
@@ -145,9 +145,11 @@ impl<'a> Draft<'a> {
         self.events.iter().skip(so_far).find_map(|event| event.area.clone())
     }
 
-    /// Whether the last thing that was written down since then is for the centre alone.
-    pub fn told_the_centre_since(&self, so_far: usize) -> bool {
-        self.events.iter().skip(so_far).last().is_some_and(Event::is_centre_only)
+    /// Whether the last thing that was written down since then is for the centre alone; under threat, whether it is that.
+    pub fn told_the_centre_since(&self, so_far: usize, threat: bool) -> bool {
+        let says_so = |event: &Event| matches!(event.fact, Fact::AlarmRaised { kind: AlarmKind::Duress, .. });
+        let last = self.events.iter().skip(so_far).last();
+        last.is_some_and(|event| event.is_centre_only() && (!threat || says_so(event)))
     }
 
     /// Leave to ask a camera; released once what led to it is recorded.

@@ -17,7 +17,7 @@ pub(crate) fn after(draft: &mut Draft, code: &CodeChecked, area: Option<AreaId>,
     let Some(user) = known else { return };
     let about = About { user: Some(user), method: Some(code.method), ..About::default() };
     // The row that is the centre's alone has been written with what was asked for.
-    if draft.told_the_centre_since(so_far) {
+    if draft.told_the_centre_since(so_far, code.duress) {
         return;
     }
     let area = area.or_else(|| draft.area_since(so_far));

@@ -95,13 +95,8 @@ impl Incident {
 
     /// Whether nobody on site may read this of it: in a hold-up that cameras are opened is nobody's to see (B8).
     pub(crate) fn hides(&self, fact: &Fact) -> bool {
-        let of_cameras = match fact {
-            Fact::MediaGranted { .. } | Fact::MediaRefused { .. } | Fact::MediaWindowClosed { .. } => true,
-            Fact::WarrantAccepted { cmd, .. } | Fact::WarrantRefused { cmd, .. } => {
-                matches!(cmd.as_str(), "image" | "clip" | "stream" | "audio" | "camera_close")
-            }
-            _ => false,
-        };
+        let of_cameras =
+            matches!(fact, Fact::MediaGranted { .. } | Fact::MediaRefused { .. } | Fact::MediaWindowClosed { .. });
         self.is_hidden() || self.duress && of_cameras
     }
 
@@ -302,7 +297,7 @@ pub(crate) fn on_cancel(draft: &mut Draft, request: RequestId, incident: Option<
         if !centre_only {
             outcome::on_end(draft, id, CloseCause::User);
         }
-        draft.emit(Fact::IncidentCancelled { after_s, centre_only }, by)
+        draft.emit(Fact::IncidentCancelled { after_s }, About { centre_only, ..by })
     };
     area::finish(draft, request, event, "the alarm is cancelled, and the centre is told".to_owned());
 }
@@ -343,21 +338,15 @@ pub(crate) fn on_alarm(draft: &mut Draft, id: EventId) {
         .incidents
         .iter()
         .filter(|(other, of)| **other == id || kind == AlarmKind::Fire && of.kind == AlarmKind::Fire);
-    let mut housings = BTreeSet::new();
-    let mut whose = Vec::new();
-    for (other, of) in of {
-        let sources = of.sources.iter().filter(|(device, at)| counts(device) && fresh(at));
-        let before = whose.len();
-        whose.extend(sources.map(|(device, _)| (*other, device.housing())));
-        housings.extend(whose[before..].iter().map(|(_, housing)| *housing));
-    }
-    if housings.len() < 2 {
-        return;
-    }
-    // One smoke in each of two areas: both fires are.
-    let verified: BTreeSet<EventId> = whose.into_iter().map(|(of, _)| of).collect();
-    for id in verified {
-        verify(draft, id, evidence, &About::default());
+    let sources = of.flat_map(|(id, of)| of.sources.iter().map(|(device, at)| (*id, device, at)));
+    let sources = sources.filter(|(_, device, at)| counts(device) && fresh(at));
+    let (whose, housings): (BTreeSet<EventId>, BTreeSet<&str>) =
+        sources.map(|(id, device, _)| (id, device.housing())).unzip();
+    if housings.len() >= 2 {
+        // One smoke in each of two areas: both fires are.
+        for id in whose {
+            verify(draft, id, evidence, &About::default());
+        }
     }
 }
 
@@ -390,7 +379,7 @@ pub(crate) fn on_centre_cancels(draft: &mut Draft, request: RequestId, id: Event
     let after_s = seconds_since(incident, draft.now());
     outcome::on_end(draft, id, CloseCause::User);
     let by = About { method: Some(Method::Arc), ..about(draft, id) };
-    let event = draft.emit(Fact::IncidentCancelled { after_s, centre_only: false }, by);
+    let event = draft.emit(Fact::IncidentCancelled { after_s }, by);
     area::finish(draft, request, event, "cancelled".to_owned());
 }
 

@@ -280,7 +280,7 @@ fn add_key(
         return Err(no("full", format!("a site has at most {KEYS_MAX} keys")));
     }
     let role = serde_json::to_value(role).ok().and_then(|role| role.as_str().map(str::to_owned)).unwrap_or_default();
-    let about = About { user, ..about(draft, warrant) };
+    let about = About { user, ..about(draft, warrant, false) };
     let event = draft.emit(Fact::KeyListed { kid: kid.to_owned(), role, ed25519: ed25519.to_owned() }, about);
     Ok(Obeyed::Done(event))
 }

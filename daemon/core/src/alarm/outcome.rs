@@ -64,11 +64,8 @@ pub(crate) fn count(outcomes: &mut BTreeMap<DeviceId, Outcomes>, incident: &Inci
 pub(crate) fn apply(state: &mut State, event: &Event) {
     let cause = match &event.fact {
         // Of what nobody on site may know nothing is counted where they look.
-        _ if event.centre_only => return,
-        // Counted where everybody may see that it was.
-        Fact::IncidentCleared { centre_only: false, .. } | Fact::IncidentCancelled { centre_only: false, .. } => {
-            CloseCause::User
-        }
+        _ if event.is_centre_only() => return,
+        Fact::IncidentCleared { .. } | Fact::IncidentCancelled { .. } => CloseCause::User,
         Fact::IncidentClosed { cause, .. } => *cause,
         Fact::DeviceRemoved {} => {
             event.device.iter().for_each(|device| drop(state.outcomes.remove(device)));

@@ -38,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The version of this shape in snapshots. A snapshot of another version is passed over and the journal replayed.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
 
 /// After a start of the board intrusion detectors settle for so long (requirements, "restart"), in ms.
 const SETTLING_MS: u64 = 60_000;

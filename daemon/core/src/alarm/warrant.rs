@@ -7,7 +7,6 @@
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::draft::cut;
-use crate::alarm::incident::Incident;
 use crate::alarm::orders;
 use crate::alarm::state::State;
 use crate::canonical::hex;
@@ -78,9 +77,7 @@ pub(crate) fn on_warrant(draft: &mut Draft, challenges: Option<&Challenges>, mut
     let named = warrant.incident;
     warrant.incident = named.map(|id| draft.state.incident_of(id).unwrap_or(id));
     // Before it is obeyed: it may be what ends the incident.
-    let silent = matches!(warrant.order, Order::Sos { silent: true, .. });
-    let of_hidden = warrant.incident.and_then(|id| draft.state.incidents.get(&id)).is_some_and(Incident::is_hidden);
-    let centre_only = silent || of_hidden;
+    let centre_only = is_silent(&draft.state, &warrant);
     let digest = hex(&warrant.digest.0);
     match draft.state.warrants.get(&warrant.jti) {
         Some(spent) if spent.digest == digest => {
@@ -113,9 +110,21 @@ pub(crate) fn on_warrant(draft: &mut Draft, challenges: Option<&Challenges>, mut
     }
 }
 
-pub(crate) fn about(draft: &Draft, warrant: &Warrant) -> About {
-    let incident = warrant.incident.filter(|id| draft.state.incidents.contains_key(id));
-    About { method: Some(method(warrant.role)), incident, ..About::default() }
+/// Whether nobody on site may read of it: a silent call for help, and what the centre orders about an incident that they may
+/// not know of, or about the cameras in a hold-up (B8).
+fn is_silent(state: &State, warrant: &Warrant) -> bool {
+    use Order::{Audio, CameraClose, Clip, Image, Sos, Stream};
+    let of = warrant.incident.and_then(|id| state.incidents.get(&id)).filter(|_| warrant.role == Role::ArcOperator);
+    let of_cameras =
+        matches!(warrant.order, Image { .. } | Clip { .. } | Stream { .. } | Audio { .. } | CameraClose {});
+    matches!(warrant.order, Sos { silent: true, .. }) || of.is_some_and(|of| of.is_hidden() || of.duress && of_cameras)
+}
+
+/// An incident that is open is named; one that is over on site only where nobody there reads it.
+pub(crate) fn about(draft: &Draft, warrant: &Warrant, centre_only: bool) -> About {
+    let open = |id: &EventId| draft.state.incidents.get(id).is_some_and(|of| centre_only || !of.is_hidden());
+    let incident = warrant.incident.filter(open);
+    About { method: Some(method(warrant.role)), incident, centre_only, ..About::default() }
 }
 
 pub(crate) fn method(role: Role) -> Method {
@@ -143,11 +152,8 @@ fn accept(draft: &mut Draft, warrant: &Warrant, event: Option<EventId>, awaits: 
         led_to: event,
         awaits,
     };
-    let about = about(draft, warrant);
-    // What it ended on site is not named there: as if it had been ended.
-    let hidden = about.incident.and_then(|id| draft.state.incidents.get(&id)).is_some_and(Incident::is_hidden);
-    let incident = about.incident.filter(|_| centre_only || !hidden);
-    draft.keep(fact, About { centre_only, incident, ..about });
+    let about = about(draft, warrant, centre_only);
+    draft.keep(fact, about);
 }
 fn refuse(draft: &mut Draft, warrant: &Warrant, (reason, text): Refusal, centre_only: bool) {
     let fact = Fact::WarrantRefused {
@@ -159,7 +165,7 @@ fn refuse(draft: &mut Draft, warrant: &Warrant, (reason, text): Refusal, centre_
         person: cut(warrant.person.clone()),
         reason: cut(reason.clone()),
     };
-    let about = About { centre_only, ..about(draft, warrant) };
+    let about = about(draft, warrant, centre_only);
     if draft.emit(fact, about).is_none() {
         // A failing disk without room: the answer goes out all the same.
         let (jti, status) = (warrant.jti.clone(), Status::Refused);
