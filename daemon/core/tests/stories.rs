@@ -122,8 +122,10 @@ impl Story {
             let kind = members.remove("type").unwrap();
             self.record += &format!("  {} {}\n", kind.as_str().unwrap(), Value::Object(members.clone()));
         }
-        let effects: Vec<String> = turn.effects.iter().map(|effect| self.effect(effect)).collect();
-        effects.iter().for_each(|effect| self.record += &format!("  > {effect}\n"));
+        for effect in &turn.effects {
+            let effect = format!("  > {}{}\n", self.effect(effect), words(effect));
+            self.record += &effect;
+        }
         if let Some(due) = self.hub.panel.as_ref().and_then(|panel| panel.next_due(self.hub.now)) {
             self.record += &format!("  {:?} in {} ms\n", due.why, due.in_ms);
         }
@@ -294,6 +296,17 @@ impl Story {
     }
 }
 
+/// What a person reads of it, whatever a program may; and the event that it names.
+fn words(effect: &Effect) -> String {
+    let of = |event: &Option<EventId>| event.map_or(String::new(), |id| format!(" {id}"));
+    match effect {
+        Effect::Reply(_, Reply::Done { text, event, .. }) => format!(": {text}{}", of(event)),
+        Effect::Reply(_, Reply::Refused { text, .. }) => format!(": {text}"),
+        Effect::Answer(answer) => format!(": {}{}", answer.text.as_deref().unwrap_or_default(), of(&answer.event)),
+        _ => String::new(),
+    }
+}
+
 /// What looks like an id: 36 characters of hex and dashes.
 fn ids(text: &str) -> Vec<String> {
     let is_id = |word: &&str| word.len() == 36 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
@@ -433,6 +446,8 @@ stories! {
     b10_closed_too_early: "b10-closed-too-early.txt",
     b16_four_hours: "b16-four-hours.txt",
     b1_two_areas: "b1-two-areas.txt",
+    b10_two_areas: "b10-two-areas.txt",
+    r33_cancel_one: "r33-cancel-one.txt",
     b11_two_smokes: "b11-two-smokes.txt",
     b17_incidents: "b17-incidents.txt",
     b11_two_smokes_apart: "b11-two-smokes-apart.txt",

@@ -129,7 +129,7 @@ pub(crate) fn on_disarm(draft: &mut Draft, request: RequestId, area: Option<Area
     let about =
         About { area: Some(id.clone()), user: Some(user), method: Some(code.method), incident, ..About::default() };
     let event = draft.emit(Fact::AreaDisarmed { after_alarm }, about.clone());
-    incident::on_disarmed(draft, &id, &about, code.duress);
+    incident::on_disarmed(draft, &about, code.duress);
     finish(draft, request, event, format!("{id} is disarmed"));
 }
 

@@ -235,27 +235,22 @@ fn about(draft: &Draft, id: EventId) -> About {
     About { area, incident: Some(id), ..About::default() }
 }
 
-/// The area was disarmed: a burglary that is only seconds old was the family's own (B5). Where somebody is or was under
-/// `threat` it only looks so (B1).
-pub(crate) fn on_disarmed(draft: &mut Draft, area: &AreaId, by: &About, threat: bool) {
-    let (now, profile) = (draft.now(), draft.state.profile);
-    let own = |incident: &Incident| incident.area.as_ref() == Some(area) && clears(incident, profile, now);
-    let own: Vec<(EventId, u32, bool)> = (draft.state.incidents_on_site())
-        .filter(|(_, incident)| own(incident))
-        .map(|(id, incident)| (*id, seconds_since(incident, now), incident.duress))
-        .collect();
-    let centre_only = draft.state.duress;
-    for (id, after_s, duress) in own {
-        let about = About { incident: Some(id), ..by.clone() };
-        if threat || duress {
-            looks_cleared(draft, about);
-            continue;
-        }
-        if !centre_only {
-            outcome::on_end(draft, id, CloseCause::User);
-        }
-        draft.emit(Fact::IncidentCleared { after_s, centre_only }, about);
+/// The area of a burglary was disarmed: one that is only seconds old was the family's own (B5). Where somebody is or was
+/// under `threat` it only looks so (B1).
+pub(crate) fn on_disarmed(draft: &mut Draft, by: &About, threat: bool) {
+    let Some((id, incident)) = by.incident.and_then(|id| Some((id, draft.state.incidents.get(&id)?))) else { return };
+    if !clears(incident, draft.state.profile, draft.now()) {
+        return;
     }
+    if threat || incident.duress {
+        looks_cleared(draft, by.clone());
+        return;
+    }
+    let (after_s, centre_only) = (seconds_since(incident, draft.now()), draft.state.duress);
+    if !centre_only {
+        outcome::on_end(draft, id, CloseCause::User);
+    }
+    draft.emit(Fact::IncidentCleared { after_s, centre_only }, by.clone());
 }
 
 /// It is the centre's alone from here: on site it is over.

@@ -90,6 +90,9 @@ impl Story {
             [who, "has", "tried", ..] => self.person(who, "has", &words[2..]),
             [role, "orders", cmd, rest @ ..] => self.warrant(role, cmd, rest),
             ["somebody", "calls", "for", "help"] => self.command(Method::Local, Command::Sos { area: None }),
+            ["somebody", "calls", "for", "help", "in", area] => {
+                self.command(Method::Local, Command::Sos { area: Some(id(area, AreaId::new)?) })
+            }
             [device, says @ ..] => self.detector(device, says),
             [] => Err("what happens?".to_owned()),
         }
