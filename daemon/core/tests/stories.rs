@@ -447,6 +447,8 @@ stories! {
     b16_four_hours: "b16-four-hours.txt",
     b1_two_areas: "b1-two-areas.txt",
     b10_two_areas: "b10-two-areas.txt",
+    b16_guard_elsewhere: "b16-guard-elsewhere.txt",
+    notes: "notes.txt",
     r33_cancel_one: "r33-cancel-one.txt",
     b11_two_smokes: "b11-two-smokes.txt",
     b17_incidents: "b17-incidents.txt",

@@ -280,7 +280,10 @@ impl Story {
                     said.insert(key, value);
                 }
                 _ => {
-                    let typed = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+                    // `256*x`: so many of it.
+                    let many = value.split_once('*').and_then(|(n, of)| Some(of.repeat(n.parse().ok()?)));
+                    let typed = many.map(Value::from).or_else(|| serde_json::from_str(value).ok());
+                    let typed = typed.unwrap_or_else(|| Value::from(value));
                     args.insert(key.to_owned(), typed);
                 }
             }
