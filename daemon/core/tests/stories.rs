@@ -69,6 +69,7 @@ fn here() -> PathBuf {
 fn play(file: &str) {
     let mut story = Story::begins();
     story.read(&here().join(file));
+    story.note_end();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/stories").join(file);
     if std::env::var_os("VAKT_WRITE_GOLDEN").is_some() {
         return std::fs::write(&golden, &story.record).unwrap_or_else(|e| panic!("{}: {e}", golden.display()));
@@ -111,7 +112,7 @@ impl Story {
 
     /// All that a turn led to, as text: what follows from the time alone is left out.
     fn note(&mut self, happens: &str, turn: &Turn) {
-        self.record += &format!("{happens}\n");
+        let mut record = format!("{happens}\n");
         for event in &turn.events {
             let mut members = json(event);
             let members = members.as_object_mut().unwrap();
@@ -120,24 +121,38 @@ impl Story {
             }
             members.get_mut("personal").and_then(Value::as_object_mut).and_then(|personal| personal.remove("salt"));
             let kind = members.remove("type").unwrap();
-            self.record += &format!("  {} {}\n", kind.as_str().unwrap(), Value::Object(members.clone()));
+            record += &format!("  {} {}\n", kind.as_str().unwrap(), Value::Object(members.clone()));
         }
         for effect in &turn.effects {
             let effect = format!("  > {}{}\n", self.effect(effect), words(effect));
-            self.record += &effect;
+            record += &effect;
         }
         if let Some(due) = self.hub.panel.as_ref().and_then(|panel| panel.next_due(self.hub.now)) {
-            self.record += &format!("  {:?} in {} ms\n", due.why, due.in_ms);
+            record += &format!("  {:?} in {} ms\n", due.why, due.in_ms);
         }
-        // Ids by their number: they are chance.
-        let words = ids(&self.record);
-        for id in words {
+        self.keep(record);
+    }
+
+    /// What is open when it ends, as a technician's page and the next turn find it.
+    fn note_end(&mut self) {
+        let Some(panel) = self.hub.panel.as_ref() else { return };
+        let mut record = String::new();
+        for (id, incident) in &panel.state().incidents {
+            record += &format!("in the end {id} {}\n", serde_json::to_string(incident).unwrap());
+        }
+        self.keep(record);
+    }
+
+    /// Ids by their number: they are chance.
+    fn keep(&mut self, mut record: String) {
+        for id in ids(&record) {
             let number = self.ids.iter().position(|known| *known == id).unwrap_or_else(|| {
                 self.ids.push(id.clone());
                 self.ids.len() - 1
             });
-            self.record = self.record.replace(&id, &format!("#{number}"));
+            record = record.replace(&id, &format!("#{number}"));
         }
+        self.record += &record;
     }
 
     fn step(&mut self, line: &str) -> Result<(), String> {
