@@ -465,6 +465,7 @@ stories! {
     b16_guard_elsewhere: "b16-guard-elsewhere.txt",
     notes: "notes.txt",
     r33_cancel_one: "r33-cancel-one.txt",
+    r71_two_doors: "r71-two-doors.txt",
     b11_two_smokes: "b11-two-smokes.txt",
     b17_incidents: "b17-incidents.txt",
     b11_two_smokes_apart: "b11-two-smokes-apart.txt",

@@ -237,8 +237,8 @@ pub(crate) fn on_used(draft: &mut Draft, used: LockUsed) {
 
 /// Whether somebody may have to get out, or to come in and help: then nothing locks by itself (B13).
 pub(crate) fn hold(state: &State) -> bool {
-    let out = |kind| matches!(kind, AlarmKind::Fire | AlarmKind::Co | AlarmKind::Gas | AlarmKind::Sos);
-    state.incidents.values().any(|incident| out(incident.kind) || incident.kind == AlarmKind::Medical)
+    use AlarmKind::{Co, Fire, Gas, Medical, Sos};
+    state.incidents.values().any(|incident| matches!(incident.kind, Fire | Co | Gas | Sos | Medical))
         || state.locks.values().any(|lock| lock.emergency)
 }
 
