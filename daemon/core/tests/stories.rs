@@ -464,6 +464,8 @@ stories! {
     b10_two_areas: "b10-two-areas.txt",
     b16_guard_elsewhere: "b16-guard-elsewhere.txt",
     notes: "notes.txt",
+    b20_counts: "b20-counts.txt",
+    too_often_elsewhere: "too-often-elsewhere.txt",
     r33_cancel_one: "r33-cancel-one.txt",
     r71_two_doors: "r71-two-doors.txt",
     b11_two_smokes: "b11-two-smokes.txt",

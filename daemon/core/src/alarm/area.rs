@@ -447,8 +447,8 @@ fn new_period(state: &mut State, event: &Event) {
     let of_it = |zone: &ZoneId| zones.get(zone).map(|zone| &zone.area) == event.area.as_ref();
     // While it guards nobody changes a battery: an open cover is sabotage again (B14).
     let guards = matches!(event.fact, Fact::AreaArmed { .. });
-    let counted =
-        |device: &Device| !device.raised.is_empty() || !device.suppressed.is_empty() || device.upkeep.is_some();
+    // What is suppressed was raised too often.
+    let counted = |device: &Device| !device.raised.is_empty() || device.upkeep.is_some();
     // What has no place belongs to every area.
     let of_area = |device: &Device| device.zone.as_ref().is_none_or(of_it);
     if !devices.values().any(|device| counted(device)) {

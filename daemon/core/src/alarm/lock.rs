@@ -272,7 +272,7 @@ fn left_ms(since: Option<Stamp>, seconds: u32, now: Stamp) -> Option<u64> {
 
 /// Doors that lock by themselves, and doors that stand open.
 pub(crate) fn on_time(draft: &mut Draft) {
-    if matches!(draft.context.disk, Disk::Failed { .. }) || draft.state.locks.is_empty() {
+    if matches!(draft.context.disk, Disk::Failed { .. }) {
         return;
     }
     let (now, held) = (draft.now(), by_hand_only(&draft.state));
@@ -290,7 +290,7 @@ pub(crate) fn on_time(draft: &mut Draft) {
 
 /// When the next of them is, in ms.
 pub(crate) fn due_ms(state: &State, now: Stamp) -> Option<u64> {
-    let held = state.locks.is_empty() || by_hand_only(state);
+    let held = by_hand_only(state);
     let busy = |id: &DeviceId| state.acts.values().any(|sent| sent.device.as_ref() == Some(id));
     let due = state.locks.iter().flat_map(|(id, lock)| {
         let shut = left_ms(lock.since, lock.auto_lock_s, now).filter(|_| !held && !lock.told_to_lock && !busy(id));

@@ -273,18 +273,21 @@ impl Story {
     /// are `args`.
     fn warrant(&mut self, role: &str, cmd: &str, rest: &[&str]) -> Result<Happens, String> {
         let (mut args, mut said) = (serde_json::Map::new(), BTreeMap::new());
-        for word in rest {
+        // `256*x`: so many of it.
+        let many = |value: &str| value.split_once('*').and_then(|(n, of)| Some(of.repeat(n.parse().ok()?)));
+        let rest = rest.iter().map(|word| {
             let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` is not key=value"))?;
-            match key {
+            Ok((key, many(value).unwrap_or_else(|| value.to_owned())))
+        });
+        let rest = rest.collect::<Result<Vec<(&str, String)>, String>>()?;
+        for (key, value) in &rest {
+            match *key {
                 "incident" | "nonce" | "ground" | "key" | "jti" | "exp" | "iat" | "sub" | "bytes" => {
-                    said.insert(key, value);
+                    said.insert(*key, value.as_str());
                 }
                 _ => {
-                    // `256*x`: so many of it.
-                    let many = value.split_once('*').and_then(|(n, of)| Some(of.repeat(n.parse().ok()?)));
-                    let typed = many.map(Value::from).or_else(|| serde_json::from_str(value).ok());
-                    let typed = typed.unwrap_or_else(|| Value::from(value));
-                    args.insert(key.to_owned(), typed);
+                    let typed = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
+                    args.insert((*key).to_owned(), typed);
                 }
             }
         }
