@@ -162,7 +162,7 @@ pub(crate) fn due_ms(state: &State, now: Stamp) -> Option<u64> {
 pub(crate) fn apply(state: &mut State, event: &Event) {
     if let Fact::HubStarted { .. } = event.fact {
         // How long it has been nobody can prove: the time begins anew.
-        let unproven = state.fogs.values_mut().filter(|fog| left_ms(fog, event.stamp).is_none() && next(fog).is_some());
+        let unproven = state.fogs.values_mut().filter(|fog| left_ms(fog, event.stamp).is_none());
         unproven.for_each(|fog| fog.fired = event.stamp);
     }
     let Some(id) = &event.device else { return };
