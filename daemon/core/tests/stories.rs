@@ -2,7 +2,7 @@
 //!
 //! A line is `time  what happens  ->  what follows`. All that follows is written down: a story fails as much for an
 //! event too many as for one too few, and for a duty that falls due between two lines (then a line `time passes` is
-//! missing). A detector's new word is itself on record (`device_changed`); it is written as `noted` only where nothing
+//! missing). What happens `, and at once` is judged in the same turn. A detector's new word is itself on record (`device_changed`); it is written as `noted` only where nothing
 //! else follows from it. `@name` stands for an id: where it is first met it learns it, later it must be the same.
 //! What must hold after every step is proven by `shared/hub.rs`. This file never sleeps and never judges.
 //!
@@ -170,11 +170,17 @@ impl Story {
             Some(happens) => (happens, true),
             None => (happens, false),
         };
-        let words: Vec<&str> = happens.split_whitespace().collect();
-        let turn = match self.happens(&words)? {
-            Happens::Outside => Turn::default(),
-            Happens::Turn(inputs) if frozen => self.hub.turn_while_the_disk_freezes(inputs, ROOM),
-            Happens::Turn(inputs) => self.hub.turn(inputs, killed),
+        let (mut inputs, mut outside) = (Vec::new(), false);
+        for happens in happens.split(", and at once ") {
+            match self.happens(&happens.split_whitespace().collect::<Vec<&str>>())? {
+                Happens::Outside => outside = true,
+                Happens::Turn(more) => inputs.extend(more),
+            }
+        }
+        let turn = match (outside, frozen) {
+            (true, _) => Turn::default(),
+            (false, true) => self.hub.turn_while_the_disk_freezes(inputs, ROOM),
+            (false, false) => self.hub.turn(inputs, killed),
         };
         self.note(&format!("{time} {happens}"), &turn);
         self.compare(follows, &turn)
@@ -466,6 +472,7 @@ stories! {
     notes: "notes.txt",
     b20_counts: "b20-counts.txt",
     too_often_elsewhere: "too-often-elsewhere.txt",
+    r02_sabotage: "r02-sabotage.txt",
     r33_cancel_one: "r33-cancel-one.txt",
     r71_two_doors: "r71-two-doors.txt",
     b11_two_smokes: "b11-two-smokes.txt",

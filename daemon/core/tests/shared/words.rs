@@ -208,6 +208,7 @@ impl Story {
                 Command::DeviceAdd { device, kind, name: None, secret: None, pet }
             }
             ["remove", "device", device] => Command::DeviceRemove { device: device_id(device)? },
+            ["remove", "camera", camera] => Command::DeviceRemove { device: camera_id(camera)? },
             ["set", "lock", device, "auto", auto, "left", "open", left, rest @ ..] => Command::LockSet {
                 device: device_id(device)?,
                 auto_lock_s: number(auto)?,
