@@ -473,6 +473,8 @@ stories! {
     b20_counts: "b20-counts.txt",
     too_often_elsewhere: "too-often-elsewhere.txt",
     r02_sabotage: "r02-sabotage.txt",
+    b1_and_a_hold_up: "b1-and-a-hold-up.txt",
+    r50_centre_tests: "r50-centre-tests.txt",
     r33_cancel_one: "r33-cancel-one.txt",
     r71_two_doors: "r71-two-doors.txt",
     b11_two_smokes: "b11-two-smokes.txt",

@@ -40,9 +40,9 @@ pub(crate) fn raise(draft: &mut Draft, kind: AlarmKind, by: DeviceKind, area: Op
         kind => matches!(kind, AlarmKind::Duress | AlarmKind::HoldUp),
     };
     let open = draft.state.incidents.iter().filter(|(_, incident)| silent(incident) && incident.area == area);
-    // The burglary that is known on site first.
-    let known = |of: &Incident| (of.kind == AlarmKind::Burglary && !of.duress, of.opened.boot, of.opened.mono_ms);
-    let joins: Option<EventId> = open.max_by_key(|(_, of)| known(of)).map(|(id, _)| *id);
+    // The burglary first.
+    let first = |of: &Incident| (of.kind == AlarmKind::Burglary, of.opened.boot, of.opened.mono_ms);
+    let joins: Option<EventId> = open.max_by_key(|(_, of)| first(of)).map(|(id, _)| *id);
     let fact = Fact::AlarmRaised { kind, by, continues: None, tags: [].into() };
     draft.keep(fact, About { area, incident: joins, opens: joins.is_none(), ..about });
 }
