@@ -170,20 +170,35 @@ impl Story {
             Some(happens) => (happens, true),
             None => (happens, false),
         };
-        let (mut inputs, mut outside) = (Vec::new(), false);
+        // `70 times …`: each leads to the same; the first and the last are on record.
+        let (times, happens) = match happens.split_once(" times ") {
+            Some((number, rest)) => (number.parse().map_err(|_| format!("`{number}` is not a number"))?, rest),
+            None => (1, happens),
+        };
+        for time_of in 1..=times {
+            let turn = match self.inputs(happens)? {
+                None => Turn::default(),
+                Some(inputs) if frozen => self.hub.turn_while_the_disk_freezes(inputs, ROOM),
+                Some(inputs) => self.hub.turn(inputs, killed),
+            };
+            if time_of == 1 || time_of == times {
+                self.note(&format!("{time} {happens}"), &turn);
+            }
+            self.compare(follows, &turn).map_err(|wrong| format!("{wrong}\nthe {time_of}. of {times} times"))?;
+        }
+        Ok(())
+    }
+
+    /// What is judged in one turn; `None`: the panel hears of nothing.
+    fn inputs(&mut self, happens: &str) -> Result<Option<Vec<Input>>, String> {
+        let mut inputs = Vec::new();
         for happens in happens.split(", and at once ") {
             match self.happens(&happens.split_whitespace().collect::<Vec<&str>>())? {
-                Happens::Outside => outside = true,
+                Happens::Outside => return Ok(None),
                 Happens::Turn(more) => inputs.extend(more),
             }
         }
-        let turn = match (outside, frozen) {
-            (true, _) => Turn::default(),
-            (false, true) => self.hub.turn_while_the_disk_freezes(inputs, ROOM),
-            (false, false) => self.hub.turn(inputs, killed),
-        };
-        self.note(&format!("{time} {happens}"), &turn);
-        self.compare(follows, &turn)
+        Ok(Some(inputs))
     }
 
     /// Time passes, and no duty may fall due unseen.
@@ -475,6 +490,7 @@ stories! {
     r02_sabotage: "r02-sabotage.txt",
     b1_and_a_hold_up: "b1-and-a-hold-up.txt",
     r50_centre_tests: "r50-centre-tests.txt",
+    r79_busy: "r79-busy.txt",
     r33_cancel_one: "r33-cancel-one.txt",
     r71_two_doors: "r71-two-doors.txt",
     b11_two_smokes: "b11-two-smokes.txt",
