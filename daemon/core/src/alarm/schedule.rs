@@ -95,7 +95,7 @@ impl Schedule {
 /// Schedules whose turn has come.
 pub(crate) fn on_time(draft: &mut Draft) {
     let now = draft.now();
-    if matches!(draft.context.disk, Disk::Failed { .. }) || draft.state.schedules.is_empty() {
+    if matches!(draft.context.disk, Disk::Failed { .. }) {
         return;
     }
     let zone = zone(&draft.state);
