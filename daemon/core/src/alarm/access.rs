@@ -123,11 +123,10 @@ fn wrong(draft: &mut Draft, source: String, about: About) {
     }
 }
 
-/// What speaks against a code, tag or phone that a lock has taken.
-pub(crate) fn at_the_door(draft: &Draft, user: &UserId, credential: Option<&str>) -> Option<&'static str> {
+/// What speaks against somebody whose code, tag or phone a lock has taken.
+pub(crate) fn at_the_door(draft: &Draft, user: &UserId) -> Option<&'static str> {
     let Some(person) = draft.state.users.get(user) else { return Some("unknown") };
-    let credential = credential.map(str::to_owned);
-    let code = CodeChecked { credential, ..CodeChecked::plain("", Some(user.clone()), Method::Local) };
+    let code = CodeChecked::plain("", Some(user.clone()), Method::Local);
     against(draft, person, &code).or_else(|| (!person.role.may(Right::Door)).then_some("not_for_role"))
 }
 

@@ -215,7 +215,7 @@ pub(crate) fn on_used(draft: &mut Draft, used: LockUsed) {
     let about = About { user: user.clone(), method, ..place(&draft.state, &device) };
     // By key or by hand there is nobody to ask after; a tag may be blocked though the lock does not say whose it is.
     let blocked = credential.as_ref().filter(|id| draft.state.blocked.contains(*id)).map(|_| "blocked");
-    let refused = user.as_ref().and_then(|user| access::at_the_door(draft, user, credential.as_deref())).or(blocked);
+    let refused = blocked.or_else(|| access::at_the_door(draft, user.as_ref()?));
     // A lock that has not heard of it yet opened for somebody who may no more (R74): shut it again, and tell.
     if let Some(reason) = refused.filter(|_| unlocked) {
         let source = device.to_string();

@@ -27,7 +27,7 @@ use crate::alarm::supervision;
 use crate::alarm::supervision::Heard;
 use crate::alarm::warrant;
 use crate::challenge::Challenges;
-use crate::device::{DeviceFault, DeviceId};
+use crate::device::DeviceFault;
 use crate::event::{Act, Event, EventId, Fact, Method};
 use crate::input::{Command, Context, Effect, Input, Reply, RequestId, Signal, Sound};
 use crate::stamp::Stamp;
@@ -94,11 +94,6 @@ impl Panel {
     /// What it knows.
     pub fn state(&self) -> &State {
         &self.state
-    }
-
-    /// When a device last tested itself since this process began to listen, and whether it passed (R18).
-    pub fn tested(&self, device: &DeviceId) -> Option<(Stamp, bool)> {
-        self.heard.tested(device)
     }
 
     /// Takes note of who speaks; to be called with what is then decided.

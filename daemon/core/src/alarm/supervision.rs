@@ -64,8 +64,6 @@ pub(crate) struct Heard {
     /// They are looked for in this turn.
     idle_now: bool,
     last: BTreeMap<DeviceId, Habit>,
-    /// When each last tested itself, and whether it passed: the ledger (R18).
-    tested: BTreeMap<DeviceId, (Stamp, bool)>,
 }
 
 /// How a device speaks.
@@ -82,25 +80,19 @@ impl Heard {
     pub(crate) fn hear(&mut self, now: Stamp, inputs: &[Input], state: &State) {
         self.since.get_or_insert(now);
         for input in inputs {
-            if let Input::Report(Report { device, .. }) | Input::Unreadable { device } = input
+            if let Input::Report(Report { device, .. })
+            | Input::Unreadable { device }
+            | Input::SelfTest { device, .. } = input
                 && state.devices.contains_key(device)
             {
                 let habit = self.last.entry(device.clone()).or_insert(Habit { first: now, last: now, longest_ms: 0 });
                 habit.longest_ms = habit.longest_ms.max(now.mono_ms.saturating_sub(habit.last.mono_ms));
                 habit.last = now;
             }
-            if let Input::SelfTest { device, passed } = input
-                && state.devices.contains_key(device)
-            {
-                self.tested.insert(device.clone(), (now, *passed));
-            }
-        }
-        // Who was taken off is forgotten.
-        if self.last.len() > state.devices.len() {
-            self.last.retain(|device, _| state.devices.contains_key(device));
-            self.tested.retain(|device, _| state.devices.contains_key(device));
         }
         if now.mono_ms >= self.nobody_before_ms {
+            // Who was taken off is forgotten.
+            self.last.retain(|device, _| state.devices.contains_key(device));
             // Whoever is heard or added from here on has at least the shortest time.
             let next = self.left(state, now).map(|(_, left)| left).min().unwrap_or(SHORTEST_MS);
             self.nobody_before_ms = now.mono_ms + next.min(SHORTEST_MS);
@@ -109,11 +101,6 @@ impl Heard {
         if self.idle_now {
             self.idle_again_ms = now.mono_ms + HOUR_MS;
         }
-    }
-
-    /// When a device last tested itself since this process began to listen, and whether it passed.
-    pub(crate) fn tested(&self, id: &DeviceId) -> Option<(Stamp, bool)> {
-        self.tested.get(id).copied()
     }
 
     /// Whether a detector that speaks every few minutes has not for 20 (requirements, "prevents setting"). One that does

@@ -355,11 +355,7 @@ impl Core {
     }
 
     fn note_heard(&self, now: &Stamp, inputs: &[Input]) {
-        for input in inputs {
-            if let Input::Report(report) = input {
-                view::note(&self.outlets.heard, *now, report);
-            }
-        }
+        inputs.iter().for_each(|input| view::note(&self.outlets.heard, *now, input));
     }
 
     async fn record(&mut self, decided: Decided) {

@@ -26,6 +26,7 @@ use vakt_core::device::DeviceKind;
 use vakt_core::device::Report;
 use vakt_core::event::ArmMode;
 use vakt_core::event::EventId;
+use vakt_core::input::Input;
 use vakt_core::port::ListedKey;
 use vakt_core::stamp::Stamp;
 use vakt_core::stamp::rfc3339;
@@ -46,17 +47,35 @@ pub struct Signs {
     battery_percent: Option<u8>,
     /// It tells whether its battery is low.
     tells_battery: bool,
+    /// When it last tested itself, and whether it passed: the ledger (R18).
+    self_test: Option<(Stamp, bool)>,
 }
 
 /// Each device's.
 pub type Heard = Arc<Mutex<BTreeMap<DeviceId, Signs>>>;
 
 /// Notes what a device told; what it does not tell this time stays.
-pub fn note(heard: &Heard, now: Stamp, report: &Report) {
+pub fn note(heard: &Heard, now: Stamp, input: &Input) {
+    let (Input::Report(Report { device, .. }) | Input::SelfTest { device, .. }) = input else { return };
     let Ok(mut heard) = heard.lock() else { return };
-    let fresh = Signs { at: now, rssi_dbm: None, lqi: None, battery_percent: None, tells_battery: false };
-    let signs = heard.entry(report.device.clone()).or_insert(fresh);
+    let fresh = Signs {
+        at: now,
+        rssi_dbm: None,
+        lqi: None,
+        battery_percent: None,
+        tells_battery: false,
+        self_test: None,
+    };
+    let signs = heard.entry(device.clone()).or_insert(fresh);
     signs.at = now;
+    let report = match input {
+        Input::Report(report) => report,
+        Input::SelfTest { passed, .. } => {
+            signs.self_test = Some((now, *passed));
+            return;
+        }
+        _ => return,
+    };
     signs.rssi_dbm = report.rssi_dbm.or(signs.rssi_dbm);
     signs.lqi = report.lqi.or(signs.lqi);
     signs.battery_percent = report.battery_percent.or(signs.battery_percent);
@@ -183,6 +202,9 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
         if let Some(percent) = last.and_then(|signs| signs.battery_percent) {
             value["battery_percent"] = percent.into();
         }
+        if let Some((at, passed)) = last.and_then(|signs| signs.self_test) {
+            value["self_test"] = serde_json::json!({"at": at.at(), "passed": passed});
+        }
         value["device"] = id.as_str().into();
         value["has_key"] = device.secret.is_some().into();
         value.to_string()
@@ -207,4 +229,24 @@ pub fn known(state: &State, mut key: impl FnMut(&str) -> Option<[u8; 16]>) -> Kn
         (id.clone(), device.secret.as_deref().map(|secret| key(secret).unwrap_or_else(lost)))
     };
     Arc::new(state.devices.iter().map(of).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that meets what must not be falls here
+mod tests {
+    use super::*;
+    use vakt_core::device::Authenticated;
+
+    /// R18: when a device was last heard, when it tested itself, and how that went.
+    #[test]
+    fn r18_a_device_list_shows_the_last_self_test() {
+        let (device, heard) = (DeviceId::new("zb-smoke").unwrap(), Heard::default());
+        let at = |s: i64| Stamp { boot: 1, mono_ms: 0, wall_ms: 1_795_208_400_000 + s * 1_000, trusted: true };
+        note(&heard, at(0), &Input::Report(Report::silent(device.clone(), DeviceKind::Smoke, Authenticated::Crc)));
+        note(&heard, at(1), &Input::SelfTest { device: device.clone(), passed: true });
+        note(&heard, at(2), &Input::SelfTest { device: device.clone(), passed: false });
+        note(&heard, at(3), &Input::Tick);
+        let signs = heard.lock().unwrap()[&device];
+        assert_eq!((signs.at, signs.self_test), (at(2), Some((at(2), false))));
+    }
 }
