@@ -133,12 +133,15 @@ impl Story {
         self.keep(record);
     }
 
-    /// What is open when it ends, as a technician's page and the next turn find it.
+    /// What is open when it ends and what was counted, as a technician's page and the next turn find it.
     fn note_end(&mut self) {
         let Some(panel) = self.hub.panel.as_ref() else { return };
         let mut record = String::new();
         for (id, incident) in &panel.state().incidents {
             record += &format!("in the end {id} {}\n", serde_json::to_string(incident).unwrap());
+        }
+        for (device, outcomes) in &panel.state().outcomes {
+            record += &format!("in the end {device} {}\n", serde_json::to_string(outcomes).unwrap());
         }
         self.keep(record);
     }

@@ -77,11 +77,6 @@ impl Standing {
         self.visit.is_some()
     }
 
-    /// When the contract ends, where that is announced.
-    pub fn ends(&self) -> Option<Deadline> {
-        self.ends
-    }
-
     /// When it changes by itself, in ms.
     pub(crate) fn due_ms(&self, state: &State, now: Stamp) -> Option<u64> {
         // A test or visit whose rest cannot be proven is over: what alarms then is real. A trial waits for a clock: else

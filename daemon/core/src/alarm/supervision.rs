@@ -80,9 +80,8 @@ impl Heard {
     pub(crate) fn hear(&mut self, now: Stamp, inputs: &[Input], state: &State) {
         self.since.get_or_insert(now);
         for input in inputs {
-            if let Input::Report(Report { device, .. })
-            | Input::Unreadable { device }
-            | Input::SelfTest { device, .. } = input
+            if let Input::Report(Report { device, .. }) | Input::Unreadable { device } | Input::SelfTest { device, .. } =
+                input
                 && state.devices.contains_key(device)
             {
                 let habit = self.last.entry(device.clone()).or_insert(Habit { first: now, last: now, longest_ms: 0 });

@@ -58,14 +58,8 @@ pub type Heard = Arc<Mutex<BTreeMap<DeviceId, Signs>>>;
 pub fn note(heard: &Heard, now: Stamp, input: &Input) {
     let (Input::Report(Report { device, .. }) | Input::SelfTest { device, .. }) = input else { return };
     let Ok(mut heard) = heard.lock() else { return };
-    let fresh = Signs {
-        at: now,
-        rssi_dbm: None,
-        lqi: None,
-        battery_percent: None,
-        tells_battery: false,
-        self_test: None,
-    };
+    let fresh =
+        Signs { at: now, rssi_dbm: None, lqi: None, battery_percent: None, tells_battery: false, self_test: None };
     let signs = heard.entry(device.clone()).or_insert(fresh);
     signs.at = now;
     let report = match input {
