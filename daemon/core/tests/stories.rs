@@ -498,6 +498,7 @@ stories! {
     r79_clock_goes_wrong: "r79-clock-goes-wrong.txt",
     b23_late: "b23-late.txt",
     r18_quiet: "r18-quiet.txt",
+    names: "names.txt",
     r33_cancel_one: "r33-cancel-one.txt",
     r71_two_doors: "r71-two-doors.txt",
     b11_two_smokes: "b11-two-smokes.txt",

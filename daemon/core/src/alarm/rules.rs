@@ -8,7 +8,7 @@ use crate::alarm::draft::Draft;
 use crate::alarm::settings;
 use crate::alarm::state::State;
 use crate::device::{AreaId, DeviceId};
-use crate::event::{AlarmKind, ArmMode, Event, Fact, Method};
+use crate::event::{ArmMode, Event, Fact, Method};
 use crate::input::{Disk, RequestId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,8 +102,7 @@ fn act(draft: &mut Draft, then: Then) {
 impl State {
     /// Whether an alarm is open of which nobody on site may notice anything (B8).
     pub fn is_silent(&self) -> bool {
-        let silent = |kind| matches!(kind, AlarmKind::Duress | AlarmKind::HoldUp);
-        self.incidents.values().any(|incident| incident.duress || silent(incident.kind))
+        self.incidents.values().any(|incident| incident.duress)
     }
 }
 

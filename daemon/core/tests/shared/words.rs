@@ -201,11 +201,11 @@ impl Story {
             ["set", "device", device, "in", zone] => {
                 Command::DeviceAssign { device: device_id(device)?, zone: id(zone, ZoneId::new)? }
             }
-            ["set", "device", device, kind, pet @ ..] => {
+            ["set", "device", device, kind, rest @ ..] => {
                 let (device, kind) = (device_id(device)?, word(kind)?);
-                let pet = pet == ["pet"];
+                let (pet, name) = (rest == ["pet"], name(rest).filter(|_| rest != ["pet"]));
                 self.kinds.insert(device.clone(), kind);
-                Command::DeviceAdd { device, kind, name: None, secret: None, pet }
+                Command::DeviceAdd { device, kind, name, secret: None, pet }
             }
             ["remove", "device", device] => Command::DeviceRemove { device: device_id(device)? },
             ["remove", "camera", camera] => Command::DeviceRemove { device: camera_id(camera)? },
@@ -405,6 +405,10 @@ impl Story {
         match says {
             ["is", "unreadable"] => return Ok(Happens::Turn(vec![Input::Unreadable { device }])),
             ["is", "gone"] => return Ok(Happens::Turn(vec![Input::Gone { device }])),
+            ["knocks", count, "times"] => {
+                let count = count.parse().map_err(|_| "how often?")?;
+                return Ok(Happens::Turn(vec![Input::JoinRefused { device, count }]));
+            }
             ["passes", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: true }])),
             ["fails", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: false }])),
             ["measures", measure, value] => {
