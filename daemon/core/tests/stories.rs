@@ -173,12 +173,13 @@ impl Story {
             Some(happens) => (happens, true),
             None => (happens, false),
         };
-        // `70 times …`: each leads to the same; the first and the last are on record.
+        // `70 times … %`: % is which; each leads to the same; the first and the last are on record.
         let (times, happens) = match happens.split_once(" times ") {
             Some((number, rest)) => (number.parse().map_err(|_| format!("`{number}` is not a number"))?, rest),
             None => (1, happens),
         };
         for time_of in 1..=times {
+            let happens = &happens.replace('%', &time_of.to_string());
             let turn = match self.inputs(happens)? {
                 None => Turn::default(),
                 Some(inputs) if frozen => self.hub.turn_while_the_disk_freezes(inputs, ROOM),

@@ -9,6 +9,17 @@ use vakt_core::event::{Act, ArmMode, EventId, Media, Method, RestartReason};
 use vakt_core::input::{CodeChecked, Command, Input, InstalledKey, LockUsed, Supply};
 use vakt_core::warrant::{Digest, Order, Warrant};
 
+/// `256*x`: so many of it.
+fn many(value: &str) -> Option<String> {
+    value.split_once('*').and_then(|(n, of)| Some(of.repeat(n.parse().ok()?)))
+}
+
+/// A text with its escapes as in JSON.
+fn text(written: &str) -> String {
+    let meant = || serde_json::from_str(&format!("\"{written}\"")).unwrap_or_else(|_| written.to_owned());
+    many(written).unwrap_or_else(meant)
+}
+
 impl Story {
     pub fn happens(&mut self, words: &[&str]) -> Result<Happens, String> {
         let turn = |input| Ok(Happens::Turn(vec![input]));
@@ -167,7 +178,7 @@ impl Story {
 
     fn technician(&mut self, words: &[&str]) -> Result<Happens, String> {
         let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is not a number"));
-        let name = |rest: &[&str]| (!rest.is_empty()).then(|| rest.join(" "));
+        let name = |rest: &[&str]| (!rest.is_empty()).then(|| text(&rest.join(" ")));
         let command = match words {
             ["set", "area", area, "entry", entry, "exit", exit, rest @ ..] => {
                 let (area, name) = (id(area, AreaId::new)?, name(rest));
@@ -274,8 +285,6 @@ impl Story {
     /// are `args`.
     fn warrant(&mut self, role: &str, cmd: &str, rest: &[&str]) -> Result<Happens, String> {
         let (mut args, mut said) = (serde_json::Map::new(), BTreeMap::new());
-        // `256*x`: so many of it.
-        let many = |value: &str| value.split_once('*').and_then(|(n, of)| Some(of.repeat(n.parse().ok()?)));
         let rest = rest.iter().map(|word| {
             let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` is not key=value"))?;
             Ok((key, many(value).unwrap_or_else(|| value.to_owned())))
