@@ -500,6 +500,7 @@ stories! {
     b23_late: "b23-late.txt",
     r18_quiet: "r18-quiet.txt",
     names: "names.txt",
+    bounds: "bounds.txt",
     r33_cancel_one: "r33-cancel-one.txt",
     r71_two_doors: "r71-two-doors.txt",
     b11_two_smokes: "b11-two-smokes.txt",

@@ -249,7 +249,7 @@ impl Story {
             ["service", device] => Command::FogServiced { device: device_id(device)? },
             ["block", "user", user] => Command::UserBlock { user: id(user, UserId::new)?, blocked: true },
             ["unblock", "user", user] => Command::UserBlock { user: id(user, UserId::new)?, blocked: false },
-            ["block", credential] => Command::CredentialBlock { credential: (*credential).to_owned() },
+            ["block", credential] => Command::CredentialBlock { credential: text(credential) },
             ["remove", "user", user] => Command::UserRemove { user: id(user, UserId::new)? },
             ["permit", seconds] => Command::DevicePermit { seconds: number(seconds)?, joining: None },
             ["chirp"] => Command::SirenChirp {},
