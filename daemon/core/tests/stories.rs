@@ -501,6 +501,7 @@ stories! {
     r18_quiet: "r18-quiet.txt",
     names: "names.txt",
     bounds: "bounds.txt",
+    b22_no_detectors: "b22-no-detectors.txt",
     r33_cancel_one: "r33-cancel-one.txt",
     r71_two_doors: "r71-two-doors.txt",
     b11_two_smokes: "b11-two-smokes.txt",
