@@ -237,13 +237,9 @@ impl Panel {
         }
     }
 
-    /// The incident of this event, or the one that it continues and so ends, if the centre has an open window on it.
+    /// The incident of this event, if the centre has an open window on it.
     fn watched(&self, event: &Event) -> Option<EventId> {
-        let ended = match event.fact {
-            Fact::AlarmRaised { continues, .. } => continues,
-            _ => None,
-        };
-        ended.or(event.incident).filter(|id| self.is_watched(*id))
+        event.incident.filter(|id| self.is_watched(*id))
     }
 
     fn is_watched(&self, id: EventId) -> bool {
