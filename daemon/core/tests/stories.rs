@@ -2,9 +2,10 @@
 //!
 //! A line is `time  what happens  ->  what follows`. All that follows is written down: a story fails as much for an
 //! event too many as for one too few, and for a duty that falls due between two lines (then a line `time passes` is
-//! missing). What happens `, and at once` is judged in the same turn. A detector's new word is itself on record (`device_changed`); it is written as `noted` only where nothing
-//! else follows from it. `@name` stands for an id: where it is first met it learns it, later it must be the same.
-//! What must hold after every step is proven by `shared/hub.rs`. This file never sleeps and never judges.
+//! missing). What happens `, and at once` is judged in the same turn. A detector's new word is itself on record
+//! (`device_changed`); it is written as `noted` only where nothing else follows from it. `@name` stands for an id:
+//! where it is first met it learns it, later it must be the same. What must hold after every step is proven by
+//! `shared/hub.rs`. This file never sleeps and never judges.
 //!
 //! A story names what it is about. What else each event said, and when the panel must look again, stands beside it in
 //! `golden/stories/`: a change of it is seen in review. `VAKT_WRITE_GOLDEN=1` writes them anew.

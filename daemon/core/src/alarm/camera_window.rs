@@ -187,7 +187,8 @@ pub(crate) fn on_continued(draft: &mut Draft, id: EventId) {
         return;
     };
     let about = About { area: incident.area.clone(), incident: Some(id), ..About::default() };
-    draft.emit(Fact::MediaWindowClosed { by: WindowEnd::Continued }, about);
+    // Were this refused the looking would go on, and nobody could end it.
+    draft.keep(Fact::MediaWindowClosed { by: WindowEnd::Continued }, about);
 }
 
 /// Windows whose time is over, where something was granted in them: what was never opened needs no closing.

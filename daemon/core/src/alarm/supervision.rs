@@ -89,7 +89,7 @@ impl Heard {
                 habit.last = now;
             }
         }
-        if now.mono_ms >= self.nobody_before_ms {
+        if self.may_miss(now) {
             // Who was taken off is forgotten.
             self.last.retain(|device, _| state.devices.contains_key(device));
             // Whoever is heard or added from here on has at least the shortest time.
@@ -100,6 +100,11 @@ impl Heard {
         if self.idle_now {
             self.idle_again_ms = now.mono_ms + HOUR_MS;
         }
+    }
+
+    /// Whether somebody may be missing by now: only then they are looked for.
+    fn may_miss(&self, now: Stamp) -> bool {
+        now.mono_ms >= self.nobody_before_ms
     }
 
     /// Whether a detector that speaks every few minutes has not for 20 (requirements, "prevents setting"). One that does
@@ -140,7 +145,7 @@ pub(crate) fn on_time(draft: &mut Draft, heard: &Heard) {
         return; // what room there is is for alarms
     }
     let now = draft.now();
-    let silent: Vec<DeviceId> = match now.mono_ms >= heard.nobody_before_ms {
+    let silent: Vec<DeviceId> = match heard.may_miss(now) {
         true => heard.left(&draft.state, now).filter(|(_, left)| *left == 0).map(|(id, _)| id.clone()).collect(),
         false => Vec::new(),
     };

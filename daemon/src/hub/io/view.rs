@@ -62,18 +62,16 @@ pub fn note(heard: &Heard, now: Stamp, input: &Input) {
         Signs { at: now, rssi_dbm: None, lqi: None, battery_percent: None, tells_battery: false, self_test: None };
     let signs = heard.entry(device.clone()).or_insert(fresh);
     signs.at = now;
-    let report = match input {
-        Input::Report(report) => report,
-        Input::SelfTest { passed, .. } => {
-            signs.self_test = Some((now, *passed));
-            return;
+    match input {
+        Input::SelfTest { passed, .. } => signs.self_test = Some((now, *passed)),
+        Input::Report(report) => {
+            signs.rssi_dbm = report.rssi_dbm.or(signs.rssi_dbm);
+            signs.lqi = report.lqi.or(signs.lqi);
+            signs.battery_percent = report.battery_percent.or(signs.battery_percent);
+            signs.tells_battery |= report.low_battery.is_some();
         }
-        _ => return,
-    };
-    signs.rssi_dbm = report.rssi_dbm.or(signs.rssi_dbm);
-    signs.lqi = report.lqi.or(signs.lqi);
-    signs.battery_percent = report.battery_percent.or(signs.battery_percent);
-    signs.tells_battery |= report.low_battery.is_some();
+        _ => {}
+    }
 }
 
 /// What the centre sees.
@@ -233,7 +231,7 @@ mod tests {
 
     /// R18: when a device was last heard, when it tested itself, and how that went.
     #[test]
-    fn r18_a_device_list_shows_the_last_self_test() {
+    fn r18_the_last_self_test_is_noted() {
         let (device, heard) = (DeviceId::new("zb-smoke").unwrap(), Heard::default());
         let at = |s: i64| Stamp { boot: 1, mono_ms: 0, wall_ms: 1_795_208_400_000 + s * 1_000, trusted: true };
         note(&heard, at(0), &Input::Report(Report::silent(device.clone(), DeviceKind::Smoke, Authenticated::Crc)));
