@@ -120,7 +120,8 @@ fn word(number: u32, state: DeviceState) -> Outcome<Input> {
     Ok(Input::Report(report))
 }
 
-/// One turn after the other: a detector moves, says so again, is quiet; somebody arms and disarms now and then.
+/// One turn after the other, each detector in its turn: all see somebody, then all are quiet; the house is armed when they
+/// are, and disarmed while a quarter of them has alarmed.
 fn turns(site: &mut Site, figures: &mut Figures) -> Outcome<Vec<Event>> {
     let (mut times, mut silent, mut due, mut events) =
         (Times::default(), Times::default(), Times::default(), Vec::new());
@@ -128,16 +129,13 @@ fn turns(site: &mut Site, figures: &mut Figures) -> Outcome<Vec<Event>> {
     for turn in 0..TURNS {
         let number = u32::try_from(turn % u64::from(DETECTORS))?;
         let moving = if turn / u64::from(DETECTORS) % 2 == 0 { DeviceState::Alarm } else { DeviceState::Clear };
-        let input = match turn % 500 {
-            499 => {
-                let code = CodeChecked::plain("hall", Some(anna.clone()), Method::Keypad);
-                let command = match turn / 500 % 2 {
-                    0 => Command::Arm { area: None, mode: ArmMode::Away, code },
-                    _ => Command::Disarm { area: None, code },
-                };
-                Input::Command { request: turn, method: Method::Keypad, command }
-            }
-            _ => word(number - number % 4 + 1, moving)?,
+        let code = || CodeChecked::plain("hall", Some(anna.clone()), Method::Keypad);
+        let ordered = |command| Input::Command { request: turn, method: Method::Keypad, command };
+        let input = match turn % 400 {
+            0 => ordered(Command::Arm { area: None, mode: ArmMode::Away, code: code() }),
+            100 => ordered(Command::Disarm { area: None, code: code() }),
+            _ if number.is_multiple_of(4) => word(number, DeviceState::Clear)?,
+            _ => word(number, moving)?,
         };
         let (happened, took) = site.timed(vec![input]);
         let took = u64::try_from(took)?;
