@@ -312,6 +312,7 @@ impl Search {
         };
         let mut ordinary = from.clone();
         let (calm, shown) = self.turn(&mut ordinary, disarm(false));
+        self.turns -= 1; // with the same entropy, what either opens has the same name
         let (events, effects) = self.turn(&mut node, disarm(true));
         let on_site = |effects: &[Effect]| -> Vec<String> {
             let seen = effects.iter().filter(|effect| !matches!(effect, Effect::Publish(_) | Effect::CameraEnds(_)));
