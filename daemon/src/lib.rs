@@ -91,21 +91,23 @@ pub mod upstream {
     pub mod backoff; //  when to dial again
     pub mod cursor; //   where each class stands on this connection
     pub mod jws; //      signed by a listed key, or why not
-    pub mod outbox; //   all of it: what to send next
+    pub mod outbox; //   what to send next
+    pub(crate) mod path; // one connection from dial to end, and its verdict
+    pub mod port; //     what passes between the speaker and its connections
     pub mod receipt; //  what the centre signs for
     pub mod refusals; // what a flood of rubbish may cost
     pub mod reply; //    what became of warrants, until the broker has it
     pub mod settings; // where the centre is
-    pub mod shown;
+    pub mod shown; //    what is retained at the broker
+    pub mod speaker; //  all of it, without a socket
     pub mod topic; //    topics and payloads
     pub mod verdict; //  whether a path works, and why not
     pub mod warrant; //  who orders what from afar, or why that is none
-    pub mod window; //   what the broker has not confirmed //    what is retained at the broker
+    pub mod window; //   what the broker has not confirmed
     pub mod io {
         //! Connections: rumqttc over our own dialer.
         pub mod dialer;
         pub mod link;
-        pub mod path;
         pub mod run;
         pub mod tls;
     }

@@ -5,6 +5,7 @@
 //! so it connects to a private socket instead, and the bytes are carried over to the stream made here.
 
 use crate::upstream::io::tls;
+use crate::upstream::port::Failure;
 use crate::upstream::settings::PathSettings;
 use crate::upstream::settings::TlsSettings;
 use crate::upstream::verdict::Reason;
@@ -44,16 +45,6 @@ const ADDRESSES_MAX: usize = 4;
 /// A stream to the broker.
 pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
-
-/// Why there is no stream.
-#[derive(Debug, thiserror::Error)]
-#[error("{detail}")]
-pub struct Failure {
-    /// In the vocabulary of verdicts.
-    pub reason: Reason,
-    /// In a sentence, for the log.
-    pub detail: String,
-}
 
 #[derive(Default)]
 struct Memory {

@@ -5,10 +5,11 @@
 //! connection: neither ids nor half-sent publishes nor its queue. What it carried is in the journal.
 
 use crate::upstream::io::dialer::Dialer;
-use crate::upstream::io::dialer::Failure;
 use crate::upstream::io::dialer::Wire;
 use crate::upstream::io::tls;
 use crate::upstream::outbox::ConnId;
+use crate::upstream::port::Failure;
+use crate::upstream::port::LinkEvent;
 use crate::upstream::topic::PACKET_MAX;
 use crate::upstream::verdict::Reason;
 use crate::upstream::verdict::word;
@@ -59,40 +60,6 @@ const TOPICS: usize = 3;
 const TOPICS_NEEDED: usize = 2;
 /// Others turned away on the private socket before the connection is given up.
 const STRANGERS_MAX: usize = 8;
-
-/// What a connection tells.
-#[derive(Debug)]
-pub enum LinkEvent {
-    /// The broker took us in.
-    Connected {
-        /// Publishes it takes at once; 65,535 unless it says.
-        receive_max: u16,
-        /// Longest packet it takes, in bytes.
-        packet_max: u32,
-    },
-    /// Whether the broker lets us hear the centre.
-    Subscribed(bool),
-    /// A publish has left under this packet id.
-    Left(u16),
-    /// The broker's answer to it (MQTT 5, 3.4.2.1).
-    Answered {
-        /// The packet id.
-        id: u16,
-        /// 0 accepted, 0x10 nobody listens, 0x80 and above refused.
-        code: u8,
-    },
-    /// Something came down.
-    Message {
-        /// On this topic.
-        topic: Vec<u8>,
-        /// From the broker's memory, or meant to be kept in it.
-        retained: bool,
-        /// The payload.
-        payload: Vec<u8>,
-    },
-    /// The connection is over.
-    Ended(Failure),
-}
 
 /// Who is told, and as whom.
 #[derive(Clone)]

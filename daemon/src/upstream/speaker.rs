@@ -1,0 +1,436 @@
+//! Everything that speaks to the centre, brought together: the paths' connections, the outbox's next step, receipts,
+//! orders and their replies, the notes for the hub.
+//!
+//! Pure: it is told what has come and what time it is, and says what is to be done. Who holds the sockets does it, in
+//! that order. It never waits, so an alarm never waits for a name server, a broker or a slow hub.
+
+use crate::upstream::outbox::ConnId;
+use crate::upstream::outbox::Outbox;
+use crate::upstream::outbox::Step;
+use crate::upstream::path::Outs;
+use crate::upstream::path::Path;
+use crate::upstream::path::Site;
+use crate::upstream::port::Failure;
+use crate::upstream::port::LinkEvent;
+use crate::upstream::port::Out;
+use crate::upstream::port::Weight;
+use crate::upstream::receipt;
+use crate::upstream::receipt::Claim;
+use crate::upstream::refusals::Rate;
+use crate::upstream::refusals::Refusals;
+use crate::upstream::reply::Replies;
+use crate::upstream::settings::Settings;
+use crate::upstream::topic::PathStatus;
+use crate::upstream::topic::Topics;
+use crate::upstream::topic::View;
+use crate::upstream::topic::reply_payload;
+use crate::upstream::warrant;
+use crate::upstream::warrant::Refusal;
+use crate::upstream::warrant::Refused;
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use vakt_core::challenge::Challenges;
+use vakt_core::device::GatewayId;
+use vakt_core::port::Answered;
+use vakt_core::port::Head;
+use vakt_core::port::ListedKey;
+use vakt_core::port::NextEvents;
+use vakt_core::port::Place;
+use vakt_core::port::Stored;
+use vakt_core::port::Unjournaled;
+use vakt_core::port::UpstreamNote;
+use vakt_core::port::Waiting;
+use vakt_core::stamp::Stamp;
+use vakt_core::warrant::Answer;
+use vakt_core::warrant::Status;
+
+/// Notes waiting for the hub. When it is reached receipts are not taken, the centre signs again when the events come
+/// again, and deadlines are told late.
+const NOTES_MAX: usize = 64;
+/// After the journal did not answer, milliseconds until it is asked again.
+const ASK_AGAIN_MS: u64 = 200;
+/// Between two beats on a path that is not the primary, ms: enough to know that it works, and cheap on LTE.
+const BEAT_ALTERNATIVE_MS: u64 = 180_000;
+/// Replies a second to what is not rightly signed, and as many again to what is and is no warrant. Who floods is counted
+/// and hears no more.
+const REFUSALS_A_SECOND: u32 = 10;
+
+/// What the speaker looks at besides what it is told.
+pub struct Around<'a> {
+    /// The hub's clock.
+    pub now: Stamp,
+    /// The journal's newest row.
+    pub head: Head,
+    /// What waits for receipts, for `state` and beats.
+    pub waiting: Waiting,
+    /// What `state` and `device` topics show.
+    pub view: &'a View,
+    /// Every listed key.
+    pub keys: &'a [ListedKey],
+    /// Draws a number.
+    pub random: &'a mut dyn FnMut() -> u64,
+}
+
+/// One hub's voice.
+pub struct Speaker {
+    gateway: GatewayId,
+    topics: Topics,
+    outbox: Outbox,
+    paths: Vec<Path>,
+    /// What `state` says of the paths.
+    statuses: BTreeMap<String, PathStatus>,
+    statuses_changed: bool,
+    refusals: Refusals<receipt::Refused>,
+    refused_orders: Refusals<Refused>,
+    forged_replies: Rate,
+    signed_replies: Rate,
+    replies: Replies,
+    challenges: Challenges,
+    notes: VecDeque<UpstreamNote>,
+    /// The question the journal has not answered, and where its head was.
+    question: Option<(NextEvents, Place)>,
+    ask_after_ms: u64,
+    last_conn: ConnId,
+    outs: Outs,
+}
+
+impl Speaker {
+    /// A hub that has just started, its journal at `head`.
+    pub fn new(settings: &Settings, challenges: Challenges, head: Place, now: Stamp) -> Self {
+        let primary_ms = u64::from(settings.beat_primary_s) * 1_000;
+        let period = |at| if at == 0 { primary_ms } else { primary_ms.max(BEAT_ALTERNATIVE_MS) };
+        let unknown = || PathStatus { up: false, since: now.at(), reason: None };
+        let paths = settings.paths.iter().enumerate();
+        Self {
+            topics: Topics::new(&settings.gateway),
+            outbox: Outbox::new(head, u64::from(settings.alarm_deadline_s) * 1_000),
+            paths: paths.map(|(at, path)| Path::new(&path.name, at, period(at))).collect(),
+            statuses: settings.paths.iter().map(|path| (path.name.clone(), unknown())).collect(),
+            statuses_changed: false,
+            refusals: Refusals::default(),
+            refused_orders: Refusals::default(),
+            forged_replies: Rate::a_second(REFUSALS_A_SECOND),
+            signed_replies: Rate::a_second(REFUSALS_A_SECOND),
+            replies: Replies::default(),
+            challenges,
+            notes: VecDeque::new(),
+            question: None,
+            ask_after_ms: 0,
+            last_conn: 0,
+            outs: Outs::new(),
+            gateway: settings.gateway.clone(),
+        }
+    }
+
+    /// Everything that can be done at this moment.
+    pub fn work(&mut self, around: &mut Around<'_>) {
+        let now = around.now;
+        self.outbox.head(around.head.place);
+        if self.notes.len() < NOTES_MAX {
+            let overdue = self.outbox.tick(now);
+            self.notes.extend(overdue);
+        }
+        for at in 0..self.paths.len() {
+            if let Some(failure) = self.paths[at].overdue(now.mono_ms) {
+                self.end(at, &failure, around);
+            }
+            if self.paths[at].dial_due(self.outbox.alarm_waits(), now.mono_ms, around.random) {
+                self.last_conn += 1;
+                self.paths[at].dial(self.last_conn, now, &mut self.outs);
+            }
+            self.send(at, around);
+            let note = self.paths[at].judge(now.mono_ms, &mut self.outs);
+            self.note_path(note, now);
+        }
+        if std::mem::take(&mut self.statuses_changed) {
+            self.seen(around.view);
+        }
+        if self.question.is_none()
+            && let Some(asked) = self.outbox.watch()
+        {
+            self.ask(asked, around);
+        }
+    }
+
+    /// What is to be done next.
+    pub fn out(&mut self) -> Option<Out> {
+        self.outs.pop_front()
+    }
+
+    /// The next note for the hub.
+    pub fn note(&mut self) -> Option<UpstreamNote> {
+        self.notes.pop_front()
+    }
+
+    /// Whether there is one.
+    pub fn has_note(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
+    /// What it holds for the centre.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Events first, then replies, then beats, state and devices.
+    fn send(&mut self, at: usize, around: &Around<'_>) {
+        let now = around.now;
+        while let Some(live) = self.paths[at].live() {
+            match self.outbox.step(live.conn.id, live.room(), now) {
+                Step::Send(publish) => live.event(&self.topics, publish, now.mono_ms, &mut self.outs),
+                Step::Read(asked) => {
+                    self.ask(asked, around);
+                    break;
+                }
+                Step::Rest => break,
+            }
+        }
+        self.send_replies(at, now);
+        let Self { paths, topics, statuses, challenges, outs, .. } = self;
+        paths[at].show(&site(topics, statuses, challenges, around), outs);
+    }
+
+    fn send_replies(&mut self, at: usize, now: Stamp) {
+        let live: Vec<bool> = self.paths.iter().map(Path::is_live).collect();
+        let Self { paths, topics, replies, outs, .. } = self;
+        while let Some(carrier) = paths[at].live().filter(|live| live.room().reply) {
+            let Some((id, jti, payload)) = replies.next(at, |path| live.get(path) == Some(&true)) else { return };
+            if carrier.reply(topics.reply(&jti), id, payload, now.mono_ms, outs) {
+                replies.sent(id, carrier.conn.id);
+            } else {
+                replies.settled(id);
+            }
+        }
+    }
+
+    fn ask(&mut self, asked: NextEvents, around: &Around<'_>) {
+        if self.question.is_none() && around.now.mono_ms >= self.ask_after_ms {
+            // the head was read before the question leaves, so the answer covers at least what is below it
+            self.question = Some((asked, around.head.place));
+            self.outs.push_back(Out::Ask(asked));
+        }
+    }
+
+    /// The journal's answer to the question; `None`: it could not look.
+    pub fn answered(&mut self, answer: Option<&[Stored]>, now: Stamp) {
+        let Some((asked, head)) = self.question.take() else { return };
+        match answer {
+            Some(rows) => self.outbox.read(asked, head, rows, now),
+            None => self.ask_after_ms = now.mono_ms + ASK_AGAIN_MS,
+        }
+    }
+
+    /// A connection has told something.
+    pub fn told(&mut self, at: usize, conn: ConnId, event: LinkEvent, around: &mut Around<'_>) {
+        if self.paths[at].conn() != Some(conn) {
+            return; // the last words of a connection given up
+        }
+        let now = around.now;
+        let Self { paths, replies, outs, .. } = self;
+        let path = &mut paths[at];
+        let result = match event {
+            LinkEvent::Connected { receive_max, packet_max } => path.connected(receive_max, packet_max, now, outs),
+            LinkEvent::Subscribed(granted) => self.subscribed(at, granted, around),
+            LinkEvent::Left(id) => path.live().map_or(Ok(()), |live| live.left(id)),
+            LinkEvent::Answered { id, code } => {
+                let settled = path.live().map_or(Ok(None), |live| live.answered(id, code, outs));
+                settled.map(|reply| reply.into_iter().for_each(|id| replies.settled(id)))
+            }
+            LinkEvent::Message { topic, retained, payload } => {
+                if topic == self.topics.ack().as_bytes() {
+                    self.ack(at, retained, &payload, around);
+                } else if topic == self.topics.cmd().as_bytes() {
+                    self.order(at, retained, &payload, around);
+                } else if topic == self.topics.echo(&self.paths[at].name).as_bytes() && !retained {
+                    self.echo(at, &payload, now);
+                }
+                Ok(())
+            }
+            LinkEvent::Ended(failure) => Err(failure),
+        };
+        if let Err(failure) = result {
+            self.end(at, &failure, around);
+        }
+    }
+
+    fn subscribed(&mut self, at: usize, granted: bool, around: &Around<'_>) -> Result<(), Failure> {
+        let Self { paths, topics, statuses, challenges, outs, .. } = self;
+        if let Some(conn) = paths[at].subscribed(granted, &site(topics, statuses, challenges, around), outs)? {
+            self.outbox.opened(conn);
+        }
+        Ok(())
+    }
+
+    fn ack(&mut self, at: usize, retained: bool, payload: &[u8], around: &Around<'_>) {
+        match receipt::verify(payload, retained, around.keys, &self.gateway) {
+            Ok(Some(claim)) => self.claimed(at, claim, around.now),
+            Ok(None) => {} // it is about nothing this hub has
+            Err(refused) => self.no_receipt(refused, around.now),
+        }
+    }
+
+    /// The centre claims this, its signature checked.
+    pub fn claimed(&mut self, at: usize, claim: Claim, now: Stamp) {
+        if self.notes.len() >= NOTES_MAX {
+            return; // the hub cannot record it now: the events go again and are signed for again
+        }
+        match self.outbox.receipt(claim) {
+            Ok(Some(receipt)) => {
+                self.heard(at, now);
+                self.notes.push_back(UpstreamNote::Receipt(receipt));
+            }
+            Ok(None) => {} // no news: anybody can play an old receipt again, so it proves no living centre
+            Err(refused) => self.no_receipt(refused, now),
+        }
+    }
+
+    fn no_receipt(&mut self, refused: receipt::Refused, now: Stamp) {
+        self.outs.push_back(Out::Log {
+            weight: Weight::Debug,
+            text: format!("on the ack topic, and no receipt: {refused}"),
+        });
+        let count = self.refusals.count(refused, now.mono_ms);
+        let note = |count| UpstreamNote::RefusedReceipt { reason: refused.to_string(), count };
+        self.notes.extend(count.map(note));
+    }
+
+    /// Something came on the command topic. That it is rightly signed proves no living centre: anybody can play it again.
+    fn order(&mut self, at: usize, retained: bool, payload: &[u8], around: &Around<'_>) {
+        match warrant::read(payload, retained, around.keys, &self.gateway) {
+            Ok(order) => {
+                self.replies.came(&order.jti, at);
+                self.outs.push_back(Out::Order(Box::new(order)));
+            }
+            Err(refusal) => self.refuse(Some(at), refusal, around.now),
+        }
+    }
+
+    /// The core takes no order now.
+    pub fn busy(&mut self, jti: String, now: Stamp) {
+        let text = Some("send it again".to_owned());
+        self.refuse(None, Refusal { why: Refused::Busy, jti: Some(jti), signed: true, text }, now);
+    }
+
+    fn refuse(&mut self, at: Option<usize>, refusal: Refusal, now: Stamp) {
+        let reason = refusal.why.to_string();
+        self.outs.push_back(Out::Log {
+            weight: Weight::Debug,
+            text: format!("on the command topic, and no warrant: {reason}"),
+        });
+        // More than `NOTES_MAX` by one for each reason at most: a note a minute each.
+        if let Some(count) = self.refused_orders.count(refusal.why, now.mono_ms) {
+            let (jti, reason) = (refusal.jti.clone(), reason.clone());
+            self.notes.push_back(UpstreamNote::RefusedOrder { jti, reason, count });
+        }
+        let rate = if refusal.signed { &mut self.signed_replies } else { &mut self.forged_replies };
+        if let Some(jti) = refusal.jti
+            && rate.take(now.mono_ms)
+        {
+            at.into_iter().for_each(|at| self.replies.came(&jti, at));
+            let answer = Answer { jti, status: Status::Refused, reason: Some(reason), text: refusal.text, event: None };
+            self.reply(&Answered { answer, place: None, at: now });
+        }
+    }
+
+    /// What became of an order.
+    pub fn reply(&mut self, answered: &Answered) {
+        if let Some(jti) = self.replies.add(answered.answer.jti.clone(), reply_payload(answered)) {
+            let text = format!("the reply to {jti} found no way out and made room for a newer one");
+            self.outs.push_back(Out::Log { weight: Weight::Warn, text });
+        }
+    }
+
+    fn heard(&mut self, at: usize, now: Stamp) {
+        if let Some(live) = self.paths[at].live() {
+            let conn = live.conn.id;
+            if live.heard(now.mono_ms) {
+                self.outbox.rewind(conn);
+            }
+        }
+    }
+
+    fn echo(&mut self, at: usize, payload: &[u8], now: Stamp) {
+        if let Some(live) = self.paths[at].live() {
+            let conn = live.conn.id;
+            if live.echo(payload, now.mono_ms) == Some(true) {
+                self.outbox.rewind(conn); // the centre is back: what it has not signed for goes at once
+            }
+        }
+    }
+
+    /// A connection is over, for whatever reason.
+    fn end(&mut self, at: usize, failure: &Failure, around: &mut Around<'_>) {
+        if let Some(conn) = self.paths[at].conn() {
+            self.outbox.closed(conn);
+            self.replies.closed(conn);
+        }
+        let random = (around.random)();
+        let note = self.paths[at].ended(failure, around.now.mono_ms, random, &mut self.outs);
+        self.note_path(note, around.now);
+    }
+
+    /// Queues a path's verdict; one that still waits for the hub is replaced, the newest counts.
+    fn note_path(&mut self, note: Option<UpstreamNote>, now: Stamp) {
+        let Some(UpstreamNote::Path { path, reason }) = note else { return };
+        let status = PathStatus { up: reason.is_none(), since: now.at(), reason: reason.clone() };
+        self.statuses.insert(path.clone(), status);
+        self.notes.retain(|waiting| !matches!(waiting, UpstreamNote::Path { path: of, .. } if *of == path));
+        self.notes.push_back(UpstreamNote::Path { path, reason });
+        self.statuses_changed = true;
+    }
+
+    /// What is shown may have changed.
+    pub fn seen(&mut self, view: &View) {
+        for path in &mut self.paths {
+            if let Some(live) = path.live() {
+                live.compare(view, &self.statuses);
+            }
+        }
+    }
+
+    /// An alarm that the disk has not taken yet. Only while `takes_unjournaled`.
+    pub fn unjournaled(&mut self, alarm: Unjournaled, now: Stamp) {
+        self.outbox.unjournaled(alarm, now);
+    }
+
+    /// Whether one more can be held.
+    pub fn takes_unjournaled(&self) -> bool {
+        self.outbox.takes_unjournaled()
+    }
+
+    /// When something falls due, in monotonic milliseconds; `None`: nothing does until something comes.
+    pub fn due_ms(&mut self, now_ms: u64) -> Option<u64> {
+        let asking = (self.ask_after_ms > now_ms).then_some(self.ask_after_ms);
+        let notes = self.notes.len() < NOTES_MAX;
+        let outbox = self.outbox.due_ms().filter(|_| notes);
+        let paths = self.paths.iter().filter_map(Path::due_ms).min();
+        [asking, outbox, paths].into_iter().flatten().min()
+    }
+
+    /// Says goodbye on every path.
+    pub fn farewell(&mut self, now: Stamp) {
+        let Self { paths, topics, outs, .. } = self;
+        paths.iter_mut().for_each(|path| path.stop(topics, now, outs));
+    }
+
+    /// After the farewell: a connection has ended, and none follows it.
+    pub fn gone(&mut self, at: usize, conn: ConnId) {
+        if self.paths[at].conn() == Some(conn) {
+            self.paths[at].stopped();
+        }
+    }
+
+    /// The connections there are, or that are being made, each with its path's place in the settings.
+    pub fn connections(&self) -> impl Iterator<Item = (usize, ConnId)> + '_ {
+        self.paths.iter().enumerate().filter_map(|(at, path)| path.conn().map(|conn| (at, conn)))
+    }
+}
+
+fn site<'a>(
+    topics: &'a Topics,
+    paths: &'a BTreeMap<String, PathStatus>,
+    challenges: &'a Challenges,
+    around: &'a Around<'_>,
+) -> Site<'a> {
+    Site { topics, view: around.view, paths, head: around.head, waiting: around.waiting, now: around.now, challenges }
+}
