@@ -346,7 +346,14 @@ const UPSTREAM: Section = Section {
             "beat_primary_s",
             Kind::Int(5, 60, "seconds"),
             Absent::Default(Literal::Int(20)),
-            "The time between heartbeats on the path in use.",
+            "The time between heartbeats on the first path, and on the other when it takes over.",
+        ),
+        field(
+            "beat_alternative_s",
+            Kind::Int(5, 900, "seconds"),
+            Absent::Default(Literal::Int(180)),
+            "The time between heartbeats on the second path while the first is good. Above 240 many mobile networks \
+             forget the connection.",
         ),
     ],
 };

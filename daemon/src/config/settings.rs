@@ -125,8 +125,10 @@ pub enum KeyRole {
 pub struct Upstream {
     /// Seconds after which an alarm without a receipt is overdue.
     pub alarm_deadline_s: u64,
-    /// Seconds between heartbeats on the path in use.
+    /// Seconds between heartbeats on the first path, and on the other when it takes over.
     pub beat_primary_s: u64,
+    /// Seconds between heartbeats on the other while the first is good.
+    pub beat_alternative_s: u64,
     /// The ways to the centre, the primary first.
     #[serde(rename = "path")]
     pub paths: Vec<UpstreamPath>,

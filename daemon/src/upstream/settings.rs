@@ -16,6 +16,8 @@ pub struct Settings {
     pub alarm_deadline_s: u32,
     /// Seconds between two beats on the primary path (requirements, "transmission": 20).
     pub beat_primary_s: u32,
+    /// Seconds between two beats on the alternative path while the primary is good (requirements, "transmission": 180).
+    pub beat_alternative_s: u32,
 }
 
 /// One way to the centre.

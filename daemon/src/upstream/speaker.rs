@@ -49,8 +49,6 @@ use vakt_core::warrant::Status;
 const NOTES_MAX: usize = 64;
 /// After the journal did not answer, milliseconds until it is asked again.
 const ASK_AGAIN_MS: u64 = 200;
-/// Between two beats on a path that is not the primary, ms: enough to know that it works, and cheap on LTE.
-const BEAT_ALTERNATIVE_MS: u64 = 180_000;
 /// Replies a second to what is not rightly signed, and as many again to what is and is no warrant. Who floods is counted
 /// and hears no more.
 const REFUSALS_A_SECOND: u32 = 10;
@@ -97,8 +95,8 @@ pub struct Speaker {
 impl Speaker {
     /// A hub that has just started, its journal at `head`.
     pub fn new(settings: &Settings, challenges: Challenges, head: Place, now: Stamp) -> Self {
-        let primary_ms = u64::from(settings.beat_primary_s) * 1_000;
-        let period = |at| if at == 0 { primary_ms } else { primary_ms.max(BEAT_ALTERNATIVE_MS) };
+        let period =
+            |at| u64::from(if at == 0 { settings.beat_primary_s } else { settings.beat_alternative_s }) * 1_000;
         let unknown = || PathStatus { up: false, since: now.at(), reason: None };
         let paths = settings.paths.iter().enumerate();
         Self {

@@ -128,6 +128,7 @@ impl Site {
             paths: vec![path],
             alarm_deadline_s: wish.alarm_deadline_s,
             beat_primary_s: wish.beat_s,
+            beat_alternative_s: 180,
         };
         let journal = Arc::new(Mutex::new(Journal::default()));
         let begun = Head { place: Place { epoch: EPOCH, seq: 0 }, hash: [0; 32] };

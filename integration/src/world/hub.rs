@@ -143,6 +143,7 @@ impl World {
         let mut panel = Panel::new(state);
         panel.challenge_with(challenges.clone());
         let since = self.stamp();
+        let voice = Voice::new(place, challenges.clone(), self.conns, since);
         self.hub = Some(Hub {
             panel,
             challenges,
@@ -155,7 +156,7 @@ impl World {
             since_snapshot: 0,
             again: Vec::new(),
             due_at: self.now,
-            voice: Voice::new(place),
+            voice,
             since,
             idle: (0, self.now),
         });

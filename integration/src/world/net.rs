@@ -18,8 +18,16 @@ use vaktd::upstream::receipt::Claim;
 /// What the hub says on a connection.
 #[derive(Debug, Clone)]
 pub(super) enum Packet {
-    Event { id: u16, class: Class, wire: Wire },
-    Beat { id: u16, counter: u64 },
+    Event {
+        id: u16,
+        class: Class,
+        wire: Wire,
+    },
+    /// A beat with its counter, or a birth or state.
+    Other {
+        id: u16,
+        counter: Option<u64>,
+    },
 }
 
 /// What it hears.
@@ -104,7 +112,7 @@ impl World {
         if let Some(until) = self.links[at].shut_until(true) {
             return self.after(until.max(self.now + 1), Item::AtBroker { path: at, conn, packet: Box::new(packet) });
         }
-        let gone = self.hub.as_ref().is_none_or(|hub| !hub.voice.connections().contains(&conn));
+        let gone = self.hub.as_ref().is_none_or(|hub| !hub.voice.is_connected(conn));
         if self.lost_tail == Some(conn) || gone && self.prng.chance(300) {
             // It lay in a buffer of the side that is gone, and so did all that came after it.
             self.lost_tail = Some(conn);
@@ -121,7 +129,7 @@ impl World {
                 }
                 (id, None)
             }
-            Packet::Beat { id, counter } => (id, Some(counter)),
+            Packet::Other { id, counter } => (id, counter),
         };
         if let Some(counter) = beat.filter(|_| !self.centre.is_away(self.now)) {
             self.goes_down(at, conn, self.now + 20, Down::Echo { counter });

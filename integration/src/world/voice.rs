@@ -1,5 +1,5 @@
-//! The hub's way to the centre: the real outbox over the real windows, hearts, back-offs and verdicts, on connections
-//! that are simulated. What `upstream/io` does around them is told here again, without sockets.
+//! The hub's way to the centre: the real speaker, on connections that are simulated. What `upstream/io` does around it,
+//! hand things over and count packet ids, is told here again, without sockets.
 
 use super::World;
 use super::bugs::Bug;
@@ -9,10 +9,12 @@ use super::checks::broken;
 use super::net::Down;
 use super::net::Packet;
 use super::story::DAY;
-use super::story::MINUTE;
-use super::story::SECOND;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
+use vakt_core::challenge::Challenges;
+use vakt_core::device::GatewayId;
 use vakt_core::event::AlarmKind;
 use vakt_core::event::Class;
 use vakt_core::event::EventId;
@@ -24,57 +26,48 @@ use vakt_core::port::Receipt;
 use vakt_core::port::Stored;
 use vakt_core::port::Unjournaled;
 use vakt_core::port::UpstreamNote;
+use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
-use vaktd::upstream::backoff::Backoff;
 use vaktd::upstream::cursor::SEND_AHEAD;
 use vaktd::upstream::outbox::ConnId;
-use vaktd::upstream::outbox::Outbox;
 use vaktd::upstream::outbox::Publish;
-use vaktd::upstream::outbox::Step;
+use vaktd::upstream::port::Failure;
+use vaktd::upstream::port::LinkEvent;
+use vaktd::upstream::port::Out;
 use vaktd::upstream::receipt::Claim;
-use vaktd::upstream::verdict::Heart;
+use vaktd::upstream::settings::PathSettings;
+use vaktd::upstream::settings::Settings;
+use vaktd::upstream::speaker::Around;
+use vaktd::upstream::speaker::Speaker;
+use vaktd::upstream::topic::PACKET_MAX;
+use vaktd::upstream::topic::View;
 use vaktd::upstream::verdict::Reason;
-use vaktd::upstream::verdict::Teller;
-use vaktd::upstream::window::BROKER_PATIENCE_MS;
-use vaktd::upstream::window::Kind;
-use vaktd::upstream::window::Window;
 
-/// An alarm without the centre's receipt after so many ms is told to be late.
-const ALARM_DEADLINE_MS: u64 = 30 * SECOND;
-/// From beat to beat, on the first path and on the other, in ms. Longer than on site: each costs real time here.
-const BEATS_MS: [u64; 2] = [8 * MINUTE, 20 * MINUTE];
-/// After the journal did not answer.
-const ASK_AGAIN_MS: u64 = 200;
+/// An alarm without the centre's receipt after so many s is told to be late.
+const ALARM_DEADLINE_S: u32 = 30;
+/// From beat to beat, on the first path and on the other, in s. Longer than on site: each costs real time here.
+const BEATS_S: [u32; 2] = [8 * 60, 20 * 60];
+/// Publishes the broker takes at once, as mosquitto says it.
+const RECEIVE_MAX: u16 = 20;
 /// Receipts are written down together.
 const RECEIPTS_MS: u64 = 200;
 /// The paths.
 pub(super) const PATHS: [&str; 2] = ["eth", "lte"];
 
-enum Phase {
-    Idle { until_ms: u64 },
-    Dialing(ConnId),
-    Live(Box<Live>),
-}
-
-struct Live {
-    id: ConnId,
-    since_ms: u64,
-    window: Window<()>,
-    heart: Heart,
-}
-
-struct Path {
-    phase: Phase,
-    backoff: Backoff,
-    teller: Teller,
-    beats: u64,
+/// The MQTT client of a connection: it numbers what leaves.
+struct Client {
+    path: usize,
+    last: u16,
+    open: BTreeSet<u16>,
+    live: bool,
 }
 
 /// Everything upstream holds.
 pub(super) struct Voice {
-    pub outbox: Outbox,
-    paths: [Path; 2],
-    ask_after_ms: u64,
+    pub speaker: Speaker,
+    clients: BTreeMap<ConnId, Client>,
+    /// The speaker numbers its connections from 1 in each run; here no number is used twice.
+    base: ConnId,
     /// Waiting to be written down together.
     pub receipts: Vec<Receipt>,
     receipts_at: u64,
@@ -85,17 +78,20 @@ pub(super) struct Voice {
 }
 
 impl Voice {
-    pub(super) fn new(head: Place) -> Self {
-        let path = || Path {
-            phase: Phase::Idle { until_ms: 0 },
-            backoff: Backoff::default(),
-            teller: Teller::default(),
-            beats: 0,
+    pub(super) fn new(head: Place, challenges: Challenges, base: ConnId, now: Stamp) -> Self {
+        let path = |name: &&str| PathSettings { name: (*name).to_owned(), brokers: vec![], device: None, tls: None };
+        let settings = Settings {
+            gateway: GatewayId::new("hub").expect("a name"),
+            run_dir: PathBuf::new(),
+            paths: PATHS.iter().map(path).collect(),
+            alarm_deadline_s: ALARM_DEADLINE_S,
+            beat_primary_s: BEATS_S[0],
+            beat_alternative_s: BEATS_S[1],
         };
         Self {
-            outbox: Outbox::new(head, ALARM_DEADLINE_MS),
-            paths: [path(), path()],
-            ask_after_ms: 0,
+            speaker: Speaker::new(&settings, challenges, head, now),
+            clients: BTreeMap::new(),
+            base,
             receipts: Vec::new(),
             receipts_at: u64::MAX,
             unjournaled: BTreeSet::new(),
@@ -105,49 +101,25 @@ impl Voice {
 
     /// When it has something to do by time alone, on the monotonic clock.
     pub(super) fn due_mono_ms(&mut self, now_ms: u64) -> u64 {
-        let paths = self.paths.iter().map(|path| match &path.phase {
-            Phase::Idle { until_ms } => *until_ms,
-            Phase::Dialing(_) => u64::MAX,
-            Phase::Live(live) => {
-                let patience = live.window.waiting_since_ms().map_or(u64::MAX, |since| since + BROKER_PATIENCE_MS);
-                if live.window.room().control { patience.min(live.heart.next_ms()) } else { patience }
-            }
-        });
-        let asking = if self.ask_after_ms > now_ms { self.ask_after_ms } else { u64::MAX };
-        let outbox = self.outbox.due_ms().unwrap_or(u64::MAX);
-        paths.chain([asking, outbox, self.receipts_at]).min().unwrap_or(u64::MAX)
+        self.speaker.due_ms(now_ms).unwrap_or(u64::MAX).min(self.receipts_at)
     }
 
     pub(super) fn unjournaled(&mut self, alarm: Unjournaled, now: Stamp) {
-        if self.outbox.takes_unjournaled() {
+        if self.speaker.takes_unjournaled() {
             self.unjournaled.insert(alarm.id);
-            self.outbox.unjournaled(alarm, now);
+            self.speaker.unjournaled(alarm, now);
             self.stirred = true;
-        }
-    }
-
-    fn live(&mut self, path: usize, conn: ConnId) -> Option<&mut Live> {
-        match &mut self.paths[path].phase {
-            Phase::Live(live) if live.id == conn => Some(live),
-            _ => None,
         }
     }
 
     /// A path the centre's orders can come by.
     pub(super) fn carries(&self) -> Option<(usize, ConnId)> {
-        self.paths.iter().enumerate().find_map(|(at, path)| match &path.phase {
-            Phase::Live(live) => Some((at, live.id)),
-            _ => None,
-        })
+        let live = self.clients.iter().filter(|(_, client)| client.live);
+        live.map(|(conn, client)| (client.path, *conn)).min()
     }
 
-    pub(super) fn connections(&self) -> Vec<ConnId> {
-        let conn = |path: &Path| match &path.phase {
-            Phase::Idle { .. } => None,
-            Phase::Dialing(conn) => Some(*conn),
-            Phase::Live(live) => Some(live.id),
-        };
-        self.paths.iter().filter_map(conn).collect()
+    pub(super) fn is_connected(&self, conn: ConnId) -> bool {
+        self.clients.contains_key(&conn)
     }
 }
 
@@ -155,23 +127,26 @@ impl World {
     /// Everything upstream can do at this moment.
     pub(super) fn speaks_up(&mut self) -> Held {
         let now = self.stamp();
-        let Some(hub) = self.hub.as_mut() else { return Ok(()) };
-        hub.voice.stirred = false;
         if self.story.bug == Some(Bug::StaysStuck) && self.now + DAY > self.story.length_ms {
+            self.hub.iter_mut().for_each(|hub| hub.voice.stirred = false);
             return Ok(());
         }
-        let head = hub.journal.head().borrow().place;
-        hub.voice.outbox.head(head);
-        for note in hub.voice.outbox.tick(now) {
-            if let UpstreamNote::Overdue { event, after_ms, .. } = note {
-                self.inbox.push_back((Input::Overdue { event, after_ms }, None));
+        // It asks the journal and is answered; this many answers are more than all windows hold.
+        for _ in 0..64 {
+            let Some(hub) = self.hub.as_mut() else { return Ok(()) };
+            hub.voice.stirred = false;
+            self.speaker(Speaker::work);
+            if !self.performs(now)? {
+                break;
             }
         }
-        for at in 0..PATHS.len() {
-            self.path_works(at, now)?;
-        }
-        self.watches(now);
+        self.notes(now)?;
         let Some(hub) = self.hub.as_mut() else { return Ok(()) };
+        let unreceipted = |conn: &ConnId| hub.voice.speaker.outbox().unreceipted(conn - hub.voice.base);
+        let waits: Vec<usize> = hub.voice.clients.keys().map(unreceipted).collect();
+        if waits.iter().any(|waits| *waits > 6 * SEND_AHEAD) {
+            return broken(Check::Limits, format!("{waits:?} events on their way"));
+        }
         if hub.voice.receipts_at <= now.mono_ms {
             hub.voice.receipts_at = u64::MAX;
             self.notes_receipts();
@@ -179,95 +154,115 @@ impl World {
         Ok(())
     }
 
-    fn path_works(&mut self, at: usize, now: Stamp) -> Held {
-        let Some(hub) = self.hub.as_mut() else { return Ok(()) };
-        let alarm_waits = hub.voice.outbox.alarm_waits();
-        let path = &mut hub.voice.paths[at];
-        match &mut path.phase {
-            Phase::Idle { until_ms } => {
-                if alarm_waits && *until_ms > now.mono_ms {
-                    *until_ms = path.backoff.for_alarm(now.mono_ms, *until_ms, self.prng.draw());
-                }
-                if *until_ms <= now.mono_ms {
-                    path.backoff.attempt(now.mono_ms);
-                    self.conns += 1;
-                    path.phase = Phase::Dialing(self.conns);
-                    self.dials(at, self.conns);
-                }
-                return Ok(());
-            }
-            Phase::Dialing(_) => return Ok(()),
-            Phase::Live(live) => {
-                let waits = live.window.waiting_since_ms();
-                if waits.is_some_and(|since| since + BROKER_PATIENCE_MS <= now.mono_ms) {
-                    self.ends(at, &Reason::Silent, now);
-                    return Ok(());
-                }
-            }
-        }
-        self.sends(at, now)?;
-        self.beats(at, now);
-        self.judges(at, now);
-        Ok(())
+    /// Calls the speaker with the world as it is now.
+    fn speaker(&mut self, call: impl FnOnce(&mut Speaker, &mut Around<'_>)) {
+        let (now, view) = (self.stamp(), View::default());
+        let Self { hub, prng, .. } = self;
+        let Some(hub) = hub else { return };
+        let head = *hub.journal.head().borrow();
+        let random = &mut || prng.draw();
+        let mut around = Around { now, head, waiting: Waiting::default(), view: &view, keys: &[], random };
+        call(&mut hub.voice.speaker, &mut around);
     }
 
-    fn sends(&mut self, at: usize, now: Stamp) -> Held {
-        // A pass ends by itself; this many steps are more than all windows hold.
-        for _ in 0..64 {
-            let Some(hub) = self.hub.as_mut() else { return Ok(()) };
-            let Phase::Live(live) = &hub.voice.paths[at].phase else { return Ok(()) };
-            let (conn, room) = (live.id, live.window.room());
-            match hub.voice.outbox.step(conn, room, now) {
-                Step::Send(publish) => self.publishes(at, conn, publish, now)?,
-                Step::Read(asked) => {
-                    let Some((head, rows)) = self.reads(&asked, now) else { return Ok(()) };
-                    let Some(hub) = self.hub.as_mut() else { return Ok(()) };
-                    hub.voice.outbox.read(asked, head, &rows, now);
+    /// Does what the speaker says. Whether the journal has answered it.
+    fn performs(&mut self, now: Stamp) -> Result<bool, super::checks::Broken> {
+        let mut answered = false;
+        loop {
+            let Some(hub) = self.hub.as_mut() else { return Ok(answered) };
+            let base = hub.voice.base;
+            match hub.voice.speaker.out() {
+                None => return Ok(answered),
+                Some(Out::Dial { path, conn, .. }) => {
+                    let client = Client { path, last: 0, open: BTreeSet::new(), live: false };
+                    hub.voice.clients.insert(base + conn, client);
+                    self.conns = self.conns.max(base + conn);
+                    self.dials(path, base + conn);
                 }
-                Step::Rest => break,
+                Some(Out::Subscribe { path, conn }) => {
+                    if let Some(client) = hub.voice.clients.get_mut(&(base + conn)) {
+                        (client.last, client.live) = (1, true); // a subscription takes an id from the same row
+                    }
+                    self.tells(path, base + conn, LinkEvent::Subscribed(true));
+                }
+                Some(Out::Event { conn, publish }) => self.publishes(base + conn, publish, now)?,
+                Some(Out::Publish { conn, topic, payload, .. }) => {
+                    let counter = serde_json::from_slice(&payload).ok().and_then(|beat: serde_json::Value| {
+                        beat.get("counter").and_then(serde_json::Value::as_u64).filter(|_| topic.ends_with("/beat"))
+                    });
+                    if let Some((at, id)) = self.numbers(base + conn)? {
+                        self.goes_up(at, base + conn, Packet::Other { id, counter });
+                    }
+                }
+                Some(Out::Goodbye(_) | Out::Order(_)) => {} // nobody stops the daemon, and orders come another way
+                Some(Out::Close(conn)) => {
+                    hub.voice.clients.remove(&(base + conn));
+                    self.evidence.over(base + conn);
+                }
+                Some(Out::Ask(asked)) => {
+                    let rows = self.reads(&asked);
+                    let Some(hub) = self.hub.as_mut() else { return Ok(answered) };
+                    hub.voice.speaker.answered(rows.as_deref(), now);
+                    answered |= rows.is_some();
+                }
+                Some(Out::Log { text, .. }) => self.trace.note(self.now, "upstream", format_args!("{text}")),
             }
         }
-        let Some(hub) = self.hub.as_ref() else { return Ok(()) };
-        let waits: Vec<usize> =
-            hub.voice.connections().into_iter().map(|conn| hub.voice.outbox.unreceipted(conn)).collect();
-        if waits.iter().any(|waits| *waits > 6 * SEND_AHEAD) {
-            return broken(Check::Limits, format!("{waits:?} events on their way"));
+    }
+
+    fn tells(&mut self, at: usize, conn: ConnId, event: LinkEvent) {
+        let base = self.hub.as_ref().map_or(0, |hub| hub.voice.base);
+        self.speaker(|speaker, around| speaker.told(at, conn - base, event, around));
+    }
+
+    /// The client puts one more publish on the wire: its path and number.
+    fn numbers(&mut self, conn: ConnId) -> Result<Option<(usize, u16)>, super::checks::Broken> {
+        let Some(client) = self.hub.as_mut().and_then(|hub| hub.voice.clients.get_mut(&conn)) else { return Ok(None) };
+        client.last = if client.last >= RECEIVE_MAX { 1 } else { client.last + 1 };
+        let (at, id) = (client.path, client.last);
+        if !client.open.insert(id) || client.open.len() > 16 {
+            return broken(Check::Limits, format!("id {id} beside {} others", client.open.len()));
+        }
+        self.tells(at, conn, LinkEvent::Left(id));
+        Ok(Some((at, id)))
+    }
+
+    /// What it has to say to the hub.
+    fn notes(&mut self, now: Stamp) -> Held {
+        while let Some(note) = self.hub.as_mut().and_then(|hub| hub.voice.speaker.note()) {
+            match note {
+                UpstreamNote::Overdue { event, after_ms, .. } => {
+                    self.inbox.push_back((Input::Overdue { event, after_ms }, None));
+                }
+                UpstreamNote::Path { path, reason } => self.inbox.push_back((Input::Path { path, reason }, None)),
+                UpstreamNote::Receipt(receipt) => {
+                    self.evidence.receipt(receipt.epoch, receipt.upto, &receipt.seqs);
+                    let Some(hub) = self.hub.as_mut() else { return Ok(()) };
+                    hub.voice.receipts.push(receipt);
+                    hub.voice.receipts_at = hub.voice.receipts_at.min(now.mono_ms + RECEIPTS_MS);
+                }
+                UpstreamNote::RefusedReceipt { reason, .. } => {
+                    return broken(Check::Delivered, format!("an honest receipt was refused: {reason}"));
+                }
+                UpstreamNote::RefusedOrder { .. } => {}
+            }
         }
         Ok(())
     }
 
     /// The journal's answer to the outbox, unless the disk keeps it back.
-    fn reads(&mut self, asked: &NextEvents, now: Stamp) -> Option<(Place, Vec<Stored>)> {
+    fn reads(&mut self, asked: &NextEvents) -> Option<Vec<Stored>> {
         let fails = self.disk_fault.is_some() && self.prng.chance(300);
-        let hub = self.hub.as_mut()?;
-        if hub.voice.ask_after_ms > now.mono_ms {
-            return None;
-        }
-        if fails {
-            hub.voice.ask_after_ms = now.mono_ms + ASK_AGAIN_MS;
-            return None;
-        }
-        let head = hub.journal.head().borrow().place;
-        hub.voice.outbox.head(head);
+        let hub = self.hub.as_mut().filter(|_| !fails)?;
         let mut rows = hub.reader.next(asked).expect("a disk that is there is read");
         if self.story.bug == Some(Bug::MutesFire) {
             rows.retain(|row| !self.fires.contains(&row.id));
         }
-        Some((head, rows))
-    }
-
-    /// Alarms are watched whether or not a connection reads them.
-    fn watches(&mut self, now: Stamp) {
-        for _ in 0..64 {
-            let Some(asked) = self.hub.as_ref().and_then(|hub| hub.voice.outbox.watch()) else { return };
-            let Some((head, rows)) = self.reads(&asked, now) else { return };
-            let Some(hub) = self.hub.as_mut() else { return };
-            hub.voice.outbox.read(asked, head, &rows, now);
-        }
+        Some(rows)
     }
 
     /// An event leaves the hub.
-    fn publishes(&mut self, at: usize, conn: ConnId, mut publish: Publish, now: Stamp) -> Held {
+    fn publishes(&mut self, conn: ConnId, mut publish: Publish, now: Stamp) -> Held {
         match self.story.bug {
             Some(Bug::SendsOtherBytes) => publish.wire = publish.wire.iter().rev().copied().collect::<Vec<_>>().into(),
             Some(Bug::SendsUnrecorded) => {
@@ -279,27 +274,25 @@ impl World {
                     return Ok(());
                 }
                 Some((of, held)) if of == conn && publish.class == Class::Fault => {
-                    self.leaves(at, conn, publish, now)?;
-                    return self.leaves(at, conn, held, now);
+                    self.leaves(conn, publish)?;
+                    return self.leaves(conn, held);
                 }
                 other => self.held_back = other,
             },
             Some(Bug::BelievesItself) if publish.class == Class::Access => {
-                if let (Some(place), Some(hub)) = (publish.place, self.hub.as_mut()) {
+                if let (Some(place), Some((at, id))) = (publish.place, self.numbers(conn)?) {
+                    self.confirms(at, conn, id);
                     let claim = claim(place.epoch, 0, vec![place.seq], vec![]);
-                    if let Ok(Some(receipt)) = hub.voice.outbox.receipt(claim) {
-                        self.evidence.receipt(receipt.epoch, receipt.upto, &receipt.seqs);
-                        let _ = hub.journal.receipt(receipt);
-                    }
+                    self.hub.iter_mut().for_each(|hub| hub.voice.speaker.claimed(at, claim.clone(), now));
                 }
-                return Ok(());
+                return self.notes(now);
             }
             _ => {}
         }
-        self.leaves(at, conn, publish, now)
+        self.leaves(conn, publish)
     }
 
-    fn leaves(&mut self, at: usize, conn: ConnId, publish: Publish, now: Stamp) -> Held {
+    fn leaves(&mut self, conn: ConnId, publish: Publish) -> Held {
         match publish.place {
             Some(place) => {
                 if !self.evidence.rows.contains_key(&place) {
@@ -314,66 +307,17 @@ impl World {
                 }
             }
         }
-        let Some(live) = self.hub.as_mut().and_then(|hub| hub.voice.live(at, conn)) else { return Ok(()) };
-        let kind = if publish.class == Class::Alarm { Kind::Alarm } else { Kind::Event };
-        let id = live.window.take(kind, (), now.mono_ms);
-        let left = live.window.left(id);
-        if left.is_err() || live.window.open() > 16 {
-            return broken(Check::Limits, format!("{} publishes on their way to the broker", live.window.open()));
+        if let Some((at, id)) = self.numbers(conn)? {
+            self.goes_up(at, conn, Packet::Event { id, class: publish.class, wire: publish.wire });
         }
-        self.goes_up(at, conn, Packet::Event { id, class: publish.class, wire: publish.wire });
         Ok(())
     }
 
-    fn beats(&mut self, at: usize, now: Stamp) {
-        let Some(hub) = self.hub.as_mut() else { return };
-        let path = &mut hub.voice.paths[at];
-        let Phase::Live(live) = &mut path.phase else { return };
-        if live.heart.next_ms() > now.mono_ms || !live.window.room().control {
-            return;
+    fn confirms(&mut self, at: usize, conn: ConnId, id: u16) {
+        if let Some(client) = self.hub.as_mut().and_then(|hub| hub.voice.clients.get_mut(&conn)) {
+            client.open.remove(&id);
         }
-        path.beats += 1;
-        let (counter, conn) = (path.beats, live.id);
-        live.heart.beat(counter, String::new(), now.mono_ms);
-        let id = live.window.take(Kind::Control, (), now.mono_ms);
-        let _ = live.window.left(id);
-        self.goes_up(at, conn, Packet::Beat { id, counter });
-    }
-
-    fn judges(&mut self, at: usize, now: Stamp) {
-        let Some(hub) = self.hub.as_mut() else { return };
-        let path = &mut hub.voice.paths[at];
-        let Phase::Live(live) = &path.phase else { return };
-        let verdict = if live.heart.silent(now.mono_ms) {
-            Some(Reason::CentreSilent)
-        } else if live.heart.up(now.mono_ms) {
-            None
-        } else {
-            return;
-        };
-        if let Some(UpstreamNote::Path { path, reason }) = path.teller.tell(PATHS[at], verdict.as_ref()) {
-            self.inbox.push_back((Input::Path { path, reason }, None));
-        }
-    }
-
-    /// A connection is over, for whatever reason.
-    pub(super) fn ends(&mut self, at: usize, reason: &Reason, now: Stamp) {
-        let Some(hub) = self.hub.as_mut() else { return };
-        let path = &mut hub.voice.paths[at];
-        let (conn, lived_ms) = match &path.phase {
-            Phase::Idle { .. } => return,
-            Phase::Dialing(conn) => (*conn, 0),
-            Phase::Live(live) => (live.id, now.mono_ms.saturating_sub(live.since_ms)),
-        };
-        hub.voice.outbox.closed(conn);
-        let until_ms = path.backoff.ended(now.mono_ms, lived_ms, self.prng.draw());
-        path.phase = Phase::Idle { until_ms };
-        hub.voice.stirred = true;
-        if let Some(UpstreamNote::Path { path, reason }) = path.teller.tell(PATHS[at], Some(reason)) {
-            self.inbox.push_back((Input::Path { path, reason }, None));
-        }
-        self.trace.note(self.now, PATHS[at], format_args!("connection {conn} ends: {reason}"));
-        self.evidence.over(conn);
+        self.tells(at, conn, LinkEvent::Answered { id, code: 0 });
     }
 
     /// The process is gone, and its connections with it.
@@ -384,68 +328,29 @@ impl World {
     /// What comes down a connection.
     pub(super) fn hears(&mut self, at: usize, conn: ConnId, down: Down) -> Held {
         let now = self.stamp();
-        let Some(hub) = self.hub.as_mut() else { return Ok(()) };
+        let Some(hub) = self.hub.as_mut().filter(|hub| hub.voice.is_connected(conn)) else { return Ok(()) };
         hub.voice.stirred = true;
-        if let Down::Dialed(ok) = down {
-            if !matches!(hub.voice.paths[at].phase, Phase::Dialing(of) if of == conn) {
-                return Ok(());
-            }
-            if !ok {
-                self.ends(at, &Reason::TcpTimeout, now);
-                return Ok(());
-            }
-            let live = Live {
-                id: conn,
-                since_ms: now.mono_ms,
-                window: Window::new(20),
-                heart: Heart::new(BEATS_MS[at], now.mono_ms),
-            };
-            hub.voice.paths[at].phase = Phase::Live(Box::new(live));
-            hub.voice.outbox.opened(conn);
-            self.trace.note(self.now, PATHS[at], format_args!("connection {conn} is up"));
-            return Ok(());
-        }
-        let Some(live) = hub.voice.live(at, conn) else { return Ok(()) };
+        let ended = |reason: Reason| LinkEvent::Ended(Failure { reason, detail: "as the story has it".to_owned() });
         match down {
-            Down::Dialed(_) => {}
-            Down::Puback(id) => {
-                if live.window.answered(id).is_none() {
-                    self.ends(at, &Reason::Garbage, now);
-                }
+            Down::Dialed(true) => {
+                let connected = LinkEvent::Connected { receive_max: RECEIVE_MAX, packet_max: PACKET_MAX };
+                self.tells(at, conn, connected);
             }
+            Down::Dialed(false) => self.tells(at, conn, ended(Reason::TcpTimeout)),
+            Down::Puback(id) => self.confirms(at, conn, id),
             Down::Echo { counter } => {
-                let was_silent = live.heart.silent(now.mono_ms);
-                if live.heart.echo(counter, None) && was_silent {
-                    hub.voice.outbox.rewind(conn);
-                }
+                let topic = format!("vakt/v1/hub/path/{}/echo", PATHS[at]).into_bytes();
+                let payload = format!(r#"{{"counter":{counter}}}"#).into_bytes();
+                self.tells(at, conn, LinkEvent::Message { topic, retained: false, payload });
             }
-            Down::Receipt(claim) => self.receipted(at, conn, *claim, now)?,
+            Down::Receipt(claim) => {
+                hub.voice.speaker.claimed(at, *claim, now);
+                return self.notes(now); // what is settled need not leave before what follows it
+            }
             Down::Order(warrant) => self.asks.push_back(Input::Warrant(warrant)),
-            Down::Ended => self.ends(at, &Reason::Closed, now),
+            Down::Ended => self.tells(at, conn, ended(Reason::Closed)),
         }
         Ok(())
-    }
-
-    fn receipted(&mut self, at: usize, conn: ConnId, claim: Claim, now: Stamp) -> Held {
-        let Some(hub) = self.hub.as_mut() else { return Ok(()) };
-        let upto = claim.upto;
-        match hub.voice.outbox.receipt(claim) {
-            Ok(Some(receipt)) => {
-                if let Some(live) = hub.voice.live(at, conn) {
-                    let was_silent = live.heart.silent(now.mono_ms);
-                    live.heart.alive();
-                    if was_silent {
-                        hub.voice.outbox.rewind(conn);
-                    }
-                }
-                self.evidence.receipt(receipt.epoch, receipt.upto, &receipt.seqs);
-                hub.voice.receipts.push(receipt);
-                hub.voice.receipts_at = hub.voice.receipts_at.min(now.mono_ms + RECEIPTS_MS);
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(refused) => broken(Check::Delivered, format!("an honest receipt up to {upto} was refused: {refused}")),
-        }
     }
 
     /// Keeps account of what may be sent before it is on record, for the bug that mutes it.

@@ -538,6 +538,7 @@ fn upstream_settings(config: &Config) -> upstream::settings::Settings {
         paths: config.upstream.paths.iter().map(path).collect(),
         alarm_deadline_s: seconds(config.upstream.alarm_deadline_s),
         beat_primary_s: seconds(config.upstream.beat_primary_s),
+        beat_alternative_s: seconds(config.upstream.beat_alternative_s),
     }
 }
 
