@@ -97,6 +97,7 @@ pub mod upstream {
     pub mod receipt; //  what the centre signs for
     pub mod refusals; // what a flood of rubbish may cost
     pub mod reply; //    what became of warrants, until the broker has it
+    pub mod route; //    which path carries
     pub mod settings; // where the centre is
     pub mod shown; //    what is retained at the broker
     pub mod speaker; //  all of it, without a socket

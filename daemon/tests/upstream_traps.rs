@@ -426,7 +426,7 @@ async fn an_alarm_before_the_disk_goes_out_and_a_missed_deadline_is_told() {
     let mut session = within("a connection", broker.accept()).await;
     session.welcome(&[]).await;
     let id = EventId::mint(5, [5; 10]);
-    let alarm = Unjournaled { id, class: Class::Alarm, wire: b"{\"seq\":null}".as_slice().into() };
+    let alarm = Unjournaled { id, class: Class::Alarm, every_way: false, wire: b"{\"seq\":null}".as_slice().into() };
     site.unjournaled.send(alarm).await.unwrap();
     let (packet, topic, payload, _) = event(&mut session).await.unwrap();
     assert_eq!((topic.as_str(), &payload[..]), ("vakt/v1/hub-1/event/alarm", &b"{\"seq\":null}"[..]));

@@ -189,6 +189,13 @@ pub enum AlarmKind {
     Duress,
 }
 
+impl AlarmKind {
+    /// Whether it goes over every path at once, without waiting for a deadline (contract, "Delivery").
+    pub fn goes_every_way(self) -> bool {
+        matches!(self, AlarmKind::HoldUp | AlarmKind::Duress | AlarmKind::Sos)
+    }
+}
+
 /// What belongs to an alarm besides its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -34,6 +34,8 @@ pub struct Stored {
     pub id: EventId,
     /// How urgent it is.
     pub class: Class,
+    /// Whether it goes over every path at once (contract, "Delivery").
+    pub every_way: bool,
     /// When it happened.
     pub stamp: Stamp,
     /// The payload as the contract has it, `hash` and `personal` included.
@@ -84,6 +86,8 @@ pub struct Unjournaled {
     pub id: EventId,
     /// How urgent it is.
     pub class: Class,
+    /// Whether it goes over every path at once.
+    pub every_way: bool,
     /// The payload, with `"seq":null,"journaled":false`.
     pub wire: Arc<[u8]>,
 }

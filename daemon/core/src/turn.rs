@@ -5,7 +5,7 @@
 
 use crate::alarm::camera_window::Grant;
 use crate::canonical;
-use crate::event::{Class, Event, EventId};
+use crate::event::{Class, Event, EventId, Fact};
 use crate::input::{Effect, Reply, RequestId};
 use crate::port::{Head, Unjournaled};
 use crate::warrant::Answer;
@@ -103,6 +103,7 @@ impl Recorded {
 /// all that the contract lets out unjournaled.
 pub fn publish_unjournaled(event: &Event) -> Option<Effect> {
     let class = event.fact.class();
-    (class == Class::Alarm)
-        .then(|| Effect::Publish(Unjournaled { id: event.id, class, wire: canonical::unjournaled(event).into() }))
+    let every_way = matches!(event.fact, Fact::AlarmRaised { kind, .. } if kind.goes_every_way());
+    let wire = || canonical::unjournaled(event).into();
+    (class == Class::Alarm).then(|| Effect::Publish(Unjournaled { id: event.id, class, every_way, wire: wire() }))
 }

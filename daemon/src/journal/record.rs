@@ -6,12 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::KeyInit;
 use hmac::Mac;
+use serde::Deserialize;
 use sha2::Sha256;
 use vakt_core::alarm::state::STATE_VERSION;
 use vakt_core::alarm::state::State;
 use vakt_core::canonical;
 use vakt_core::canonical::Clock;
 use vakt_core::canonical::Unsound;
+use vakt_core::event::AlarmKind;
 use vakt_core::event::Class;
 use vakt_core::event::Event;
 use vakt_core::event::EventId;
@@ -102,7 +104,8 @@ impl Row {
         let wall_ms = parse_rfc3339(&said.at).map_err(wrong)?;
         let trusted = said.clock == Clock::Trusted;
         let stamp = Stamp { boot: said.boot, mono_ms: said.mono_ms, wall_ms, trusted };
-        Ok(Stored { place, id: said.id, class: said.class, stamp, wire: self.wire().into() })
+        let every_way = said.goes_every_way();
+        Ok(Stored { place, id: said.id, class: said.class, every_way, stamp, wire: self.wire().into() })
     }
 }
 
@@ -117,7 +120,27 @@ struct Said {
     clock: Clock,
     boot: u32,
     mono_ms: u64,
+    r#type: String,
+    #[serde(default)]
+    detail: SaidDetail,
 }
+
+#[derive(Default, serde::Deserialize)]
+struct SaidDetail {
+    /// Of an alarm its kind; other events say other things by it.
+    #[serde(default)]
+    kind: serde_json::Value,
+}
+
+impl Said {
+    fn goes_every_way(&self) -> bool {
+        let kind = || AlarmKind::deserialize(&self.detail.kind).is_ok_and(AlarmKind::goes_every_way);
+        self.r#type == ALARM_RAISED && kind()
+    }
+}
+
+/// The event that raises an alarm, by its name in the bytes.
+const ALARM_RAISED: &str = "alarm_raised";
 
 /// A place as people read it.
 pub fn show(place: Place) -> String {

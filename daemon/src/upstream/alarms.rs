@@ -23,6 +23,7 @@ pub const UNJOURNALED_MAX: usize = 64;
 #[derive(Debug, Clone, Copy)]
 struct Watched {
     id: EventId,
+    seen_ms: u64,
     /// On the monotonic scale of this boot; negative for what happened before it.
     happened_ms: i64,
     told: bool,
@@ -34,6 +35,8 @@ pub(crate) struct Extra {
     pub(crate) alarm: Unjournaled,
     seen_ms: u64,
     told: bool,
+    /// It goes over every connection.
+    pub(crate) every_way: bool,
 }
 
 /// Everything that waits.
@@ -42,12 +45,20 @@ pub(crate) struct Alarms {
     deadline_ms: u64,
     read_to: Place,
     watched: BTreeMap<Place, Watched>,
+    /// Alarms up to here go over every connection.
+    pub(crate) every_way_to: Place,
     pub(crate) extras: Vec<Extra>,
 }
 
 impl Alarms {
     pub(crate) fn new(deadline_ms: u64) -> Self {
-        Self { deadline_ms, read_to: Place::default(), watched: BTreeMap::new(), extras: Vec::new() }
+        Self {
+            deadline_ms,
+            read_to: Place::default(),
+            watched: BTreeMap::new(),
+            every_way_to: Place::default(),
+            extras: Vec::new(),
+        }
     }
 
     /// The question to ask the journal, if no connection's reading has answered it already.
@@ -94,9 +105,12 @@ impl Alarms {
             };
             self.watched.remove(&oldest);
         }
+        if row.every_way {
+            self.every_way_to = self.every_way_to.max(row.place);
+        }
         let age = i64::try_from(age_ms(row.stamp, now).unwrap_or(0)).unwrap_or(i64::MAX);
         let happened_ms = signed(now.mono_ms).saturating_sub(age);
-        self.watched.insert(row.place, Watched { id: row.id, happened_ms, told });
+        self.watched.insert(row.place, Watched { id: row.id, seen_ms: now.mono_ms, happened_ms, told });
         true
     }
 
@@ -104,7 +118,8 @@ impl Alarms {
     pub(crate) fn add(&mut self, alarm: Unjournaled, now: Stamp) {
         assert!(self.room(), "the hub's channel is not read while the list is full");
         if self.extras.iter().all(|extra| extra.alarm.id != alarm.id) {
-            self.extras.push(Extra { alarm, seen_ms: now.mono_ms, told: false });
+            let every_way = alarm.every_way;
+            self.extras.push(Extra { alarm, seen_ms: now.mono_ms, told: false, every_way });
         }
     }
 
@@ -117,6 +132,22 @@ impl Alarms {
     pub(crate) fn receipted(&mut self, covered: impl Fn(Place, EventId) -> bool, ids: &[EventId]) {
         self.watched.retain(|place, alarm| !covered(*place, alarm.id));
         self.extras.retain(|extra| !ids.contains(&extra.alarm.id));
+    }
+
+    /// What has waited for its receipt `patience_ms` since it was seen, and since there is a connection that carries
+    /// (`since_ms`), goes over every connection.
+    pub(crate) fn hedge(&mut self, since_ms: u64, patience_ms: u64, now_ms: u64) {
+        let late = |seen_ms: u64| seen_ms.max(since_ms) + patience_ms <= now_ms;
+        let last = self.watched.iter().rev().find(|(_, alarm)| late(alarm.seen_ms)).map(|(place, _)| *place);
+        self.every_way_to = self.every_way_to.max(last.unwrap_or_default());
+        self.extras.iter_mut().for_each(|extra| extra.every_way |= late(extra.seen_ms));
+    }
+
+    /// When the next will have, in monotonic milliseconds.
+    pub(crate) fn hedge_due_ms(&self, since_ms: u64, patience_ms: u64) -> Option<u64> {
+        let rows = self.watched.iter().filter(|(place, _)| **place > self.every_way_to).map(|(_, alarm)| alarm.seen_ms);
+        let extras = self.extras.iter().filter(|extra| !extra.every_way).map(|extra| extra.seen_ms);
+        rows.chain(extras).min().map(|seen_ms| seen_ms.max(since_ms) + patience_ms)
     }
 
     /// Whether an alarm waits for the centre.

@@ -91,12 +91,19 @@ impl Lane {
         }
     }
 
-    /// The next row in order of urgency, or the question that must be answered first. `event`: there is room for
-    /// others than alarms. `receipted` says which rows need no sending any more.
-    pub(crate) fn next(&mut self, head: Place, event: bool, now_ms: u64, receipted: impl Fn(Place) -> bool) -> Next {
+    /// The next row in order of urgency, or the question that must be answered first. `alarms_to`: alarms up to here may
+    /// go; `event`: there is room for others. `receipted` says which rows need no sending any more.
+    pub(crate) fn next(
+        &mut self,
+        head: Place,
+        alarms_to: Place,
+        event: bool,
+        now_ms: u64,
+        receipted: impl Fn(Place) -> bool,
+    ) -> Next {
         let blocked = Class::ALL.into_iter().skip(1).all(|class| self.ahead[class as usize] >= SEND_AHEAD);
         if !event || blocked {
-            self.alarm_pass = head; // nothing of the lower classes could be kept from progress
+            self.alarm_pass = alarms_to; // nothing of the lower classes could be kept from progress
         }
         loop {
             for (at, class) in Class::ALL.into_iter().enumerate() {
@@ -112,8 +119,9 @@ impl Lane {
                 while cursor.ready.front().is_some_and(|row| receipted(row.place)) {
                     cursor.pop();
                 }
-                if let Some(row) = cursor.pop() {
-                    self.alarm_pass = head;
+                let may = !alarm || cursor.ready.front().is_none_or(|row| row.place <= alarms_to);
+                if may && let Some(row) = cursor.pop() {
+                    self.alarm_pass = alarms_to;
                     return Next::Row(row);
                 }
                 if cursor.read_to < pass {
@@ -123,10 +131,10 @@ impl Lane {
             if self.passes.back().is_none_or(|(turn, _)| *turn < self.next_turn) && !self.turns.is_empty() {
                 self.passes.push_back((self.next_turn, now_ms));
             }
-            if self.pass >= head && self.alarm_pass >= head {
+            if self.pass >= head && self.alarm_pass >= alarms_to {
                 return Next::Nothing;
             }
-            (self.pass, self.alarm_pass) = (head, head);
+            (self.pass, self.alarm_pass) = (head, alarms_to);
         }
     }
 
@@ -226,10 +234,16 @@ impl Lane {
         at + self.resend_after_ms[0]
     }
 
-    /// These are receipted: whether any of them had been waiting here.
+    /// These are receipted, sent here or only read: whether any of them had been waiting here.
     pub(crate) fn receipted(&mut self, covered: impl Fn(Place, EventId) -> bool) -> bool {
         let before = self.sent.len();
-        let Self { ahead, sent, resend_after_ms, .. } = self;
+        let Self { cursors, ahead, sent, resend_after_ms, .. } = self;
+        for cursor in cursors.iter_mut().filter(|cursor| !cursor.ready.is_empty()) {
+            cursor.ready.retain(|row| !covered(row.place, row.id));
+            if cursor.ready.is_empty() {
+                cursor.sent_to = cursor.read_to;
+            }
+        }
         sent.retain(|place, sent| {
             let keep = !covered(*place, sent.id);
             if !keep {

@@ -6,6 +6,7 @@
 //! with a hole in it does not make the hub forget the hole. It never reads a clock and never touches a socket.
 
 use crate::upstream::alarms::Alarms;
+use crate::upstream::alarms::Extra;
 use crate::upstream::cursor::Lane;
 use crate::upstream::cursor::Next;
 use crate::upstream::receipt::Claim;
@@ -62,6 +63,15 @@ struct Epoch {
     receipted_upto: u64,
 }
 
+/// The connection that carries.
+#[derive(Debug, Clone, Copy)]
+struct Carrier {
+    conn: ConnId,
+    since_ms: u64,
+    /// An alarm without a receipt for so long goes over the others too.
+    patience_ms: u64,
+}
+
 /// The outbox of one hub, over all its connections.
 #[derive(Debug, Clone)]
 pub struct Outbox {
@@ -69,6 +79,8 @@ pub struct Outbox {
     /// The head when the daemon started: an earlier run may have sent anything up to it.
     start: Place,
     lanes: BTreeMap<ConnId, Lane>,
+    /// The connection that carries everything; the others carry what is in a hurry.
+    carrier: Option<Carrier>,
     /// Per class, how far everything has been sent in this run, on whichever connection.
     sent_to: [Place; 6],
     epochs: BTreeMap<u64, Epoch>,
@@ -84,6 +96,7 @@ impl Outbox {
             head,
             start: head,
             lanes: BTreeMap::new(),
+            carrier: None,
             sent_to: [Place::default(); 6],
             epochs,
             alarms: Alarms::new(alarm_deadline_ms),
@@ -96,7 +109,7 @@ impl Outbox {
         self.epoch(self.head.epoch);
     }
 
-    /// A connection is ready for events: everything without a receipt goes out on it, oldest first.
+    /// A connection is ready for events.
     pub fn opened(&mut self, conn: ConnId) {
         assert!(self.lanes.len() < CONNECTIONS_MAX, "a path has one connection");
         self.lanes.insert(conn, Lane::new());
@@ -105,6 +118,13 @@ impl Outbox {
     /// A connection is gone. What it carried waits for the next.
     pub fn closed(&mut self, conn: ConnId) {
         self.lanes.remove(&conn);
+    }
+
+    /// This connection carries everything from now on: whatever has no receipt goes out on it, oldest first. Alarms
+    /// without a receipt for `patience_ms` go over the others too.
+    pub fn carry(&mut self, conn: Option<ConnId>, patience_ms: u64, now_ms: u64) {
+        let since_ms = |conn| self.carrier.filter(|old| old.conn == conn).map_or(now_ms, |old| old.since_ms);
+        self.carrier = conn.map(|conn| Carrier { conn, since_ms: since_ms(conn), patience_ms });
     }
 
     /// An alarm that the disk has not taken yet. Only while `takes_unjournaled`.
@@ -119,18 +139,22 @@ impl Outbox {
 
     /// What this connection is to do next, given the room in its window.
     pub fn step(&mut self, conn: ConnId, room: Room, now: Stamp) -> Step {
-        let Self { lanes, alarms, epochs, head, .. } = self;
+        let Self { lanes, alarms, epochs, head, carrier, .. } = self;
         let Some(lane) = lanes.get_mut(&conn) else { return Step::Rest };
         if !room.alarm {
             return Step::Rest;
         }
+        let carries = carrier.is_some_and(|carrier| carrier.conn == conn);
         let again = |lane: &Lane, id| lane.extras.get(&id).is_none_or(|at| lane.extra_again_at_ms(*at) <= now.mono_ms);
-        if let Some(extra) = alarms.extras.iter().find(|extra| again(lane, extra.alarm.id)) {
-            let Unjournaled { id, class, ref wire } = extra.alarm;
+        let here = |extra: &&Extra| (carries || extra.every_way) && again(lane, extra.alarm.id);
+        if let Some(extra) = alarms.extras.iter().find(here) {
+            let Unjournaled { id, class, ref wire, .. } = extra.alarm;
             lane.extras.insert(id, now.mono_ms);
             return Step::Send(Publish { class, place: None, id, wire: Arc::clone(wire) });
         }
-        let next = lane.next(*head, room.event, now.mono_ms, |place| receipted(epochs, place));
+        let alarms_to = if carries { *head } else { alarms.every_way_to };
+        let others = room.event && carries;
+        let next = lane.next(*head, alarms_to, others, now.mono_ms, |place| receipted(epochs, place));
         for (all, lane) in self.sent_to.iter_mut().zip(lane.sent_to()) {
             *all = lane.max(*all);
         }
@@ -230,12 +254,17 @@ impl Outbox {
         for lane in self.lanes.values_mut() {
             lane.rewind_if_due(now.mono_ms);
         }
+        if let Some(Carrier { since_ms, patience_ms, .. }) = self.carrier {
+            self.alarms.hedge(since_ms, patience_ms, now.mono_ms);
+        }
         self.alarms.overdue(now)
     }
 
     /// When `tick` is next needed, in monotonic milliseconds.
     pub fn due_ms(&mut self) -> Option<u64> {
-        let mut due = self.alarms.due_ms();
+        let hedge = |carrier: Carrier| self.alarms.hedge_due_ms(carrier.since_ms, carrier.patience_ms);
+        let hedge = self.carrier.filter(|_| self.lanes.len() > 1).and_then(hedge);
+        let mut due = self.alarms.due_ms().into_iter().chain(hedge).min();
         for lane in self.lanes.values_mut() {
             let extra = lane.extras.values().map(|at| lane.extra_again_at_ms(*at)).min();
             for at in [lane.resend_at_ms(), extra].into_iter().flatten() {
@@ -307,6 +336,7 @@ mod tests {
             place: Place { epoch: EPOCH, seq },
             id: EventId::mint(1, entropy),
             class,
+            every_way: false,
             stamp: at(mono_ms),
             wire: Arc::from(format!("{seq}").as_bytes()),
         }
@@ -358,6 +388,7 @@ mod tests {
             if self.conn.is_none() {
                 self.conns += 1;
                 self.outbox.opened(self.conns);
+                self.outbox.carry(Some(self.conns), DEADLINE_MS, self.now_ms);
                 self.conn = Some((self.conns, Window::new(20)));
                 self.sent_since_rewind.clear();
                 self.alarms_at_last_send = 0;
@@ -481,7 +512,7 @@ mod tests {
             {
                 let ids: Vec<u16> = (1..=20).collect();
                 let mut at = nth % 20;
-                while window.answered(ids[at]).is_none() {
+                while window.answered(ids[at], self.now_ms).is_none() {
                     at = (at + 1) % 20;
                 }
             }
@@ -705,31 +736,84 @@ mod tests {
         assert_eq!(site.claim(2, vec![]), Ok(None), "the same again is no news");
     }
 
-    #[test]
-    fn two_paths_each_carry_everything_in_order_and_one_receipt_settles_both() {
-        let mut site = Site::new();
-        (0..5).for_each(|_| site.commit(Class::State));
-        site.commit(Class::Alarm);
+    /// Everything that leaves on a connection at this moment.
+    fn leave(site: &mut Site, conn: ConnId, now_ms: u64) -> Vec<u64> {
         let room = Room { alarm: true, event: true, control: true, reply: true };
-        let mut sent: BTreeMap<ConnId, Vec<u64>> = BTreeMap::new();
-        for conn in [1, 2] {
-            site.outbox.opened(conn);
-            loop {
-                match site.outbox.step(conn, room, at(0)) {
-                    Step::Send(publish) => sent.entry(conn).or_default().push(publish.place.unwrap().seq),
-                    Step::Read(asked) => {
-                        site.question = Some((asked, Place { epoch: EPOCH, seq: 6 }));
-                        site.answer();
-                    }
-                    Step::Rest => break,
+        let mut sent = vec![];
+        site.now_ms = now_ms;
+        loop {
+            match site.outbox.step(conn, room, at(now_ms)) {
+                Step::Send(publish) => sent.push(publish.place.unwrap().seq),
+                Step::Read(asked) => {
+                    site.question = Some((asked, Place { epoch: EPOCH, seq: site.rows.len() as u64 }));
+                    site.answer();
                 }
+                Step::Rest => return sent,
             }
         }
-        assert_eq!(sent, BTreeMap::from([(1, vec![6, 1, 2, 3, 4, 5]), (2, vec![6, 1, 2, 3, 4, 5])]));
+    }
+
+    const NONE: [u64; 0] = [];
+
+    fn two_paths() -> Site {
+        let mut site = Site::new();
+        (0..3).for_each(|_| site.commit(Class::State));
+        (0..2).for_each(|_| site.commit(Class::Alarm));
+        [1, 2].into_iter().for_each(|conn| site.outbox.opened(conn));
+        site.outbox.carry(Some(1), 900, 0);
+        site
+    }
+
+    #[test]
+    fn one_path_carries_and_an_alarm_without_a_receipt_takes_the_other_after_its_patience() {
+        let mut site = two_paths();
+        assert_eq!(leave(&mut site, 2, 0), NONE, "the other waits");
+        assert_eq!(leave(&mut site, 1, 0), [4, 5, 1, 2, 3]);
+        assert_eq!(site.outbox.due_ms(), Some(900));
+        site.outbox.tick(at(899));
+        assert_eq!(leave(&mut site, 2, 899), NONE);
+        site.outbox.tick(at(900));
+        assert_eq!(leave(&mut site, 2, 900), [4, 5], "alarms only, and none before an earlier one");
+        assert_eq!(site.claim(5, vec![]).unwrap().unwrap().upto, 5);
+        assert_eq!((site.outbox.unreceipted(1), site.outbox.unreceipted(2), site.outbox.due_ms()), (0, 0, None));
+        assert_eq!(site.claim(4, vec![5]), Ok(None), "an old receipt played again is no news");
+    }
+
+    #[test]
+    fn a_path_that_takes_over_sends_all_that_has_no_receipt() {
+        let mut site = two_paths();
+        assert_eq!(leave(&mut site, 1, 0), [4, 5, 1, 2, 3]);
+        site.claim(0, vec![4, 1]).unwrap();
+        site.outbox.carry(Some(2), 900, 500);
+        assert_eq!(leave(&mut site, 2, 500), [5, 2, 3]);
+        site.commit(Class::Alarm);
+        assert_eq!(leave(&mut site, 1, 600), NONE, "the one that is suspect no longer carries");
+        assert_eq!(leave(&mut site, 2, 600), [6]);
+        site.outbox.tick(at(1_400));
+        assert_eq!(leave(&mut site, 1, 1_400), NONE, "5 left there before; 6 has not waited so long since it was seen");
+        site.outbox.tick(at(1_900));
+        assert_eq!(leave(&mut site, 1, 1_900), [6]);
         site.outbox.closed(1);
-        assert_eq!(site.claim(6, vec![]).unwrap().unwrap().upto, 6);
-        assert_eq!((site.outbox.unreceipted(2), site.outbox.due_ms()), (0, None));
-        assert_eq!(site.claim(4, vec![6]), Ok(None), "an old receipt played again is no news");
+        site.outbox.carry(None, 0, 2_000);
+        assert_eq!(leave(&mut site, 2, 2_000), NONE);
+    }
+
+    #[test]
+    fn r71_a_call_for_help_leaves_on_every_path_at_once_and_what_came_before_it_too() {
+        let mut site = two_paths();
+        site.commit(Class::Alarm);
+        site.rows[5].every_way = true;
+        site.commit(Class::Alarm);
+        assert_eq!(leave(&mut site, 1, 0), [4, 5, 6, 7, 1, 2, 3]);
+        assert_eq!(leave(&mut site, 2, 0), [4, 5, 6], "none before an earlier one of its class");
+        let help = row(9, Class::Alarm, 0);
+        let help = Unjournaled { id: help.id, class: Class::Alarm, every_way: true, wire: help.wire };
+        site.outbox.unjournaled(help.clone(), at(0));
+        let room = Room { alarm: true, event: true, control: true, reply: true };
+        for conn in [1, 2] {
+            let Step::Send(publish) = site.outbox.step(conn, room, at(0)) else { panic!("it goes on {conn}") };
+            assert_eq!(publish.id, help.id);
+        }
     }
 
     #[test]
@@ -771,8 +855,10 @@ mod tests {
         let mut site = Site::new();
         site.commit(Class::Alarm);
         let twin = row(2, Class::Alarm, 0);
-        let alarm = Unjournaled { id: twin.id, class: Class::Alarm, wire: Arc::from(&b"unjournaled"[..]) };
+        let alarm =
+            Unjournaled { id: twin.id, class: Class::Alarm, every_way: false, wire: Arc::from(&b"unjournaled"[..]) };
         site.outbox.opened(1);
+        site.outbox.carry(Some(1), 900, 0);
         site.outbox.unjournaled(alarm.clone(), at(0));
         site.outbox.unjournaled(alarm.clone(), at(0));
         let room = Room { alarm: true, event: true, control: true, reply: true };

@@ -10,6 +10,7 @@ use crate::upstream::port::Failure;
 use crate::upstream::port::Out;
 use crate::upstream::port::Weight;
 use crate::upstream::reply::ReplyId;
+use crate::upstream::route::Pace;
 use crate::upstream::shown::Show;
 use crate::upstream::shown::Shown;
 use crate::upstream::topic;
@@ -37,6 +38,9 @@ use vakt_core::stamp::Stamp;
 const PUBLISH_OVERHEAD: usize = 16;
 /// MQTT 5, 3.4.2.1 has no code for "longer than you take"; this is DISCONNECT's.
 const TOO_LARGE: u8 = 0x95;
+
+/// The path whose bytes are paid for: devices are not shown on it.
+const METERED: &str = "lte";
 
 /// What a publish on its way is.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +100,9 @@ pub(crate) struct Path {
     phase: Phase,
     backoff: Backoff,
     teller: Teller,
+    pace: Pace,
+    /// It carries everything; else what is in a hurry, and beats.
+    carries: bool,
     beat_ms: u64,
     beats: u64,
 }
@@ -108,6 +115,8 @@ impl Path {
             phase: Phase::Idle { until_ms: 0 },
             backoff: Backoff::default(),
             teller: Teller::default(),
+            pace: Pace::default(),
+            carries: false,
             beat_ms,
             beats: 0,
         }
@@ -225,8 +234,9 @@ impl Path {
             self.beats += 1;
             live.beat(site, &self.name, self.beats, outs);
         }
-        while live.conn.window.room().control {
-            let Some(show) = live.shown.next(site.view, site.paths, now_ms) else { return };
+        while self.carries && live.conn.window.room().control {
+            let devices = self.name != METERED;
+            let Some(show) = live.shown.next(site.view, site.paths, devices, now_ms) else { return };
             let (topic, payload) = match show {
                 Show::State => {
                     let challenge = site.challenges.mint(site.now);
@@ -240,6 +250,43 @@ impl Path {
             };
             live.control(topic, true, payload, now_ms, outs);
         }
+    }
+
+    /// Whether it carries from now on, and in which rhythm it beats.
+    pub(crate) fn carries(&mut self, carries: bool, beat_ms: u64) {
+        (self.carries, self.beat_ms) = (carries, beat_ms);
+        if let Phase::Live(live) = &mut self.phase {
+            live.heart.every(beat_ms);
+        }
+    }
+
+    /// How long an alarm waits for its receipt on this path before it leaves on the other too, in milliseconds.
+    pub(crate) fn patience_ms(&self) -> u64 {
+        self.pace.patience_ms()
+    }
+
+    /// When this path becomes suspect if the broker says nothing until then, in monotonic milliseconds.
+    pub(crate) fn suspect_at_ms(&self) -> Option<u64> {
+        let Phase::Live(live) = &self.phase else { return None };
+        live.conn.window.waiting_since_ms().map(|since| since + self.pace.patience_ms())
+    }
+
+    /// The broker's answer to a publish: the reply it settles, if it was one.
+    pub(crate) fn answered(
+        &mut self,
+        id: u16,
+        code: u8,
+        now_ms: u64,
+        outs: &mut Outs,
+    ) -> Result<Option<ReplyId>, Failure> {
+        let Phase::Live(live) = &mut self.phase else { return Ok(None) };
+        let Some(open) = live.conn.window.answered(id, now_ms) else {
+            return Err(garbage(format!("the broker acknowledged id {id}, which is not open")));
+        };
+        self.pace.answered(now_ms.saturating_sub(open.since_ms));
+        live.answered(open.tag, code, outs);
+        // refused for good: the same bytes would be refused again
+        Ok(if let Tag::Reply(id) = open.tag { Some(id) } else { None })
     }
 
     /// A deadline of this connection that has passed.
@@ -268,7 +315,7 @@ impl Path {
                 let answer = live.conn.window.waiting_since_ms().map(|since| since + BROKER_PATIENCE_MS);
                 // without room the next answer wakes us
                 let room = live.conn.window.room().control;
-                let shown = live.shown.due_ms().filter(|_| room);
+                let shown = live.shown.due_ms(self.name != METERED).filter(|_| room && self.carries);
                 let beat = room.then(|| live.heart.next_ms());
                 [answer, shown, beat].into_iter().flatten().min()
             }
@@ -376,12 +423,8 @@ impl Live {
         self.conn.window.left(id).map_err(|e| garbage(e.to_string()))
     }
 
-    /// The broker's answer to a publish: the reply it settles, if it was one.
-    pub(crate) fn answered(&mut self, id: u16, code: u8, outs: &mut Outs) -> Result<Option<ReplyId>, Failure> {
-        let Some(open) = self.conn.window.answered(id) else {
-            return Err(garbage(format!("the broker acknowledged id {id}, which is not open")));
-        };
-        match open.tag {
+    fn answered(&mut self, tag: Tag, code: u8, outs: &mut Outs) {
+        match tag {
             Tag::Event(class) if code >= 0x80 => self.refused(class, code, outs),
             // taken again, so whatever was wrong with this class is over
             Tag::Event(class) if code == 0 && self.refused.is_some_and(|(refused, _)| refused == class) => {
@@ -393,8 +436,6 @@ impl Live {
             }
             Tag::Event(_) | Tag::Control | Tag::Reply(_) => {}
         }
-        // refused for good: the same bytes would be refused again
-        Ok(if let Tag::Reply(id) = open.tag { Some(id) } else { None })
     }
 
     fn refused(&mut self, class: Class, code: u8, outs: &mut Outs) {

@@ -40,15 +40,21 @@ impl Shown {
         self.devices_due = changed.map(|(id, _)| id).chain(gone).cloned().collect();
     }
 
-    /// What is due at `now_ms`; it counts as shown.
-    pub fn next(&mut self, view: &View, paths: &BTreeMap<String, PathStatus>, now_ms: u64) -> Option<Show> {
+    /// What is due at `now_ms`; it counts as shown. `devices`: whether they are shown on this path.
+    pub fn next(
+        &mut self,
+        view: &View,
+        paths: &BTreeMap<String, PathStatus>,
+        devices: bool,
+        now_ms: u64,
+    ) -> Option<Show> {
         if self.state_due && self.state_at_ms().is_none_or(|at| at <= now_ms) {
             self.state_due = false;
             self.state = Some((view.state.clone(), paths.clone()));
             self.state_ms = Some(now_ms);
             return Some(Show::State);
         }
-        let id = self.devices_due.pop_first()?;
+        let id = if devices { self.devices_due.pop_first()? } else { return None };
         match view.devices.get(&id) {
             Some(device) => self.devices.insert(id.clone(), device.clone()),
             None => self.devices.remove(&id),
@@ -57,8 +63,8 @@ impl Shown {
     }
 
     /// When something is due; `None` when nothing has changed.
-    pub fn due_ms(&self) -> Option<u64> {
-        if !self.devices_due.is_empty() {
+    pub fn due_ms(&self, devices: bool) -> Option<u64> {
+        if devices && !self.devices_due.is_empty() {
             return Some(0);
         }
         self.state_due.then(|| self.state_at_ms().unwrap_or(0))
@@ -97,19 +103,27 @@ mod tests {
         let paths = BTreeMap::new();
         let mut shown = Shown::default();
         shown.compare(&view, &paths);
-        let mut all = || std::iter::from_fn(|| shown.next(&view, &paths, 1_000)).collect::<Vec<_>>();
+        let mut all = || std::iter::from_fn(|| shown.next(&view, &paths, true, 1_000)).collect::<Vec<_>>();
         assert_eq!(all(), [Show::State, Show::Device(a.clone()), Show::Device(b.clone())]);
         assert_eq!(all(), []);
         view.state.service = Some(Service::Test);
         view.devices.insert(a.clone(), device(-71));
         view.devices.remove(&b);
         shown.compare(&view, &paths);
-        assert_eq!(shown.next(&view, &paths, 1_100), Some(Show::Device(a)));
-        assert_eq!(shown.next(&view, &paths, 1_100), Some(Show::Device(b)), "gone from the site, gone from the broker");
-        assert_eq!(shown.next(&view, &paths, 5_999), None);
-        assert_eq!(shown.due_ms(), Some(6_000));
-        assert_eq!(shown.next(&view, &paths, 6_000), Some(Show::State));
+        assert_eq!(shown.next(&view, &paths, true, 1_100), Some(Show::Device(a)));
+        assert_eq!(
+            shown.next(&view, &paths, true, 1_100),
+            Some(Show::Device(b)),
+            "gone from the site, gone from the broker"
+        );
+        assert_eq!(shown.next(&view, &paths, true, 5_999), None);
+        assert_eq!(shown.due_ms(true), Some(6_000));
+        assert_eq!(shown.next(&view, &paths, true, 6_000), Some(Show::State));
         shown.compare(&view, &paths);
-        assert_eq!((shown.next(&view, &paths, 60_000), shown.due_ms()), (None, None));
+        assert_eq!((shown.next(&view, &paths, true, 60_000), shown.due_ms(true)), (None, None));
+        view.devices.insert(DeviceId::new("wm-c").unwrap(), device(-60));
+        shown.compare(&view, &paths);
+        assert_eq!((shown.next(&view, &paths, false, 60_000), shown.due_ms(false)), (None, None), "not on LTE");
+        assert!(shown.next(&view, &paths, true, 60_000).is_some(), "on the other path it still is");
     }
 }

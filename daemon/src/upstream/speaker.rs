@@ -19,6 +19,7 @@ use crate::upstream::receipt::Claim;
 use crate::upstream::refusals::Rate;
 use crate::upstream::refusals::Refusals;
 use crate::upstream::reply::Replies;
+use crate::upstream::route::Route;
 use crate::upstream::settings::Settings;
 use crate::upstream::topic::PathStatus;
 use crate::upstream::topic::Topics;
@@ -75,6 +76,9 @@ pub struct Speaker {
     topics: Topics,
     outbox: Outbox,
     paths: Vec<Path>,
+    route: Route,
+    /// From beat to beat on the first path, and on the other while the first is good.
+    beats_ms: [u64; 2],
     /// What `state` says of the paths.
     statuses: BTreeMap<String, PathStatus>,
     statuses_changed: bool,
@@ -95,14 +99,15 @@ pub struct Speaker {
 impl Speaker {
     /// A hub that has just started, its journal at `head`.
     pub fn new(settings: &Settings, challenges: Challenges, head: Place, now: Stamp) -> Self {
-        let period =
-            |at| u64::from(if at == 0 { settings.beat_primary_s } else { settings.beat_alternative_s }) * 1_000;
+        let beats_ms = [settings.beat_primary_s, settings.beat_alternative_s].map(|s| u64::from(s) * 1_000);
         let unknown = || PathStatus { up: false, since: now.at(), reason: None };
         let paths = settings.paths.iter().enumerate();
         Self {
             topics: Topics::new(&settings.gateway),
             outbox: Outbox::new(head, u64::from(settings.alarm_deadline_s) * 1_000),
-            paths: paths.map(|(at, path)| Path::new(&path.name, at, period(at))).collect(),
+            paths: paths.map(|(at, path)| Path::new(&path.name, at, beats_ms[at.min(1)])).collect(),
+            route: Route::new(settings.paths.len()),
+            beats_ms,
             statuses: settings.paths.iter().map(|path| (path.name.clone(), unknown())).collect(),
             statuses_changed: false,
             refusals: Refusals::default(),
@@ -136,6 +141,10 @@ impl Speaker {
                 self.last_conn += 1;
                 self.paths[at].dial(self.last_conn, now, &mut self.outs);
             }
+        }
+        let carrier = self.steer(now);
+        // what carries is asked first, so that an alarm leaves there first
+        for at in carrier.into_iter().chain((0..self.paths.len()).filter(|at| Some(*at) != carrier)) {
             self.send(at, around);
             let note = self.paths[at].judge(now.mono_ms, &mut self.outs);
             self.note_path(note, now);
@@ -148,6 +157,29 @@ impl Speaker {
         {
             self.ask(asked, around);
         }
+    }
+
+    /// Which path carries, and which beats how often.
+    fn steer(&mut self, now: Stamp) -> Option<usize> {
+        for (at, path) in self.paths.iter().enumerate() {
+            if path.suspect_at_ms().is_some_and(|at| at <= now.mono_ms) {
+                if self.route.suspected(at) {
+                    let text = format!("path {}: no word from the broker for {} ms", path.name, path.patience_ms());
+                    self.outs.push_back(Out::Log { weight: Weight::Info, text });
+                }
+            } else {
+                self.route.relieved(at, now.mono_ms);
+            }
+        }
+        let carrier = self.route.carrier(now.mono_ms);
+        let conn = carrier.and_then(|at| self.paths[at].conn());
+        let patience_ms = carrier.map_or(0, |at| self.paths[at].patience_ms());
+        self.outbox.carry(conn, patience_ms, now.mono_ms);
+        for (at, path) in self.paths.iter_mut().enumerate() {
+            let carries = carrier == Some(at);
+            path.carries(carries, self.beats_ms[usize::from(at > 0 && !carries)]);
+        }
+        carrier
     }
 
     /// What is to be done next.
@@ -230,10 +262,9 @@ impl Speaker {
             LinkEvent::Connected { receive_max, packet_max } => path.connected(receive_max, packet_max, now, outs),
             LinkEvent::Subscribed(granted) => self.subscribed(at, granted, around),
             LinkEvent::Left(id) => path.live().map_or(Ok(()), |live| live.left(id)),
-            LinkEvent::Answered { id, code } => {
-                let settled = path.live().map_or(Ok(None), |live| live.answered(id, code, outs));
-                settled.map(|reply| reply.into_iter().for_each(|id| replies.settled(id)))
-            }
+            LinkEvent::Answered { id, code } => path
+                .answered(id, code, now.mono_ms, outs)
+                .map(|reply| reply.into_iter().for_each(|id| replies.settled(id))),
             LinkEvent::Message { topic, retained, payload } => {
                 if topic == self.topics.ack().as_bytes() {
                     self.ack(at, retained, &payload, around);
@@ -255,6 +286,7 @@ impl Speaker {
         let Self { paths, topics, statuses, challenges, outs, .. } = self;
         if let Some(conn) = paths[at].subscribed(granted, &site(topics, statuses, challenges, around), outs)? {
             self.outbox.opened(conn);
+            self.route.opened(at, around.now.mono_ms);
         }
         Ok(())
     }
@@ -350,7 +382,9 @@ impl Speaker {
     fn echo(&mut self, at: usize, payload: &[u8], now: Stamp) {
         if let Some(live) = self.paths[at].live() {
             let conn = live.conn.id;
-            if live.echo(payload, now.mono_ms) == Some(true) {
+            let Some(was_silent) = live.echo(payload, now.mono_ms) else { return };
+            self.route.echoed(at);
+            if was_silent {
                 self.outbox.rewind(conn); // the centre is back: what it has not signed for goes at once
             }
         }
@@ -362,6 +396,7 @@ impl Speaker {
             self.outbox.closed(conn);
             self.replies.closed(conn);
         }
+        self.route.closed(at);
         let random = (around.random)();
         let note = self.paths[at].ended(failure, around.now.mono_ms, random, &mut self.outs);
         self.note_path(note, around.now);
@@ -402,7 +437,9 @@ impl Speaker {
         let notes = self.notes.len() < NOTES_MAX;
         let outbox = self.outbox.due_ms().filter(|_| notes);
         let paths = self.paths.iter().filter_map(Path::due_ms).min();
-        [asking, outbox, paths].into_iter().flatten().min()
+        let suspect = |(at, path): (usize, &Path)| path.suspect_at_ms().filter(|_| !self.route.is_suspect(at));
+        let suspects = self.paths.iter().enumerate().filter_map(suspect).min();
+        [asking, outbox, paths, suspects, self.route.due_ms()].into_iter().flatten().min()
     }
 
     /// Says goodbye on every path.

@@ -131,7 +131,9 @@ impl Teller {
 #[derive(Debug, Clone)]
 pub struct Heart {
     period_ms: u64,
-    next_ms: u64,
+    begun_ms: u64,
+    /// When the last beat was sent.
+    last_ms: Option<u64>,
     waiting: VecDeque<(u64, String)>,
     unanswered: u32,
     heard: bool,
@@ -140,12 +142,18 @@ pub struct Heart {
 impl Heart {
     /// A connection's heart: the first beat is due at once.
     pub fn new(period_ms: u64, now_ms: u64) -> Self {
-        Self { period_ms: period_ms.max(1), next_ms: now_ms, waiting: VecDeque::new(), unanswered: 0, heard: false }
+        let (period_ms, waiting) = (period_ms.max(1), VecDeque::new());
+        Self { period_ms, begun_ms: now_ms, last_ms: None, waiting, unanswered: 0, heard: false }
+    }
+
+    /// Beats come in this rhythm from now on.
+    pub fn every(&mut self, period_ms: u64) {
+        self.period_ms = period_ms.max(1);
     }
 
     /// When the next beat is due, in monotonic milliseconds.
     pub fn next_ms(&self) -> u64 {
-        self.next_ms
+        self.last_ms.map_or(self.begun_ms, |last| last + self.period_ms)
     }
 
     /// A beat was sent.
@@ -155,12 +163,12 @@ impl Heart {
             self.waiting.pop_front();
         }
         self.unanswered = self.unanswered.saturating_add(1);
-        self.next_ms = now_ms + self.period_ms;
+        self.last_ms = Some(now_ms);
     }
 
     /// Whether the centre has been silent for too long at `now_ms`.
     pub fn silent(&self, now_ms: u64) -> bool {
-        self.unanswered > BEATS_MISSED || (self.unanswered == BEATS_MISSED && now_ms >= self.next_ms)
+        self.unanswered > BEATS_MISSED || (self.unanswered == BEATS_MISSED && now_ms >= self.next_ms())
     }
 
     /// Whether the centre has been heard on this connection and is not silent.
@@ -206,6 +214,17 @@ mod tests {
         assert!(heart.echo(3, Some("c3")));
         assert!(heart.up(60_000));
         assert!(!heart.echo(2, Some("c2")), "older than one answered");
+    }
+
+    #[test]
+    fn a_path_that_takes_over_beats_as_the_first_does() {
+        let mut heart = Heart::new(180_000, 0);
+        heart.beat(1, "c".into(), 0);
+        assert_eq!(heart.next_ms(), 180_000);
+        heart.every(20_000);
+        assert_eq!(heart.next_ms(), 20_000, "at once, when it is later than that");
+        heart.every(180_000);
+        assert_eq!(heart.next_ms(), 180_000);
     }
 
     #[test]

@@ -76,13 +76,21 @@ pub struct Window<T> {
     open: BTreeMap<u16, Open<T>>,
     /// Handed to the client, not yet seen leaving it, in order.
     handed: VecDeque<u16>,
+    /// When the broker last answered, in monotonic milliseconds.
+    answered_ms: u64,
 }
 
 impl<T> Window<T> {
     /// A fresh connection whose broker takes `receive_max` publishes at once (MQTT 5, 3.2.2.3.3; 65,535 unless it
     /// says).
     pub fn new(receive_max: u16) -> Self {
-        Self { limit: receive_max.clamp(1, IDS_MAX), last: 0, open: BTreeMap::new(), handed: VecDeque::new() }
+        Self {
+            limit: receive_max.clamp(1, IDS_MAX),
+            last: 0,
+            open: BTreeMap::new(),
+            handed: VecDeque::new(),
+            answered_ms: 0,
+        }
     }
 
     /// What may be sent now.
@@ -130,13 +138,16 @@ impl<T> Window<T> {
     }
 
     /// The broker has answered for this id; `None` when nothing was open under it.
-    pub fn answered(&mut self, id: u16) -> Option<Open<T>> {
+    pub fn answered(&mut self, id: u16, now_ms: u64) -> Option<Open<T>> {
+        self.answered_ms = now_ms;
         self.open.remove(&id)
     }
 
-    /// When the longest waiting publish was handed over, in monotonic milliseconds.
+    /// Since when the broker owes a word, in monotonic milliseconds: since the longest waiting publish was handed over,
+    /// or since its last word. On a slow path many wait long, and each word shows that it goes on.
     pub fn waiting_since_ms(&self) -> Option<u64> {
-        self.open.values().map(|open| open.since_ms).min()
+        let first = self.open.values().map(|open| open.since_ms).min()?;
+        Some(first.max(self.answered_ms))
     }
 
     /// Publishes on their way.
@@ -179,7 +190,7 @@ mod tests {
             window.take(Kind::Reply, (), 0);
         }
         assert!(window.open() == 2 && window.room().control);
-        window.answered(1);
+        window.answered(1, 0);
         window.take(Kind::Control, (), 0);
         window.take(Kind::Control, (), 0);
         assert!(window.room().control && window.room().reply);
@@ -194,10 +205,10 @@ mod tests {
         assert_eq!(first, 1);
         for _ in 2..=20 {
             let id = window.take(Kind::Event, "later", 0);
-            window.answered(id);
+            window.answered(id, 0);
         }
         assert_eq!(window.room(), Room::default(), "1 comes next and is open");
-        assert_eq!(window.answered(1).map(|open| open.tag), Some("first"));
+        assert_eq!(window.answered(1, 0).map(|open| open.tag), Some("first"));
         assert_eq!(window.take(Kind::Event, "again", 0), 1);
     }
 
@@ -207,7 +218,7 @@ mod tests {
         assert!(window.room().event && window.room().alarm && window.room().control);
         window.take(Kind::Event, (), 0);
         assert_eq!(window.room(), Room::default());
-        window.answered(1);
+        window.answered(1, 0);
         assert_eq!(window.take(Kind::Alarm, (), 0), 1);
     }
 

@@ -207,7 +207,14 @@ impl Site {
         name[2..].copy_from_slice(&seq.to_be_bytes());
         let place = Place { epoch: EPOCH, seq };
         let id = EventId::mint(1, name);
-        journal.rows.push(Stored { place, id, class, stamp: now(), wire: Arc::from(text.as_bytes()) });
+        journal.rows.push(Stored {
+            place,
+            id,
+            class,
+            every_way: false,
+            stamp: now(),
+            wire: Arc::from(text.as_bytes()),
+        });
         drop(journal);
         self.head.send_replace(Head { place, hash: [1; 32] });
         seq
