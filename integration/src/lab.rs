@@ -1,13 +1,14 @@
 //! A live site on this machine: a real mosquitto with TLS and client certificates, a stick on a pseudo-terminal, an
 //! unmodified `vaktd`, and the reference centre. Tests, the demo and the bench all start here.
 //!
-//! Everything is on loopback and in one folder, keys and certificates are made for the run, and every child dies
+//! Everything is on loopback, or in network namespaces of its own, and in one folder, keys and certificates are made for the run, and every child dies
 //! with the lab. It never touches the machine's own broker or configuration.
 
 pub mod broker;
 pub mod certs;
 pub mod daemon;
 pub mod near;
+pub mod net;
 pub mod proxy;
 pub mod site;
 pub mod stick;
@@ -39,6 +40,7 @@ use daemon::Tls;
 use daemon::Upstream;
 use daemon::UpstreamPath;
 use daemon::Zigbee;
+use net::Net;
 use proxy::Proxy;
 use ring::rand::SecureRandom;
 use ring::rand::SystemRandom;
@@ -52,6 +54,7 @@ use std::time::Duration;
 use stick::Stick;
 use tempfile::TempDir;
 use thiserror::Error;
+use tokio::process::Command;
 
 /// How long a child may take to become ready before the lab gives up on it.
 pub const READY_WITHIN: Duration = Duration::from_secs(15);
@@ -119,6 +122,8 @@ pub struct LabSettings {
     pub alarm_deadline_s: u64,
     /// Seconds between beats of the primary path.
     pub beat_primary_s: u64,
+    /// Whether real networks lie between the hub and the broker, instead of proxies: needs root.
+    pub networks: bool,
 }
 
 impl Default for LabSettings {
@@ -132,6 +137,7 @@ impl Default for LabSettings {
             broker: BrokerOptions::default(),
             alarm_deadline_s: 30,
             beat_primary_s: 20,
+            networks: false,
         }
     }
 }
@@ -148,8 +154,10 @@ pub struct Lab {
     pub mesh: Option<Twin>,
     /// The broker's process.
     pub broker: Broker,
-    /// The network between the hub and the broker, by path.
+    /// The network between the hub and the broker, by path; none beside real networks.
     pub proxies: BTreeMap<String, Proxy>,
+    /// Real networks, if it was asked for them.
+    pub net: Option<Net>,
     /// Keys and certificates of this run.
     pub certs: Certs,
     settings: LabSettings,
@@ -166,9 +174,10 @@ impl Lab {
     pub async fn start(settings: LabSettings) -> Result<Self, LabError> {
         let (folder, temporary) = folder(&settings)?;
         let certs = Certs::make(&folder.join("certs"), BROKER_NAME, &[&settings.gateway])?;
-        let broker = Broker::start(&folder.join("broker"), &certs, settings.broker.clone()).await?;
+        let net = settings.networks.then(Net::make).transpose()?;
+        let broker = Broker::start(&folder.join("broker"), &certs, settings.broker.clone(), net.as_ref()).await?;
         let mut proxies = BTreeMap::new();
-        for path in &settings.paths {
+        for path in settings.paths.iter().filter(|_| net.is_none()) {
             let proxy = Proxy::start(broker.tls_address()).await;
             proxies.insert(path.clone(), proxy.map_err(LabError::io("opening a proxy for path", path))?);
         }
@@ -180,8 +189,15 @@ impl Lab {
         let public_key = centre_key(&folder)?;
         let mut config = config(&settings, &folder, &certs, &proxies, &stick, &public_key);
         config.zigbee = mesh.as_ref().map(|mesh| Zigbee { path: mesh.path().to_owned() });
-        let daemon = Daemon::new(&folder, &config)?;
-        Ok(Self { daemon, arc: None, stick, mesh, broker, proxies, certs, settings, folder, _temporary: temporary })
+        if let Some(net) = &net {
+            for path in &mut config.upstream.path {
+                path.brokers = vec![net.broker().to_string()];
+                path.device = Some(net.device(&path.name)?.to_owned());
+            }
+        }
+        let daemon = Daemon::new(&folder, &config, net.as_ref().map(Net::at_the_hub).unwrap_or_default())?;
+        let _temporary = temporary;
+        Ok(Self { daemon, arc: None, stick, mesh, broker, proxies, net, certs, settings, folder, _temporary })
     }
 
     /// The folder everything is in.
@@ -197,6 +213,14 @@ impl Lab {
     /// The file the centre's key is in.
     pub fn centre_key(&self) -> PathBuf {
         self.folder.join("arc-key.pem")
+    }
+
+    /// The real networks.
+    ///
+    /// # Errors
+    /// The lab has none.
+    pub fn net(&self) -> Result<&Net, LabError> {
+        self.net.as_ref().ok_or_else(|| LabError::Misuse("the lab has no networks of its own".to_owned()))
     }
 
     /// The network of a path.
@@ -244,6 +268,18 @@ impl Lab {
 /// There is none.
 pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// A program, started by another if there is one (into a network namespace).
+fn command(starter: &[String], program: &Path) -> Command {
+    match starter.split_first() {
+        None => Command::new(program),
+        Some((first, others)) => {
+            let mut command = Command::new(first);
+            command.args(others).arg(program);
+            command
+        }
+    }
 }
 
 /// The end of a log file, for errors.

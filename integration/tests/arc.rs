@@ -48,7 +48,8 @@ impl Site {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let certs = Certs::make(&folder.path().join("certs"), "broker.lab", &[GATEWAY]).unwrap();
-        let broker = Broker::start(&folder.path().join("broker"), &certs, BrokerOptions::default()).await.unwrap();
+        let broker =
+            Broker::start(&folder.path().join("broker"), &certs, BrokerOptions::default(), None).await.unwrap();
         std::fs::write(folder.path().join("key"), key_file_text(&SEED)).unwrap();
         Self { broker, folder }
     }

@@ -7,6 +7,7 @@ use super::LabError;
 use super::READY_WITHIN;
 use super::certs::Certs;
 use super::free_port;
+use super::net::Net;
 use super::tail;
 use rustix::process::Pid;
 use rustix::process::Signal;
@@ -18,7 +19,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use tokio::process::Child;
-use tokio::process::Command;
 
 /// Ports are chosen before mosquitto binds them, so someone may be faster; after this many times it is no accident.
 const PORT_TRIES: usize = 5;
@@ -45,6 +45,8 @@ pub struct Broker {
     folder: PathBuf,
     tls: SocketAddr,
     plain: SocketAddr,
+    /// What it is started by, if not by this program.
+    starter: Vec<String>,
     child: Option<Child>,
 }
 
@@ -53,15 +55,24 @@ impl Broker {
     ///
     /// # Errors
     /// It is not installed, or does not start.
-    pub async fn start(folder: &Path, certs: &Certs, options: BrokerOptions) -> Result<Self, LabError> {
+    pub async fn start(
+        folder: &Path,
+        certs: &Certs,
+        options: BrokerOptions,
+        net: Option<&Net>,
+    ) -> Result<Self, LabError> {
         std::fs::create_dir_all(folder).map_err(LabError::io("making", folder.display()))?;
         let mut tries = 0;
         loop {
             tries += 1;
             let port = || free_port().map_err(LabError::io("finding a free port for", "mosquitto"));
             let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let (tls, plain) = (address(port()?), address(port()?));
-            let mut broker = Self { folder: folder.to_owned(), tls, plain, child: None };
+            let (tls, plain) = match net {
+                Some(net) => (net.broker(), net.broker_from_here()),
+                None => (address(port()?), address(port()?)),
+            };
+            let starter = net.map(Net::at_the_broker).unwrap_or_default();
+            let mut broker = Self { folder: folder.to_owned(), tls, plain, starter, child: None };
             broker.write_config(certs, &options)?;
             match broker.restart().await {
                 Ok(()) => return Ok(broker),
@@ -141,7 +152,9 @@ impl Broker {
         let log = self.log();
         let Some(child) = &mut self.child else { return Ok(()) };
         let mut again = tokio::time::interval(std::time::Duration::from_millis(5));
-        for address in [self.tls, self.plain] {
+        // From here the first cannot be reached when there are networks between; it listens before the second.
+        let asked = if self.starter.is_empty() { vec![self.tls, self.plain] } else { vec![self.plain] };
+        for address in asked {
             while tokio::net::TcpStream::connect(address).await.is_err() {
                 if let Some(status) = child.try_wait().map_err(LabError::io("asking after", "mosquitto"))? {
                     let (what, status) = ("mosquitto".to_owned(), status.to_string());
@@ -159,7 +172,7 @@ impl Broker {
         // Debian keeps it in /usr/sbin, which is not on every user's PATH.
         for program in ["mosquitto", "/usr/sbin/mosquitto"] {
             let log = log.try_clone().map_err(LabError::io("opening", self.log().display()))?;
-            let mut command = Command::new(program);
+            let mut command = super::command(&self.starter, Path::new(program));
             command.arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
             match command.spawn() {
                 Ok(child) => return Ok(child),
@@ -178,9 +191,11 @@ impl Broker {
         let config = format!(
             "per_listener_settings true\nuser root\nlog_dest stderr\nlog_type all\nset_tcp_nodelay true\n\
              {store}persistence_location {folder}/\n{extra}\n\
-             listener {tls_port} 127.0.0.1\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\n\
+             listener {tls_port} {tls_host}\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\n\
              require_certificate true\nuse_identity_as_username true\nallow_anonymous false\nacl_file {acl}\n\n\
-             listener {plain_port} 127.0.0.1\nallow_anonymous true\n",
+             listener {plain_port} {plain_host}\nallow_anonymous true\n",
+            tls_host = self.tls.ip(),
+            plain_host = self.plain.ip(),
             folder = self.folder.display(),
             extra = options.extra,
             tls_port = self.tls.port(),

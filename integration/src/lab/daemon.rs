@@ -24,7 +24,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::process::Child;
-use tokio::process::Command;
 
 /// The longest reply read from the control socket.
 const REPLY_MAX_BYTES: u64 = 1024 * 1024;
@@ -153,6 +152,8 @@ pub struct Daemon {
     config: Config,
     config_path: PathBuf,
     log: PathBuf,
+    /// What it is started by, if not by this program.
+    starter: Vec<String>,
     child: Option<Child>,
 }
 
@@ -161,12 +162,12 @@ impl Daemon {
     ///
     /// # Errors
     /// A file or folder cannot be made.
-    pub fn new(folder: &Path, config: &Config) -> Result<Self, LabError> {
+    pub fn new(folder: &Path, config: &Config, starter: Vec<String>) -> Result<Self, LabError> {
         for dir in [&config.state_dir, &config.run_dir] {
             std::fs::create_dir_all(dir).map_err(LabError::io("making", dir.display()))?;
         }
         let (config_path, log) = (folder.join("vaktd.toml"), folder.join("vaktd.log"));
-        let mut daemon = Self { config: config.clone(), config_path, log, child: None };
+        let mut daemon = Self { config: config.clone(), config_path, log, starter, child: None };
         daemon.configure(|_| {})?;
         Ok(daemon)
     }
@@ -213,7 +214,7 @@ impl Daemon {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let log = log.map_err(LabError::io("opening", self.log.display()))?;
         let out = log.try_clone().map_err(LabError::io("opening", self.log.display()))?;
-        let mut command = Command::new(&program);
+        let mut command = super::command(&self.starter, &program);
         command.arg("run").arg("--config").arg(&self.config_path).stdin(Stdio::null()).stdout(out).stderr(log);
         let started = Instant::now();
         let child = command.kill_on_drop(true).spawn().map_err(LabError::io("starting", program.display()))?;

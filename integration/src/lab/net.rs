@@ -1,0 +1,277 @@
+//! Real networks for one lab: the hub behind two routers, the broker behind both, each in a network namespace of its own,
+//! with faults that only a real kernel has: a cable that is out, a router that swallows, an address that is gone.
+//!
+//! ```text
+//!            eth0 ── router "eth" ──┐
+//!   hub ────┤                       ├── broker ── this machine (the centre and taps)
+//!            wwan0 ─ router "lte" ──┘
+//! ```
+//!
+//! The addresses are those of documentation (RFC 5737): none of them is anybody's. It needs root, `ip`, `nft` and `tc`.
+//! All of it is gone when it is dropped.
+
+use super::LabError;
+use std::io;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
+
+/// The broker, for hubs.
+const BROKER: &str = "203.0.113.129";
+/// Labs of one process, each with a link of its own to this machine.
+static LABS: AtomicU8 = AtomicU8::new(0);
+
+/// A way from the hub to the broker.
+struct Way {
+    path: &'static str,
+    device: &'static str,
+    hub: &'static str,
+    router: &'static str,
+    router_inside: &'static str,
+    broker_side: &'static str,
+    metric: u32,
+}
+
+const WAYS: [Way; 2] = [
+    Way {
+        path: "eth",
+        device: "eth0",
+        hub: "192.0.2.1",
+        router: "192.0.2.2",
+        router_inside: "203.0.113.1",
+        broker_side: "203.0.113.2",
+        metric: 100,
+    },
+    Way {
+        path: "lte",
+        device: "wwan0",
+        hub: "198.51.100.1",
+        router: "198.51.100.2",
+        router_inside: "203.0.113.5",
+        broker_side: "203.0.113.6",
+        metric: 700,
+    },
+];
+
+/// What a router does to what it should pass on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It passes nothing and says nothing.
+    Silent,
+    /// Nothing from the hub.
+    Uplink,
+    /// Nothing to the hub.
+    Downlink,
+    /// It loses so many of a hundred, each way.
+    Loses(u8),
+    /// So many kbit/s each way, and no more.
+    Narrow(u32),
+    /// The cable between the hub and it is out.
+    Carrier,
+    /// The hub's interface is switched off.
+    Admin,
+    /// The hub's address is gone.
+    Address,
+}
+
+/// The networks.
+#[derive(Debug)]
+pub struct Net {
+    tag: String,
+    lab: u8,
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        // What was never made cannot be taken away. A namespace lives on until its last socket is forgotten, so the link
+        // that would be in the next lab's way goes by name.
+        let _ = Command::new("ip").args(["link", "del", &self.outside()]).stderr(Stdio::null()).status();
+        for name in ["hub", "eth", "lte", "broker"] {
+            let _ = Command::new("ip").args(["netns", "del", &self.space(name)]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+impl Net {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// A tool is missing, or this is not root.
+    pub fn make() -> Result<Self, LabError> {
+        let lab = LABS.fetch_add(1, Ordering::Relaxed) % 16;
+        let net = Self { tag: format!("vk{}x{lab}", std::process::id()), lab };
+        for name in ["hub", "eth", "lte", "broker"] {
+            let space = net.space(name);
+            run("ip", &["netns", "add", &space])?;
+            run("ip", &["-n", &space, "link", "set", "lo", "up"])?;
+        }
+        let broker = net.space("broker");
+        run("ip", &["-n", &broker, "addr", "add", &format!("{BROKER}/32"), "dev", "lo"])?;
+        for way in &WAYS {
+            net.lay(way)?;
+        }
+        // From this machine to the broker, for the centre.
+        let outside = net.outside();
+        run("ip", &["link", "add", "name", &outside, "type", "veth", "peer", "name", "lab0", "netns", &broker])?;
+        run("ip", &["addr", "add", &format!("{}/30", net.here(1)), "dev", &outside])?;
+        run("ip", &["link", "set", &outside, "up"])?;
+        run("ip", &["-n", &broker, "addr", "add", &format!("{}/30", net.here(2)), "dev", "lab0"])?;
+        run("ip", &["-n", &broker, "link", "set", "lab0", "up"])?;
+        Ok(net)
+    }
+
+    fn lay(&self, way: &Way) -> Result<(), LabError> {
+        let (hub, router, broker) = (self.space("hub"), self.space(way.path), self.space("broker"));
+        let to_broker = format!("to-{}", way.path);
+        let link = ["link", "add", "name", way.device, "type", "veth", "peer", "name", "hub0", "netns", &router];
+        in_space(&hub, &link)?;
+        let link = ["link", "add", "name", "net0", "type", "veth", "peer", "name", &to_broker, "netns", &broker];
+        in_space(&router, &link)?;
+        for (space, device, address) in [
+            (&router, "hub0", way.router),
+            (&router, "net0", way.router_inside),
+            (&broker, to_broker.as_str(), way.broker_side),
+        ] {
+            in_space(space, &["addr", "add", &format!("{address}/30"), "dev", device])?;
+            in_space(space, &["link", "set", device, "up"])?;
+        }
+        in_space(&router, &["route", "add", &format!("{BROKER}/32"), "via", way.broker_side])?;
+        let net = format!("{}/30", way.hub.rsplit_once('.').map_or("", |(net, _)| net).to_owned() + ".0");
+        in_space(&broker, &["route", "add", &net, "via", way.router_inside])?;
+        run("ip", &["netns", "exec", &router, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])?;
+        run("ip", &["netns", "exec", &router, "nft", "add table inet lab"])?;
+        let chain = "add chain inet lab pass { type filter hook forward priority 0; }";
+        run("ip", &["netns", "exec", &router, "nft", chain])?;
+        self.connect(way)
+    }
+
+    /// What a DHCP client does when the cable comes in.
+    fn connect(&self, way: &Way) -> Result<(), LabError> {
+        let hub = self.space("hub");
+        in_space(&hub, &["addr", "replace", &format!("{}/30", way.hub), "dev", way.device])?;
+        in_space(&hub, &["link", "set", way.device, "up"])?;
+        let metric = way.metric.to_string();
+        let route = ["route", "replace", "default", "via", way.router, "dev", way.device, "metric", &metric];
+        in_space(&hub, &route)
+    }
+
+    /// What starts a program beside the hub.
+    pub fn at_the_hub(&self) -> Vec<String> {
+        self.inside("hub")
+    }
+
+    /// What starts a program beside the broker.
+    pub fn at_the_broker(&self) -> Vec<String> {
+        self.inside("broker")
+    }
+
+    fn inside(&self, name: &str) -> Vec<String> {
+        ["ip", "netns", "exec", &self.space(name)].map(str::to_owned).to_vec()
+    }
+
+    /// Where hubs find the broker.
+    pub fn broker(&self) -> SocketAddr {
+        SocketAddr::from((BROKER.parse::<Ipv4Addr>().unwrap_or(Ipv4Addr::LOCALHOST), 8883))
+    }
+
+    /// Where this machine finds it.
+    pub fn broker_from_here(&self) -> SocketAddr {
+        SocketAddr::from((self.here(2), 1883))
+    }
+
+    /// The interface of a path at the hub.
+    ///
+    /// # Errors
+    /// There is no such path.
+    pub fn device(&self, path: &str) -> Result<&'static str, LabError> {
+        Ok(way(path)?.device)
+    }
+
+    /// Breaks a path.
+    ///
+    /// # Errors
+    /// There is no such path, or the system refuses.
+    pub fn break_path(&self, path: &str, fault: Fault) -> Result<(), LabError> {
+        let way = way(path)?;
+        let (hub, router) = (self.space("hub"), self.space(way.path));
+        let drop = |what: &str| {
+            let rule = format!("add rule inet lab pass {what} drop");
+            run("ip", &["netns", "exec", &router, "nft", &rule])
+        };
+        match fault {
+            Fault::Silent => drop("meta l4proto { tcp, udp, icmp }"),
+            Fault::Uplink => drop("iifname hub0"),
+            Fault::Downlink => drop("oifname hub0"),
+            Fault::Loses(percent) => drop(&format!("numgen random mod 100 < {percent}")),
+            Fault::Narrow(kbit) => ["hub0", "net0"].iter().try_for_each(|device| {
+                let rate = format!("{kbit}kbit");
+                let tbf = ["tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", &rate, "burst", "1600"];
+                let all: Vec<&str> =
+                    ["netns", "exec", &router].into_iter().chain(tbf).chain(["latency", "5s"]).collect();
+                run("ip", &all)
+            }),
+            Fault::Carrier => in_space(&router, &["link", "set", "hub0", "down"]),
+            Fault::Admin => in_space(&hub, &["link", "set", way.device, "down"]),
+            Fault::Address => in_space(&hub, &["addr", "flush", "dev", way.device]),
+        }
+    }
+
+    /// Mends it, whatever it was.
+    ///
+    /// # Errors
+    /// There is no such path, or the system refuses.
+    pub fn mend(&self, path: &str) -> Result<(), LabError> {
+        let way = way(path)?;
+        let router = self.space(way.path);
+        run("ip", &["netns", "exec", &router, "nft", "flush chain inet lab pass"])?;
+        for device in ["hub0", "net0"] {
+            // There is none to delete unless the path was narrow.
+            let _ = run("ip", &["netns", "exec", &router, "tc", "qdisc", "del", "dev", device, "root"]);
+        }
+        in_space(&router, &["link", "set", "hub0", "up"])?;
+        self.connect(way)
+    }
+
+    fn space(&self, name: &str) -> String {
+        format!("{}-{name}", self.tag)
+    }
+
+    /// The link to the broker, at this machine.
+    fn outside(&self) -> String {
+        format!("vk{}a{}", std::process::id(), self.lab)
+    }
+
+    fn here(&self, host: u8) -> Ipv4Addr {
+        Ipv4Addr::new(192, 0, 2, 128 + 4 * self.lab + host)
+    }
+}
+
+fn way(path: &str) -> Result<&'static Way, LabError> {
+    let found = WAYS.iter().find(|way| way.path == path);
+    found.ok_or_else(|| LabError::Misuse(format!("the lab has no path {path}")))
+}
+
+fn in_space(space: &str, args: &[&str]) -> Result<(), LabError> {
+    let all: Vec<&str> = ["-n", space].into_iter().chain(args.iter().copied()).collect();
+    run("ip", &all)
+}
+
+fn run(program: &str, args: &[&str]) -> Result<(), LabError> {
+    let on = || format!("{program} {}", args.join(" "));
+    let done = Command::new(program).args(args).stdin(Stdio::null()).output();
+    let done = match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let install = "apt-get install iproute2 nftables".to_owned();
+            return Err(LabError::Tool { tool: program.to_owned(), install });
+        }
+        done => done.map_err(LabError::io("running", on()))?,
+    };
+    if done.status.success() {
+        return Ok(());
+    }
+    let log = String::from_utf8_lossy(&done.stderr).into_owned();
+    Err(LabError::Ended { what: on(), status: done.status.to_string(), log })
+}
