@@ -113,6 +113,11 @@ pub mod upstream {
         pub mod tls;
     }
 }
+pub mod network {
+    //! The interfaces below upstream's paths.
+    pub mod io;
+    pub mod links; // how each stands
+}
 
 // — face
 pub mod control {

@@ -5,6 +5,7 @@
 use crate::event::{Class, EventId};
 use crate::stamp::Stamp;
 use crate::warrant::Answer;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A place in the journal: order is on (epoch, seq).
@@ -15,6 +16,20 @@ pub struct Place {
     /// From 1 without gaps within the epoch; 0 is before the first.
     pub seq: u64,
 }
+
+/// How a network interface stands, by the kernel's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// It has a carrier and an address. That proves nothing beyond the cable.
+    Well,
+    /// It is switched off, or its cable is out.
+    NoCarrier,
+    /// Nobody has given it an address.
+    NoAddress,
+}
+
+/// Every interface, by name. One that is not among them is not there.
+pub type Links = BTreeMap<String, LinkState>;
 
 /// The journal's last row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@ pub const FIRST_MS: u64 = 1_000;
 pub const WIDEST_MS: u64 = 60_000;
 /// No two attempts of one path are closer than this, in milliseconds, whatever asks for them.
 pub const CLOSEST_MS: u64 = 250;
-/// An alarm dials after a jitter below this, in milliseconds.
+/// An alarm, and a cable that is in again, dial after a jitter below this, in milliseconds.
 pub const ALARM_JITTER_MS: u64 = 500;
 /// And then again each so many milliseconds.
 pub const ALARM_EVERY_MS: u64 = 5_000;
@@ -48,6 +48,12 @@ impl Backoff {
         let urgent = self.not_too_close(urgent);
         self.urgent_dial = Some(urgent);
         planned.min(urgent)
+    }
+
+    /// The cable is in again: the time of the next attempt.
+    pub fn soon(&mut self, now_ms: u64, random: u64) -> u64 {
+        self.failures = 0;
+        self.not_too_close(now_ms + random % (ALARM_JITTER_MS + 1))
     }
 
     fn not_too_close(&self, at: u64) -> u64 {

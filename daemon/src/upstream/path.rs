@@ -11,6 +11,7 @@ use crate::upstream::port::Out;
 use crate::upstream::port::Weight;
 use crate::upstream::reply::ReplyId;
 use crate::upstream::route::Pace;
+use crate::upstream::settings::PathSettings;
 use crate::upstream::shown::Show;
 use crate::upstream::shown::Shown;
 use crate::upstream::topic;
@@ -30,6 +31,8 @@ use std::collections::VecDeque;
 use vakt_core::challenge::Challenges;
 use vakt_core::event::Class;
 use vakt_core::port::Head;
+use vakt_core::port::LinkState;
+use vakt_core::port::Links;
 use vakt_core::port::UpstreamNote;
 use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
@@ -103,14 +106,20 @@ pub(crate) struct Path {
     pace: Pace,
     /// It carries everything; else what is in a hurry, and beats.
     carries: bool,
+    /// The interface its sockets are bound to.
+    device: Option<String>,
+    /// What is wrong with that, by the kernel's word.
+    cable: Option<Reason>,
     beat_ms: u64,
     beats: u64,
 }
 
 impl Path {
-    pub(crate) fn new(name: &str, at: usize, beat_ms: u64) -> Self {
+    pub(crate) fn new(settings: &PathSettings, at: usize, beat_ms: u64) -> Self {
         Self {
-            name: name.to_owned(),
+            name: settings.name.clone(),
+            device: settings.device.clone(),
+            cable: None,
             at,
             phase: Phase::Idle { until_ms: 0 },
             backoff: Backoff::default(),
@@ -252,6 +261,42 @@ impl Path {
         }
     }
 
+    /// Takes the kernel's word about its interface; `None`: the kernel does not say. `Some`: the connection is to be given
+    /// up, because what it carried while the cable was out would wait for the kernel to send it again.
+    pub(crate) fn cable(
+        &mut self,
+        links: Option<&Links>,
+        now_ms: u64,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<Failure> {
+        let state = self.device.as_ref().zip(links).map(|(device, links)| links.get(device));
+        let cable = match state {
+            None | Some(Some(LinkState::Well)) => None,
+            Some(Some(LinkState::NoCarrier)) => Some(Reason::NoCarrier),
+            Some(Some(LinkState::NoAddress)) => Some(Reason::NoAddress),
+            Some(None) => Some(Reason::NoDevice),
+        };
+        let was = std::mem::replace(&mut self.cable, cable);
+        let (Some(was), None) = (was, &self.cable) else { return None };
+        let stalled = self.suspect_at_ms().is_some_and(|at| at <= now_ms);
+        match &mut self.phase {
+            Phase::Idle { until_ms } => *until_ms = self.backoff.soon(now_ms, random()).min(*until_ms),
+            Phase::Live(live) if !stalled => live.heart.doubt(now_ms),
+            Phase::Live(_) => {
+                let detail = "its cable was out, and what it carried is sent again on a new connection".to_owned();
+                self.backoff = Backoff::default();
+                return Some(Failure { reason: was, detail });
+            }
+            Phase::Dialing(_) | Phase::Subscribing(_) => {}
+        }
+        None
+    }
+
+    /// Whether its interface is of no use, by the kernel's word.
+    pub(crate) fn is_unplugged(&self) -> bool {
+        self.cable.is_some()
+    }
+
     /// Whether it carries from now on, and in which rhythm it beats.
     pub(crate) fn carries(&mut self, carries: bool, beat_ms: u64) {
         (self.carries, self.beat_ms) = (carries, beat_ms);
@@ -336,23 +381,22 @@ impl Path {
         };
         outs.extend(self.conn().map(Out::Close));
         self.phase = Phase::Idle { until_ms: self.backoff.ended(now_ms, lived, random) };
-        let note = self.teller.tell(&self.name, Some(&failure.reason));
-        let text = format!("path {}, {}: {}", self.name, failure.reason, failure.detail);
+        // a name that is not found says less than a cable that is out
+        let reason = self.cable.as_ref().unwrap_or(&failure.reason);
+        let note = self.teller.tell(&self.name, Some(reason));
+        let text = format!("path {}, {reason}: {}", self.name, failure.detail);
         outs.push_back(Out::Log { weight: if note.is_some() { Weight::Warn } else { Weight::Debug }, text });
         note
     }
 
     /// The verdict of a living connection: the note, if it changed.
     pub(crate) fn judge(&mut self, now_ms: u64, outs: &mut Outs) -> Option<UpstreamNote> {
-        let Phase::Live(live) = &self.phase else { return None };
-        let verdict = if let Some((_, code)) = live.refused {
-            Some(Reason::PublishRefused(code))
-        } else if live.heart.silent(now_ms) {
-            Some(Reason::CentreSilent)
-        } else if live.heart.up(now_ms) {
-            None
+        let verdict = if let Some(cable) = &self.cable {
+            Some(cable.clone())
+        } else if let Phase::Live(live) = &self.phase {
+            live.verdict(now_ms)?
         } else {
-            return None; // nothing is known yet
+            return None; // why it ended was told then
         };
         let note = self.teller.tell(&self.name, verdict.as_ref());
         if note.is_some() {
@@ -364,6 +408,17 @@ impl Path {
 }
 
 impl Live {
+    /// What is to be told of it; `Some(None)` is up, `None` nothing yet.
+    fn verdict(&self, now_ms: u64) -> Option<Option<Reason>> {
+        if let Some((_, code)) = self.refused {
+            Some(Some(Reason::PublishRefused(code)))
+        } else if self.heart.silent(now_ms) {
+            Some(Some(Reason::CentreSilent))
+        } else {
+            self.heart.up(now_ms).then_some(None)
+        }
+    }
+
     /// An event goes out; it is in the outbox's books already.
     pub(crate) fn event(&mut self, topics: &Topics, publish: Publish, now_ms: u64, outs: &mut Outs) {
         if topics.event(publish.class).len() + publish.wire.len() + PUBLISH_OVERHEAD > self.conn.packet_max {

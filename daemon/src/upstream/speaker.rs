@@ -34,6 +34,7 @@ use vakt_core::challenge::Challenges;
 use vakt_core::device::GatewayId;
 use vakt_core::port::Answered;
 use vakt_core::port::Head;
+use vakt_core::port::Links;
 use vakt_core::port::ListedKey;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
@@ -66,6 +67,8 @@ pub struct Around<'a> {
     pub view: &'a View,
     /// Every listed key.
     pub keys: &'a [ListedKey],
+    /// How the interfaces stand, if the kernel says.
+    pub links: Option<&'a Links>,
     /// Draws a number.
     pub random: &'a mut dyn FnMut() -> u64,
 }
@@ -105,7 +108,7 @@ impl Speaker {
         Self {
             topics: Topics::new(&settings.gateway),
             outbox: Outbox::new(head, u64::from(settings.alarm_deadline_s) * 1_000),
-            paths: paths.map(|(at, path)| Path::new(&path.name, at, beats_ms[at.min(1)])).collect(),
+            paths: paths.map(|(at, path)| Path::new(path, at, beats_ms[at.min(1)])).collect(),
             route: Route::new(settings.paths.len()),
             beats_ms,
             statuses: settings.paths.iter().map(|path| (path.name.clone(), unknown())).collect(),
@@ -134,7 +137,8 @@ impl Speaker {
             self.notes.extend(overdue);
         }
         for at in 0..self.paths.len() {
-            if let Some(failure) = self.paths[at].overdue(now.mono_ms) {
+            let unplugged = self.paths[at].cable(around.links, now.mono_ms, around.random);
+            if let Some(failure) = unplugged.or_else(|| self.paths[at].overdue(now.mono_ms)) {
                 self.end(at, &failure, around);
             }
             if self.paths[at].dial_due(self.outbox.alarm_waits(), now.mono_ms, around.random) {
@@ -162,7 +166,10 @@ impl Speaker {
     /// Which path carries, and which beats how often.
     fn steer(&mut self, now: Stamp) -> Option<usize> {
         for (at, path) in self.paths.iter().enumerate() {
-            if path.suspect_at_ms().is_some_and(|at| at <= now.mono_ms) {
+            let stalled = path.suspect_at_ms().is_some_and(|at| at <= now.mono_ms);
+            if path.is_unplugged() {
+                self.route.suspected(at);
+            } else if stalled {
                 if self.route.suspected(at) {
                     let text = format!("path {}: no word from the broker for {} ms", path.name, path.patience_ms());
                     self.outs.push_back(Out::Log { weight: Weight::Info, text });

@@ -13,6 +13,12 @@ const BEATS_KEPT: usize = 4;
 /// Why a path is down. The text form is for ever: it stands in events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
+    /// The interface it is bound to is not there.
+    NoDevice,
+    /// That interface is switched off, or its cable is out.
+    NoCarrier,
+    /// That interface has no address.
+    NoAddress,
     /// No broker's name resolves and no address is remembered.
     Dns,
     /// The broker's port is closed.
@@ -62,6 +68,9 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Reason::NoDevice => f.write_str("no_device"),
+            Reason::NoCarrier => f.write_str("no_carrier"),
+            Reason::NoAddress => f.write_str("no_address"),
             Reason::Dns => f.write_str("dns"),
             Reason::TcpRefused => f.write_str("tcp_refused"),
             Reason::TcpTimeout => f.write_str("tcp_timeout"),
@@ -185,6 +194,12 @@ impl Heart {
         self.waiting.drain(..=at);
         self.alive();
         true
+    }
+
+    /// Whatever was heard before counts no more: the next beat is due at once, and its echo decides.
+    pub fn doubt(&mut self, now_ms: u64) {
+        self.heard = false;
+        (self.begun_ms, self.last_ms) = (now_ms, None);
     }
 
     /// The centre was heard in another way: a receipt it signed.

@@ -22,6 +22,8 @@ const WORLD: &[(&str, &[&str])] = &[
     ("gpiocdev", &["board"]),
     ("axum", &["web"]),
     ("zbus", &["network"]),
+    ("rtnetlink", &["network"]),
+    ("futures_util", &["network"]),
     ("systemd", &["hub"]),
     ("rustix", &["hub", "control", "journal", "cli", "zigbee"]),
     ("getrandom", &["hub"]),

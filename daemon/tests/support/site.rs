@@ -152,6 +152,7 @@ impl Site {
             answers: answers_rx,
             view: view_rx,
             unjournaled: unjournaled_rx,
+            links: watch::channel(None).1,
             notes,
             now,
             entropy,

@@ -161,7 +161,8 @@ impl World {
         let Some(hub) = hub else { return };
         let head = *hub.journal.head().borrow();
         let random = &mut || prng.draw();
-        let mut around = Around { now, head, waiting: Waiting::default(), view: &view, keys: &[], random };
+        let waiting = Waiting::default();
+        let mut around = Around { now, head, waiting, view: &view, keys: &[], links: None, random };
         call(&mut hub.voice.speaker, &mut around);
     }
 

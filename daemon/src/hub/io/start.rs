@@ -21,6 +21,7 @@ use crate::journal::io::reader;
 use crate::journal::io::store;
 use crate::journal::io::writer;
 use crate::journal::io::writer::Journal;
+use crate::network;
 use crate::secrets::io::Secrets;
 use crate::subghz;
 use crate::upstream;
@@ -427,6 +428,8 @@ fn voice(
     });
     tokio::spawn(take_notes(notes, line.journal.clone(), inputs.clone()));
     let settings = upstream_settings(config);
+    let (links_in, links) = watch::channel(None);
+    tokio::spawn(network::io::watch(links_in));
     let inlets = move |(unjournaled, answers)| upstream::io::run::Inlets {
         head: line.journal.head(),
         next: line.next.clone(),
@@ -437,6 +440,7 @@ fn voice(
         answers,
         view: shown.clone(),
         unjournaled,
+        links: links.clone(),
         notes: notes_in.clone(),
         now: clock::now,
         entropy: clock::entropy,

@@ -28,6 +28,7 @@ use tokio::time::timeout_at;
 use vakt_core::challenge::Challenges;
 use vakt_core::port::Answered;
 use vakt_core::port::Head;
+use vakt_core::port::Links;
 use vakt_core::port::ListedKey;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Stored;
@@ -64,6 +65,8 @@ pub struct Inlets {
     pub view: watch::Receiver<Arc<View>>,
     /// Alarms that go out before the disk has answered.
     pub unjournaled: mpsc::Receiver<Unjournaled>,
+    /// How the interfaces stand, if the kernel says.
+    pub links: watch::Receiver<Option<Arc<Links>>>,
     /// To the hub.
     pub notes: mpsc::Sender<UpstreamNote>,
     /// The hub's clock.
@@ -113,6 +116,8 @@ pub async fn run(settings: Settings, mut inlets: Inlets, mut stop: watch::Receiv
                 let view = Arc::clone(&inlets.view.borrow_and_update());
                 up.speaker.seen(&view);
             }
+            // Who told it has gone: then nothing more is told.
+            Ok(()) = inlets.links.changed() => {}
             permit = inlets.notes.reserve(), if up.speaker.has_note() => {
                 let Ok(permit) = permit else { break };
                 if let Some(note) = up.speaker.note() {
@@ -154,12 +159,14 @@ impl Upstream {
     fn with(&mut self, inlets: &Inlets, call: impl FnOnce(&mut Speaker, &mut Around<'_>)) {
         let entropy = self.entropy;
         let (view, keys) = (Arc::clone(&inlets.view.borrow()), Arc::clone(&inlets.keys.borrow()));
+        let links = inlets.links.borrow().clone();
         let mut around = Around {
             now: (self.now)(),
             head: *inlets.head.borrow(),
             waiting: *inlets.waiting.borrow(),
             view: &view,
             keys: &keys,
+            links: links.as_deref(),
             random: &mut || number(entropy()),
         };
         call(&mut self.speaker, &mut around);
