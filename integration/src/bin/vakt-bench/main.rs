@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)] // it speaks to whoever runs it
 
 mod core;
+mod failover;
 mod figures;
 mod zigbee;
 
@@ -63,7 +64,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// Measures the daemon beside what limits it.
 #[derive(Parser)]
 struct Arguments {
-    /// Only figures of this group: alarm (with disk and loopback), core, journal, rss, start, zigbee
+    /// Only figures of this group: alarm (with disk and loopback), core, failover, journal, rss, start, zigbee
     name: Option<String>,
     /// Write JSON Lines there too
     #[arg(long)]
@@ -101,11 +102,17 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     if wanted("zigbee") {
         zigbee::zigbee(&mut figures).await?;
     }
+    if wanted("failover") {
+        failover::failover(&mut figures).await?;
+    }
     if ["alarm", "disk", "loopback", "journal", "rss", "start"].into_iter().any(&wanted) {
         metered(&wanted, fresh.p50(), &mut figures).await?;
     }
     if figures.is_empty() {
-        return Err("no figure begins so; there are alarm, core, disk, loopback, journal, rss, start and zigbee".into());
+        return Err(
+            "no figure begins so; there are alarm, core, disk, failover, loopback, journal, rss, start and zigbee"
+                .into(),
+        );
     }
     if let Some(path) = &arguments.json {
         figures.write(path).map_err(|error| format!("write {}: {error}", path.display()))?;
