@@ -23,6 +23,9 @@ use tokio::process::Child;
 /// Ports are chosen before mosquitto binds them, so someone may be faster; after this many times it is no accident.
 const PORT_TRIES: usize = 5;
 
+/// What an operator is given as an example is what the lab's hubs live by.
+const ACL: &str = include_str!("../../../config/mosquitto.acl");
+
 /// How the broker is set up.
 #[derive(Debug, Clone)]
 pub struct BrokerOptions {
@@ -205,7 +208,7 @@ impl Broker {
             acl = acl.display(),
             plain_port = self.plain.port(),
         );
-        std::fs::write(&acl, "pattern readwrite vakt/v1/%u/#\n").map_err(LabError::io("writing", acl.display()))?;
+        std::fs::write(&acl, ACL).map_err(LabError::io("writing", acl.display()))?;
         let path = self.folder.join("mosquitto.conf");
         std::fs::write(&path, config).map_err(LabError::io("writing", path.display()))
     }

@@ -27,10 +27,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The gateway it calls itself; the broker lets it touch only topics below it.
 pub const GATEWAY: &str = "near";
 
-/// What it says; whoever echoes it publishes on `BACK`.
-pub const THERE: &str = "vakt/v1/near/there";
+/// What it says; whoever echoes it publishes on `BACK`. Topics that a hub may use.
+pub const THERE: &str = "vakt/v1/near/telemetry";
 /// What it hears.
-pub const BACK: &str = "vakt/v1/near/back";
+pub const BACK: &str = "vakt/v1/near/ack";
 
 /// The line.
 pub struct Near {
@@ -45,15 +45,30 @@ impl Near {
     /// # Errors
     /// The broker does not take it.
     pub async fn dial(lab: &Lab) -> Result<Self, LabError> {
-        lab.certs.add_client(GATEWAY)?;
+        let mut near = Self::hub(lab, GATEWAY, None).await?;
+        near.listen(BACK).await?;
+        Ok(near)
+    }
+
+    /// Dials as any hub, with a last will on a topic of its choice, and listens to nothing yet.
+    ///
+    /// # Errors
+    /// The broker does not take it.
+    pub async fn hub(lab: &Lab, gateway: &str, will_topic: Option<String>) -> Result<Self, LabError> {
+        lab.certs.add_client(gateway)?;
         let proxy = lab.proxies.values().next();
         let address = proxy.map_or_else(|| lab.broker.tls_address(), super::proxy::Proxy::address);
-        let dialed = Self::connect(lab, address).await;
+        let dialed = Self::connect(lab, address, gateway, will_topic).await;
         dialed.map_err(LabError::io("dialing", address))
     }
 
-    async fn connect(lab: &Lab, address: std::net::SocketAddr) -> io::Result<Self> {
-        let files = lab.certs.client(GATEWAY);
+    async fn connect(
+        lab: &Lab,
+        address: std::net::SocketAddr,
+        gateway: &str,
+        will_topic: Option<String>,
+    ) -> io::Result<Self> {
+        let files = lab.certs.client(gateway);
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(lab.certs.ca()).map_err(io::Error::other)?;
         roots.add(ca).map_err(io::Error::other)?;
@@ -67,13 +82,51 @@ impl Near {
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
         let mut near = Self { stream, unread: Vec::new(), id: 1 };
         let (clean_start, keep_alive_s, session_expiry_s) = (true, 0, 0);
-        let client_id = GATEWAY.to_owned();
-        near.send(&Packet::Connect { client_id, clean_start, keep_alive_s, session_expiry_s, will_topic: None })
-            .await?;
+        let client_id = gateway.to_owned();
+        near.send(&Packet::Connect { client_id, clean_start, keep_alive_s, session_expiry_s, will_topic }).await?;
         near.until(|packet| matches!(packet, Packet::ConnAck { reason: 0, .. })).await?;
-        near.send(&Packet::Subscribe { id: 1, filters: vec![(BACK.to_owned(), 1)] }).await?;
-        near.until(|packet| matches!(packet, Packet::SubAck { reasons, .. } if *reasons == [1])).await?;
         Ok(near)
+    }
+
+    /// Asks to hear a topic; gives the broker's reason code.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn listen(&mut self, filter: &str) -> Result<u8, LabError> {
+        let failed = || LabError::io("subscribing to", filter);
+        self.id = self.id.wrapping_add(1).max(1);
+        let asks = Packet::Subscribe { id: self.id, filters: vec![(filter.to_owned(), 1)] };
+        self.send(&asks).await.map_err(failed())?;
+        let answer = self.until(|packet| matches!(packet, Packet::SubAck { .. })).await.map_err(failed())?;
+        Ok(if let Packet::SubAck { reasons, .. } = answer { reasons.first().copied().unwrap_or(0x80) } else { 0x80 })
+    }
+
+    /// Says something at QoS 1; gives the broker's reason code.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn say(&mut self, topic: &str, payload: &[u8]) -> Result<u8, LabError> {
+        self.id = self.id.wrapping_add(1).max(1);
+        let (topic, payload) = (topic.to_owned(), payload.to_vec());
+        let said = Packet::Publish { dup: false, qos: 1, retain: false, topic: topic.clone(), id: self.id, payload };
+        self.send(&said).await.map_err(LabError::io("publishing on", &topic))?;
+        let answer = self
+            .until(|packet| matches!(packet, Packet::PubAck { .. }))
+            .await
+            .map_err(LabError::io("publishing on", &topic))?;
+        Ok(if let Packet::PubAck { reason, .. } = answer { reason } else { 0x80 })
+    }
+
+    /// The next message: its topic and payload.
+    ///
+    /// # Errors
+    /// None comes.
+    pub async fn hears(&mut self) -> Result<(String, Vec<u8>), LabError> {
+        let next = self.until(|packet| matches!(packet, Packet::Publish { .. })).await;
+        match next.map_err(LabError::io("waiting for", "a message"))? {
+            Packet::Publish { topic, payload, .. } => Ok((topic, payload)),
+            other => Err(LabError::Misuse(format!("{other:?} is no message"))),
+        }
     }
 
     /// Says `payload` at QoS 1 and waits until it has come back.
