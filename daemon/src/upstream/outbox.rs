@@ -57,6 +57,15 @@ pub enum Step {
     Rest,
 }
 
+/// What a receipt settles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// To be recorded.
+    pub receipt: Receipt,
+    /// The connections that carried any of it: they reach the centre.
+    pub sent_on: Vec<ConnId>,
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Epoch {
     highest_sent: u64,
@@ -145,7 +154,10 @@ impl Outbox {
             return Step::Rest;
         }
         let carries = carrier.is_some_and(|carrier| carrier.conn == conn);
-        let again = |lane: &Lane, id| lane.extras.get(&id).is_none_or(|at| lane.extra_again_at_ms(*at) <= now.mono_ms);
+        let again = |lane: &Lane, id| match lane.extras.get(&id) {
+            Some(at) => carries && lane.extra_again_at_ms(*at) <= now.mono_ms,
+            None => true,
+        };
         let here = |extra: &&Extra| (carries || extra.every_way) && again(lane, extra.alarm.id);
         if let Some(extra) = alarms.extras.iter().find(here) {
             let Unjournaled { id, class, ref wire, .. } = extra.alarm;
@@ -199,7 +211,7 @@ impl Outbox {
     ///
     /// # Errors
     /// It is about events this hub has not sent.
-    pub fn receipt(&mut self, mut claim: Claim) -> Result<Option<Receipt>, Refused> {
+    pub fn receipt(&mut self, mut claim: Claim) -> Result<Option<Settled>, Refused> {
         let epoch = *self.epochs.get(&claim.epoch).ok_or(Refused::ForeignEpoch)?;
         let most = match claim.epoch.cmp(&self.start.epoch) {
             std::cmp::Ordering::Less => u64::MAX, // an earlier run's, sent in full or not: what is sent decides below
@@ -230,15 +242,20 @@ impl Outbox {
             let by_place = place.epoch == here && (place.seq <= upto || seqs.binary_search(&place.seq).is_ok());
             by_place || ids.contains(&id)
         };
-        for lane in self.lanes.values_mut() {
-            lane.receipted(covered);
+        let mut sent_on = Vec::new();
+        for (conn, lane) in &mut self.lanes {
+            let extras = lane.extras.len();
             lane.extras.retain(|id, _| !ids.contains(id));
+            if lane.receipted(covered) || lane.extras.len() < extras {
+                sent_on.push(*conn);
+            }
         }
         self.alarms.receipted(covered, &ids);
         let known = self.epoch(here);
         let news = upto > known.receipted_upto || !seqs.is_empty() || !ids.is_empty();
         known.receipted_upto = known.receipted_upto.max(upto);
-        Ok(news.then_some(Receipt { epoch: here, upto, seqs, ids, jws: claim.jws }))
+        let receipt = Receipt { epoch: here, upto, seqs, ids, jws: claim.jws };
+        Ok(news.then_some(Settled { receipt, sent_on }))
     }
 
     /// Everything without a receipt goes out again: the centre is back.
@@ -251,10 +268,9 @@ impl Outbox {
     /// Time has passed: alarms whose deadline it was, each once; and what waited too long for its receipt is sent
     /// again.
     pub fn tick(&mut self, now: Stamp) -> Vec<UpstreamNote> {
-        for lane in self.lanes.values_mut() {
-            lane.rewind_if_due(now.mono_ms);
-        }
-        if let Some(Carrier { since_ms, patience_ms, .. }) = self.carrier {
+        if let Some(Carrier { conn, since_ms, patience_ms }) = self.carrier {
+            // What also left elsewhere left there once: each byte on LTE is paid for.
+            self.lanes.get_mut(&conn).into_iter().for_each(|lane| lane.rewind_if_due(now.mono_ms));
             self.alarms.hedge(since_ms, patience_ms, now.mono_ms);
         }
         self.alarms.overdue(now)
@@ -264,14 +280,12 @@ impl Outbox {
     pub fn due_ms(&mut self) -> Option<u64> {
         let hedge = |carrier: Carrier| self.alarms.hedge_due_ms(carrier.since_ms, carrier.patience_ms);
         let hedge = self.carrier.filter(|_| self.lanes.len() > 1).and_then(hedge);
-        let mut due = self.alarms.due_ms().into_iter().chain(hedge).min();
-        for lane in self.lanes.values_mut() {
+        let lane = self.carrier.and_then(|carrier| self.lanes.get_mut(&carrier.conn));
+        let resend = lane.and_then(|lane| {
             let extra = lane.extras.values().map(|at| lane.extra_again_at_ms(*at)).min();
-            for at in [lane.resend_at_ms(), extra].into_iter().flatten() {
-                due = Some(due.map_or(at, |due| due.min(at)));
-            }
-        }
-        due
+            lane.resend_at_ms().into_iter().chain(extra).min()
+        });
+        [self.alarms.due_ms(), hedge, resend].into_iter().flatten().min()
     }
 
     /// Whether an alarm waits for the centre: dial now.
@@ -471,7 +485,8 @@ mod tests {
         }
 
         fn claim(&mut self, upto: u64, seqs: Vec<u64>) -> Result<Option<Receipt>, Refused> {
-            let got = self.outbox.receipt(Claim { epoch: EPOCH, upto, seqs, ids: vec![], jws: String::new() });
+            let claim = Claim { epoch: EPOCH, upto, seqs, ids: vec![], jws: String::new() };
+            let got = self.outbox.receipt(claim).map(|settled| settled.map(|settled| settled.receipt));
             if let Ok(Some(receipt)) = &got {
                 for row in &self.rows {
                     if row.place.seq <= receipt.upto || receipt.seqs.contains(&row.place.seq) {
@@ -870,7 +885,7 @@ mod tests {
         assert_eq!(site.outbox.step(1, room, at(5_000)), Step::Send(publish));
         let mut signed = site.outbox.clone();
         let claim = Claim { epoch: EPOCH, upto: 0, seqs: vec![], ids: vec![twin.id], jws: String::new() };
-        let receipt = signed.receipt(claim).unwrap().unwrap();
+        let receipt = signed.receipt(claim).unwrap().unwrap().receipt;
         assert_eq!(receipt.ids, [twin.id]);
         assert!(matches!(signed.step(1, room, at(60_000)), Step::Read(_)) && signed.due_ms().is_none());
         // instead of a receipt, the disk comes back: the journaled event takes over

@@ -292,9 +292,11 @@ impl Path {
         None
     }
 
-    /// Whether its interface is of no use, by the kernel's word.
-    pub(crate) fn is_unplugged(&self) -> bool {
-        self.cable.is_some()
+    /// Whether it should not carry while another path can: its interface is of no use, its broker refuses events, or
+    /// behind its broker the centre is silent.
+    pub(crate) fn is_doubtful(&self, now_ms: u64) -> bool {
+        let of_no_use = |live: &Live| live.refused.is_some() || live.heart.silent(now_ms);
+        self.cable.is_some() || matches!(&self.phase, Phase::Live(live) if of_no_use(live))
     }
 
     /// Whether it carries from now on, and in which rhythm it beats.

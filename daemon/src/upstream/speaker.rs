@@ -6,6 +6,7 @@
 
 use crate::upstream::outbox::ConnId;
 use crate::upstream::outbox::Outbox;
+use crate::upstream::outbox::Settled;
 use crate::upstream::outbox::Step;
 use crate::upstream::path::Outs;
 use crate::upstream::path::Path;
@@ -167,7 +168,7 @@ impl Speaker {
     fn steer(&mut self, now: Stamp) -> Option<usize> {
         for (at, path) in self.paths.iter().enumerate() {
             let stalled = path.suspect_at_ms().is_some_and(|at| at <= now.mono_ms);
-            if path.is_unplugged() {
+            if path.is_doubtful(now.mono_ms) {
                 self.route.suspected(at);
             } else if stalled {
                 if self.route.suspected(at) {
@@ -312,8 +313,11 @@ impl Speaker {
             return; // the hub cannot record it now: the events go again and are signed for again
         }
         match self.outbox.receipt(claim) {
-            Ok(Some(receipt)) => {
-                self.heard(at, now);
+            Ok(Some(Settled { receipt, sent_on })) => {
+                // what left on another path proves nothing of this one
+                if self.paths[at].conn().is_some_and(|conn| sent_on.contains(&conn)) {
+                    self.heard(at, now);
+                }
                 self.notes.push_back(UpstreamNote::Receipt(receipt));
             }
             Ok(None) => {} // no news: anybody can play an old receipt again, so it proves no living centre
