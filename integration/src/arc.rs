@@ -6,6 +6,7 @@
 //! its disk, and it never changes, merges or drops what a hub sent.
 
 pub mod desk;
+pub mod entry;
 pub mod event;
 pub mod finding;
 pub mod handle;

@@ -7,11 +7,16 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use vakt_integration::arc::entry::GRACE_MS;
+use vakt_integration::arc::handle::Board;
+use vakt_integration::arc::line::Happening;
+use vakt_integration::arc::line::Notice;
 use vakt_integration::arc::misbehave::Misbehaviour;
 use vakt_integration::lab::Lab;
 use vakt_integration::lab::LabSettings;
 use vakt_integration::lab::daemon;
 use vakt_integration::lab::site::CODE;
+use vakt_integration::lab::site::SOON;
 use vakt_integration::lab::site::contact;
 use vakt_integration::lab::site::smoke;
 
@@ -183,4 +188,32 @@ async fn r49_an_arming_killed_before_its_receipt_is_what_was_answered_and_reache
     let held: Vec<String> = arc.events().into_iter().map(|row| row.id).collect();
     assert_eq!(held.iter().collect::<BTreeSet<_>>().len(), held.len(), "once each");
     assert_eq!(held.into_iter().collect::<BTreeSet<_>>(), rows(&lab).into_keys().collect(), "all of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b7_a_hub_that_is_smashed_in_its_entry_delay_is_a_burglary_at_the_centre() {
+    let mut lab = Lab::start(LabSettings::default()).await.unwrap();
+    lab.start_arc(Misbehaviour::default()).await.unwrap();
+    lab.daemon.start().await.unwrap();
+    let door = "00020001";
+    lab.furnish(SMOKE, &[door.to_owned()]).await.unwrap();
+    lab.stick.line(contact(door, false).trim_end()).await.unwrap();
+    lab.all_signed().await.unwrap();
+    lab.ask(json!({"command": "arm", "mode": "away", "code": CODE})).await.unwrap();
+    lab.stick.line(contact(door, true).trim_end()).await.unwrap();
+    let arc = lab.arc.as_ref().unwrap();
+    let entered = |board: &Board| board.ledger.rows().find(|row| row.kind == "entry_started").map(|row| row.id.clone());
+    arc.wait_until("somebody to enter", SOON, |board| entered(board).is_some()).await.unwrap();
+    lab.daemon.kill().await;
+    let arc = lab.arc.as_ref().unwrap();
+    let assumed = |board: &Board| {
+        board.lines.iter().find_map(|line| match &line.what {
+            Happening::Noticed(Notice::AssumedBurglary(assumed)) => Some(assumed.clone()),
+            _ => None,
+        })
+    };
+    let within = Duration::from_millis(GRACE_MS) + SOON;
+    arc.wait_until("the centre to assume a burglary", within, |board| assumed(board).is_some()).await.unwrap();
+    let (assumed, entered) = arc.look(|board| (assumed(board).unwrap(), entered(board).unwrap()));
+    assert_eq!((assumed.area.as_str(), assumed.event), ("house", entered));
 }

@@ -3,6 +3,8 @@
 //! Its order never changes: ledger, disk, receipt. When the disk fails it stops, because a centre that cannot keep
 //! an alarm must not sign for one.
 
+use super::entry::Entries;
+use super::finding::Finding;
 use super::handle::ArcHandle;
 use super::handle::Board;
 use super::handle::Control;
@@ -134,6 +136,7 @@ impl Arc {
             started: Instant::now(),
             arrivals: 0,
             others: BTreeMap::new(),
+            entries: Entries::default(),
             challenge: None,
             last_order: None,
             orders: 0,
@@ -157,6 +160,8 @@ struct Desk {
     arrivals: u64,
     /// Keys of other issuers, by name.
     others: BTreeMap<String, Signer>,
+    /// Entry delays that nothing has become of.
+    entries: Entries,
     /// The newest challenge of the hub.
     challenge: Option<String>,
     last_order: Option<Sealed>,
@@ -232,6 +237,9 @@ impl Desk {
         for news in lock(&self.board).paths.poll(now) {
             round.notice(link::now_us(), Notice::Path(news));
         }
+        for assumed in self.entries.poll(now) {
+            round.notice(link::now_us(), Notice::AssumedBurglary(assumed));
+        }
         self.sign(now, &mut round);
         self.send(now);
         self.show(round);
@@ -244,6 +252,7 @@ impl Desk {
         let now = self.now_ms();
         let mut board = lock(&self.board);
         board.up = true;
+        self.entries.line(true, now);
         board.paths.line(true, now);
         round.disk.extend(store::line_of(&board.ledger.connected(at_us)));
         round.notice(at_us, Notice::Connected);
@@ -255,6 +264,7 @@ impl Desk {
         let now = self.now_ms();
         let mut board = lock(&self.board);
         board.up = false;
+        self.entries.line(false, now);
         board.paths.line(false, now);
         round.notice(link::now_us(), Notice::Disconnected { why });
     }
@@ -273,6 +283,7 @@ impl Desk {
         };
         let parts: Vec<&str> = below.split('/').collect();
         if let ["event", class] = parts.as_slice() {
+            self.entries.heard(self.now_ms());
             return self.event(class, payload, at_us, round);
         }
         let payload: Value = match serde_json::from_slice(payload) {
@@ -282,6 +293,10 @@ impl Desk {
                 return Ok(());
             }
         };
+        // A last will speaks of a hub that is gone, and what is retained of one that was.
+        if !retained && (parts.len() != 2 || parts[0] != "path" || payload.get("up") == Some(&json!(true))) {
+            self.entries.heard(self.now_ms());
+        }
         self.note_challenge(&parts, &payload, retained);
         match parts.as_slice() {
             ["path", path, "beat"] => self.beat(path, &payload, at_us, round),
@@ -303,6 +318,7 @@ impl Desk {
             return Err("told to crash before the event was on disk".to_owned());
         }
         self.arrivals += 1;
+        let now = self.now_ms();
         let body = String::from_utf8_lossy(payload);
         let mut board = lock(&self.board);
         if self.wrong.drop_every.is_some_and(|n| self.arrivals.is_multiple_of(n)) {
@@ -316,6 +332,12 @@ impl Desk {
         round.disk.extend(store::line_of(&entry));
         self.receipts.note(&findings, board.ledger.newest_epoch());
         for finding in findings {
+            if let Finding::Event { kind, id, .. } | Finding::Unjournaled { kind, id, .. } = &finding {
+                let event: Value = serde_json::from_str(&body).unwrap_or_default();
+                let area = event.get("area").and_then(Value::as_str).unwrap_or_default();
+                let delay_s = event.pointer("/detail/delay/seconds").and_then(Value::as_u64);
+                self.entries.event(kind, id, area, delay_s, now);
+            }
             round.say(at_us, Happening::Found(finding));
         }
         Ok(())
@@ -447,7 +469,8 @@ impl Desk {
         let outbox = self.outbox.front().map(|(due, _)| if *due > now { *due } else { now + COALESCE_MS });
         let outbox = outbox.filter(|_| self.client.is_some());
         let paths = lock(&self.board).paths.due_at_ms();
-        let next = [outbox, self.receipts.due_at_ms(), paths].into_iter().flatten().min();
+        let duties = [outbox, self.receipts.due_at_ms(), paths, self.entries.due_at_ms()];
+        let next = duties.into_iter().flatten().min();
         next.map_or(Duration::from_secs(3600), |due| Duration::from_millis(due.saturating_sub(now)))
     }
 

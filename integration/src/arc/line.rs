@@ -1,5 +1,6 @@
 //! One line of what the centre saw or did, as `vakt-arc run` prints it: one JSON object a line.
 
+use super::entry::Assumed;
 use super::finding::Finding;
 use super::paths::PathNews;
 use serde::Serialize;
@@ -38,6 +39,8 @@ pub enum Notice {
     Disconnected { why: String },
     /// A path's verdict changed.
     Path(PathNews),
+    /// The hub fell silent in an entry delay, and nothing became of it: burglary (B7).
+    AssumedBurglary(Assumed),
     /// A beat came; `echoed` unless the centre is silent on purpose.
     #[allow(missing_docs)]
     Beat { path: String, counter: u64, echoed: bool },
