@@ -147,5 +147,6 @@ pub mod cli {
     //! What a person or a script asks.
     pub mod arguments; // the words
     pub mod commands; //  the work
+    pub mod doctor; //    what is wrong with this board
     pub mod habits; //    how a site behaves
 }

@@ -257,3 +257,24 @@ fn facts_and_schemas_are_json() {
         assert!(schema["$schema"].is_string(), "{what}");
     }
 }
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("vaktd.toml");
+    let here = folder.path().display();
+    let text = format!(
+        "gateway = \"hub\"\nstate_dir = \"{here}\"\nrun_dir = \"{here}/none\"\n[clock]\ntrust = \"always\"\n\
+         [[subghz.port]]\nname = \"stick\"\npath = \"{here}/no-stick\"\nreceiver = \"cul\"\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let told = vaktd(&["doctor", "--config", config.to_str().unwrap()]);
+    assert_eq!((code(&told), out(&told)), (1, String::new()));
+    assert!(err(&told).contains("BAD  run_dir") && err(&told).contains("BAD  port"), "{}", err(&told));
+    assert_eq!(err(&told).matches("\n     -> ").count(), 2, "each with what to do: {}", err(&told));
+    std::fs::create_dir(folder.path().join("none")).unwrap();
+    std::fs::write(folder.path().join("no-stick"), "").unwrap();
+    let told = vaktd(&["doctor", "--json", "--config", config.to_str().unwrap()]);
+    assert_eq!(code(&told), 0, "{}", out(&told));
+    assert!(out(&told).lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["ok"] == Value::Bool(true)));
+}

@@ -152,3 +152,37 @@ async fn r29_a_minute_without_any_path_is_made_up_for() {
     flow.up("eth").await;
     flow.all_is_well("the cable is back").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_what_would_keep_a_path_from_working() {
+    let paths = PATHS.map(str::to_owned).to_vec();
+    let lab = Lab::start(LabSettings { networks: true, paths, ..LabSettings::default() }).await.unwrap();
+    let net = lab.net().unwrap();
+    let doctor = || {
+        let starter = net.at_the_hub();
+        let mut command = std::process::Command::new(&starter[0]);
+        command.args(&starter[1..]).arg(vakt_integration::lab::daemon::binary().unwrap());
+        let done = command.args(["doctor", "--json", "--config"]).arg(lab.daemon.config_path()).output().unwrap();
+        let lines = String::from_utf8(done.stdout).unwrap();
+        let findings: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let bad = |finding: &Value| finding["ok"] == json!(false);
+        let bad: Vec<String> =
+            findings.iter().filter(|finding| bad(finding)).map(|f| format!("{} {}", f["check"], f["on"])).collect();
+        (done.status.code(), bad.join(", ").replace('"', ""))
+    };
+    assert_eq!(doctor(), (Some(0), String::new()));
+    let at_the_hub = |words: &[&str]| {
+        let starter = net.at_the_hub();
+        assert!(std::process::Command::new(&starter[0]).args(&starter[1..]).args(words).status().unwrap().success());
+    };
+    at_the_hub(&["sysctl", "-q", "-w", "net.ipv4.conf.wwan0.rp_filter=1"]);
+    assert_eq!(doctor(), (Some(1), "rp_filter wwan0".to_owned()));
+    at_the_hub(&["sysctl", "-q", "-w", "net.ipv4.conf.wwan0.rp_filter=2"]);
+    net.break_path("lte", Fault::Carrier).unwrap();
+    assert_eq!(doctor(), (Some(1), "interface wwan0".to_owned()));
+    net.mend("lte").unwrap();
+    at_the_hub(&["ip", "route", "del", "default", "dev", "wwan0"]);
+    assert_eq!(doctor(), (Some(1), "route wwan0".to_owned()));
+    at_the_hub(&["ip", "route", "append", "default", "via", "198.51.100.2", "dev", "wwan0", "metric", "100"]);
+    assert_eq!(doctor(), (Some(1), "route eth0, wwan0".to_owned()));
+}

@@ -181,6 +181,14 @@ pub enum Command {
         #[command(flatten)]
         socket: Socket,
     },
+    /// What is wrong with this board, and what to do: exit 0, or 1
+    Doctor {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
     /// For package managers: exit 0 when the daemon may be restarted now, else 1
     MayRestart {
         #[command(flatten)]

@@ -12,6 +12,7 @@ use crate::cli::arguments::Schema;
 use crate::cli::arguments::Siren;
 use crate::cli::arguments::User;
 use crate::cli::arguments::Zone;
+use crate::cli::doctor;
 use crate::cli::habits::Asks;
 use crate::config::load;
 use crate::config::print;
@@ -144,6 +145,7 @@ fn perform(command: Command) -> Result<(), Exit> {
         }
         Command::Sos { socket, area } => call_for_help(&socket.socket, area),
         Command::Status { socket } => ask(connect(&socket.socket)?, &json!({"command": "status"})),
+        Command::Doctor { config, json } => doctor(&read_config(&config.config)?, json),
         Command::MayRestart { socket } => may_restart(&socket.socket),
         Command::Schema { what } => schema(what),
         Command::Version { json } => version(json),
@@ -538,6 +540,17 @@ fn may_restart(socket: &Path) -> Result<(), Exit> {
     let answer = one(connect(socket)?, &json!({"command": "may_restart"}))?;
     print(&answer.to_string())?;
     if answer["may_restart"] == json!(true) { Ok(()) } else { Err(Exit::Bad) }
+}
+
+fn doctor(config: &Config, as_json: bool) -> Result<(), Exit> {
+    let findings = doctor::examine(config);
+    for finding in &findings {
+        match as_json {
+            true => print(&json!(finding).to_string())?,
+            false => say(finding),
+        }
+    }
+    if findings.iter().all(|finding| finding.ok) { Ok(()) } else { Err(Exit::Bad) }
 }
 
 fn schema(what: Schema) -> Result<(), Exit> {

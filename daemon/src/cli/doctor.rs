@@ -1,0 +1,264 @@
+//! `vaktd doctor`: looks at the board as a technician would, says what is wrong and what to do about it. It asks files of
+//! the kernel and of the configuration; it changes nothing, and sends nothing to anybody.
+
+use crate::config::settings::ClockTrust;
+use crate::config::settings::Config;
+use crate::config::settings::UpstreamPath;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// What was looked at, and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of check it is.
+    pub check: &'static str,
+    /// Of what.
+    pub on: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found.
+    pub found: String,
+    /// What to do about it.
+    #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn good(check: &'static str, on: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { check, on: on.into(), ok: true, found: found.into(), remedy: None }
+    }
+
+    fn bad(check: &'static str, on: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { check, on: on.into(), ok: false, found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}: {}", if self.ok { " ok " } else { "BAD " }, self.check, self.on, self.found)?;
+        self.remedy.iter().try_for_each(|remedy| write!(f, "\n     -> {remedy}"))
+    }
+}
+
+/// Everything that can be looked at beside the daemon.
+pub fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = folders(config);
+    findings.extend(clock(config.clock.trust, Path::new("/run/systemd/timesync/synchronized").exists()));
+    findings.extend(serial_ports(config));
+    let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let defaults = default_routes(&routes);
+    let paths = &config.upstream.paths;
+    let tls = || paths.iter().filter_map(|path| path.tls.as_ref());
+    let files: BTreeSet<&PathBuf> = tls().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]).collect();
+    findings.extend(files.into_iter().map(|file| readable(file)));
+    let keys: BTreeSet<&PathBuf> = tls().map(|tls| &tls.key).collect();
+    findings.extend(keys.into_iter().filter_map(|key| private(key)));
+    for path in paths {
+        match &path.device {
+            Some(device) => findings.extend(interface(device, &defaults, paths.len())),
+            None if paths.len() > 1 => findings.push(unbound(path)),
+            None => {}
+        }
+    }
+    findings.extend(equal_metrics(paths, &defaults));
+    findings
+}
+
+fn folders(config: &Config) -> Vec<Finding> {
+    let folders = [("state_dir", &config.state_dir), ("run_dir", &config.run_dir)];
+    let look = |(key, path): (&'static str, &PathBuf)| match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Finding::good(key, path.display().to_string(), "is there"),
+        Ok(_) => Finding::bad(key, path.display().to_string(), "is no folder", format!("name a folder as {key}")),
+        Err(error) => {
+            let remedy = "make it, for the user the daemon runs as; the package does so by itself";
+            Finding::bad(key, path.display().to_string(), error.to_string(), remedy)
+        }
+    };
+    folders.map(look).to_vec()
+}
+
+fn clock(trust: ClockTrust, synchronized: bool) -> Option<Finding> {
+    let never = "is never believed (clock.trust), so every order that needs a clock is refused";
+    match trust {
+        ClockTrust::Always => None,
+        ClockTrust::Never => {
+            Some(Finding::bad("clock", "wall clock", never, "set clock.trust to timesync unless that is meant"))
+        }
+        ClockTrust::Timesync if synchronized => {
+            Some(Finding::good("clock", "wall clock", "was set by systemd-timesyncd"))
+        }
+        ClockTrust::Timesync => {
+            let remedy = "let systemd-timesyncd reach a time server, or set clock.trust on a board with a clock chip";
+            Some(Finding::bad("clock", "wall clock", "has not been set since the board started", remedy))
+        }
+    }
+}
+
+fn serial_ports(config: &Config) -> Vec<Finding> {
+    let subghz = config.subghz.ports.iter().map(|port| &port.path);
+    let ports = subghz.chain(config.zigbee.as_ref().map(|zigbee| &zigbee.path));
+    let look = |path: &PathBuf| {
+        let opened = std::fs::OpenOptions::new().read(true).write(true).open(path);
+        match opened {
+            Ok(_) => Finding::good("port", path.display().to_string(), "opens"),
+            Err(error) => {
+                let remedy = "plug it in; `ls /dev/serial/by-id` names what is there. If it is: the daemon's user must be \
+                              in the group dialout";
+                Finding::bad("port", path.display().to_string(), error.to_string(), remedy)
+            }
+        }
+    };
+    ports.map(look).collect()
+}
+
+fn readable(file: &Path) -> Finding {
+    match std::fs::File::open(file) {
+        Ok(_) => Finding::good("tls", file.display().to_string(), "opens"),
+        Err(error) => {
+            let remedy = "put the file there, readable by the daemon's user";
+            Finding::bad("tls", file.display().to_string(), error.to_string(), remedy)
+        }
+    }
+}
+
+/// `None`: there is none, which was told already.
+fn private(key: &Path) -> Option<Finding> {
+    let others = std::fs::metadata(key).ok()?.mode() & 0o077;
+    Some(match others {
+        0 => Finding::good("tls_key", key.display().to_string(), "is the owner's alone"),
+        _ => {
+            let found = format!("others may touch it (0{others:02o})");
+            Finding::bad("tls_key", key.display().to_string(), found, format!("chmod 600 {}", key.display()))
+        }
+    })
+}
+
+fn unbound(path: &UpstreamPath) -> Finding {
+    let found = "is bound to no interface, so the routing table decides and both paths may take the same cable";
+    Finding::bad("path", path.name.clone(), found, "set `device` of each [[upstream.path]]")
+}
+
+fn interface(device: &str, defaults: &BTreeMap<String, u32>, paths: usize) -> Vec<Finding> {
+    let folder = Path::new("/sys/class/net").join(device);
+    if !folder.exists() {
+        let remedy = "`ip link` lists what is there; set `device` of the [[upstream.path]], or plug the modem in";
+        return vec![Finding::bad("interface", device, "is not there", remedy)];
+    }
+    let carrier = std::fs::read_to_string(folder.join("carrier")).unwrap_or_default();
+    let mut findings = vec![match carrier.trim() {
+        "1" => Finding::good("interface", device, "has its carrier"),
+        _ => Finding::bad("interface", device, "has no carrier", "put the cable in, or let NetworkManager connect it"),
+    }];
+    let read = |of: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{of}/rp_filter")).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    };
+    findings.push(reverse_path(device, read("all"), read(device)));
+    findings.push(match defaults.get(device) {
+        Some(metric) => Finding::good("route", device, format!("has a default route, metric {metric}")),
+        None => {
+            let remedy = "each path needs a default route of its own, the second with a higher metric; with \
+                          NetworkManager: ipv4.route-metric";
+            Finding::bad("route", device, "has no default route, so a broker elsewhere is out of its reach", remedy)
+        }
+    });
+    // One path needs no answer that comes back another way than the kernel expects.
+    findings.retain(|finding| finding.check != "rp_filter" || paths > 1);
+    findings
+}
+
+/// The kernel takes the stricter of both (Documentation/networking/ip-sysctl): 1 drops what comes in where the answer
+/// would not go out, which is every packet on the path that is not the default one.
+fn reverse_path(device: &str, all: u8, own: u8) -> Finding {
+    match all.max(own) {
+        1 => {
+            let found = "drops every answer on the path whose route is not the first (strict reverse-path filter)";
+            let remedy = format!("sysctl -w net.ipv4.conf.{device}.rp_filter=2, and the same line below /etc/sysctl.d");
+            Finding::bad("rp_filter", device, found, remedy)
+        }
+        mode => Finding::good("rp_filter", device, format!("is {mode}")),
+    }
+}
+
+/// Two paths with equal metrics: the kernel may take either for whatever is not bound, name look-ups for one.
+fn equal_metrics(paths: &[UpstreamPath], defaults: &BTreeMap<String, u32>) -> Option<Finding> {
+    let metrics: Vec<(&String, &u32)> = paths
+        .iter()
+        .filter_map(|path| path.device.as_ref())
+        .filter_map(|device| defaults.get_key_value(device))
+        .collect();
+    let [(first, metric), (second, other)] = metrics[..] else { return None };
+    (metric == other).then(|| {
+        let found = format!("both default routes have metric {metric}: which one is taken is chance");
+        let remedy = "give the second a higher metric; with NetworkManager: ipv4.route-metric";
+        Finding::bad("route", format!("{first}, {second}"), found, remedy)
+    })
+}
+
+/// The default routes of `/proc/net/route`, with the lowest metric of each interface.
+fn default_routes(table: &str) -> BTreeMap<String, u32> {
+    let mut defaults = BTreeMap::new();
+    for line in table.lines().skip(1) {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        // Iface Destination Gateway Flags RefCnt Use Metric Mask …
+        if let [device, "00000000", _, _, _, _, metric, "00000000", ..] = columns[..]
+            && let Ok(metric) = metric.parse::<u32>()
+        {
+            let lowest = defaults.entry(device.to_owned()).or_insert(metric);
+            *lowest = metric.min(*lowest);
+        }
+    }
+    defaults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+        eth0\t00000000\t0202000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
+        eth0\t00000000\t0202000A\t0003\t0\t0\t900\t00000000\t0\t0\t0\n\
+        eth0\t0002000A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0\n\
+        wwan0\t00000000\t0464A8C0\t0003\t0\t0\t700\t00000000\t0\t0\t0\n";
+
+    fn path(device: Option<&str>) -> UpstreamPath {
+        let device = device.map(str::to_owned);
+        UpstreamPath { name: "eth".to_owned(), brokers: vec![], device, insecure_plain: false, tls: None }
+    }
+
+    #[test]
+    fn default_routes_are_told_from_others() {
+        let expected = [("eth0".to_owned(), 100), ("wwan0".to_owned(), 700)];
+        assert_eq!(default_routes(TABLE), BTreeMap::from(expected));
+        assert_eq!(default_routes("Iface\nrubbish"), BTreeMap::new());
+    }
+
+    #[test]
+    fn only_the_strict_filter_is_bad() {
+        for (all, own, ok) in [(0, 0, true), (1, 0, false), (0, 1, false), (1, 2, true), (2, 1, true), (2, 2, true)] {
+            assert_eq!(reverse_path("wwan0", all, own).ok, ok, "{all} {own}");
+        }
+    }
+
+    #[test]
+    fn two_paths_need_two_routes_with_two_metrics() {
+        let both = [path(Some("eth0")), path(Some("wwan0"))];
+        assert_eq!(equal_metrics(&both, &default_routes(TABLE)), None);
+        let equal = BTreeMap::from([("eth0".to_owned(), 100), ("wwan0".to_owned(), 100)]);
+        assert!(equal_metrics(&both, &equal).is_some_and(|finding| !finding.ok));
+        assert_eq!(equal_metrics(&both[..1], &equal), None);
+        assert!(!unbound(&path(None)).ok);
+    }
+
+    #[test]
+    fn a_bad_finding_says_what_to_do() {
+        let finding = clock(ClockTrust::Timesync, false).unwrap();
+        assert!(finding.to_string().starts_with("BAD  clock wall clock: has not been set"), "{finding}");
+        assert!(finding.to_string().contains("\n     -> let systemd-timesyncd reach"), "{finding}");
+        assert_eq!(clock(ClockTrust::Always, false), None);
+    }
+}
