@@ -149,4 +149,5 @@ pub mod cli {
     pub mod commands; //  the work
     pub mod doctor; //    what is wrong with this board
     pub mod habits; //    how a site behaves
+    pub mod schema; //    what is published
 }

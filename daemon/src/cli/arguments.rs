@@ -411,6 +411,12 @@ pub enum Siren {
 pub enum Schema {
     Event,
     State,
+    Device,
+    Path,
+    Beat,
+    Echo,
+    Receipt,
+    Reply,
     Warrant,
     Config,
 }

@@ -8,14 +8,13 @@ use crate::cli::arguments::Decode;
 use crate::cli::arguments::Device;
 use crate::cli::arguments::Format;
 use crate::cli::arguments::JournalCommand;
-use crate::cli::arguments::Schema;
 use crate::cli::arguments::Siren;
 use crate::cli::arguments::User;
 use crate::cli::arguments::Zone;
 use crate::cli::doctor;
 use crate::cli::habits::Asks;
+use crate::cli::schema;
 use crate::config::load;
-use crate::config::print;
 use crate::config::settings::Config;
 use crate::control::io::AskError;
 use crate::control::io::Client;
@@ -27,7 +26,6 @@ use crate::journal::io::store::JournalError;
 use crate::journal::io::store::sqlite_version;
 use crate::subghz::decode as wmbus;
 use crate::subghz::wmbus_link::FrameKind;
-use crate::upstream::topic::StatePayload;
 use crate::zigbee::decode as zcl;
 use crate::zigbee::ezsp_json;
 use crate::zigbee::ias::ZoneType;
@@ -147,7 +145,7 @@ fn perform(command: Command) -> Result<(), Exit> {
         Command::Status { socket } => ask(connect(&socket.socket)?, &json!({"command": "status"})),
         Command::Doctor { config, json } => doctor(&read_config(&config.config)?, json),
         Command::MayRestart { socket } => may_restart(&socket.socket),
-        Command::Schema { what } => schema(what),
+        Command::Schema { what } => print(&schema::text(what)),
         Command::Version { json } => version(json),
     }
 }
@@ -551,30 +549,6 @@ fn doctor(config: &Config, as_json: bool) -> Result<(), Exit> {
         }
     }
     if findings.iter().all(|finding| finding.ok) { Ok(()) } else { Err(Exit::Bad) }
-}
-
-fn schema(what: Schema) -> Result<(), Exit> {
-    print(&schema_text(what))
-}
-
-fn schema_text(what: Schema) -> String {
-    let value = match what {
-        Schema::Event => schemars::schema_for!(vakt_core::canonical::EventV1).to_value(),
-        Schema::State => schemars::schema_for!(StatePayload).to_value(),
-        Schema::Warrant => crate::upstream::warrant::schema(),
-        Schema::Config => print::schema(),
-    };
-    format!("{value:#}")
-}
-
-/// The published schemas by file name, as `config/schema/` holds them.
-pub fn schemas() -> [(&'static str, String); 4] {
-    [
-        ("event.json", schema_text(Schema::Event)),
-        ("state.json", schema_text(Schema::State)),
-        ("warrant.json", schema_text(Schema::Warrant)),
-        ("config.json", schema_text(Schema::Config)),
-    ]
 }
 
 fn version(as_json: bool) -> Result<(), Exit> {

@@ -7,6 +7,7 @@
 use crate::upstream::jws::Audience;
 use crate::upstream::jws::Jws;
 use crate::upstream::jws::NotSigned;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use vakt_core::device::GatewayId;
 use vakt_core::event::EventId;
@@ -58,15 +59,22 @@ pub enum Refused {
     FromTheFuture,
 }
 
-#[derive(Deserialize)]
-struct Body {
+/// What a receipt's signature covers.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ReceiptPayload {
+    /// The epoch it is about.
     epoch: Option<u64>,
+    /// The centre durably holds every seq up to and including this one, of all classes.
     upto: Option<u64>,
+    /// And these above it.
     #[serde(default)]
     seqs: Vec<u64>,
+    /// And these, by name: alarms that left before they had a seq.
     #[serde(default)]
     ids: Vec<EventId>,
+    /// The gateway it is for; a receipt for another is refused.
     aud: Option<Audience>,
+    /// A medium it is about instead.
     media: Option<serde_json::Value>,
 }
 
@@ -85,7 +93,7 @@ pub fn verify(text: &[u8], retained: bool, keys: &[ListedKey], gateway: &Gateway
     let kid = jws.kid().ok_or(NotSigned::UnknownKey)?;
     jws.verify(kid, keys.iter().filter(|key| key.role == SIGNS))?;
 
-    let body: Body = serde_json::from_slice(jws.payload()).map_err(|_| Refused::BadPayload)?;
+    let body: ReceiptPayload = serde_json::from_slice(jws.payload()).map_err(|_| Refused::BadPayload)?;
     if body.aud.is_some_and(|aud| !aud.names(gateway)) {
         return Err(Refused::OtherGateway);
     }

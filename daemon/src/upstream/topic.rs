@@ -168,7 +168,7 @@ pub struct FaultView {
 }
 
 /// One device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DeviceView {
     /// What it watches for.
     pub kind: DeviceKind,
@@ -195,7 +195,7 @@ pub struct DeviceView {
 }
 
 /// A battery in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)] // the contract's own words
 pub enum Battery {
@@ -232,7 +232,7 @@ pub struct Beat {
 }
 
 /// The centre's echo of a beat: its counter, and its challenge if it repeats it. Unknown members are ignored.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Echo {
     /// The counter of the beat.
     pub counter: u64,
@@ -251,51 +251,73 @@ pub fn age_ms(then: Stamp, now: Stamp) -> Option<u64> {
     }
 }
 
+/// The journal's last row, in a heartbeat.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct HeadPayload {
+    /// Its epoch.
+    epoch: u64,
+    /// Its number within that.
+    seq: u64,
+    /// Its hash, lower-case hex.
+    hash: String,
+}
+
+/// A heartbeat.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BeatPayload<'a> {
+    /// From 1, over all connections of this run.
+    counter: u64,
+    /// The journal's last row.
+    head: HeadPayload,
+    /// How long the oldest event has waited for its receipt, in milliseconds.
+    oldest_pending_ms: Option<u64>,
+    /// Good for a minute as the `nonce` of a warrant.
+    challenge: &'a str,
+    /// When, RFC 3339.
+    at: String,
+}
+
 /// The payload of a heartbeat.
 pub fn beat_payload(beat: &Beat) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct HeadOut {
-        epoch: u64,
-        seq: u64,
-        hash: String,
-    }
-    #[derive(Serialize)]
-    struct Out<'a> {
-        counter: u64,
-        head: HeadOut,
-        oldest_pending_ms: Option<u64>,
-        challenge: &'a str,
-        at: String,
-    }
-    json(&Out {
+    json(&BeatPayload {
         counter: beat.counter,
-        head: HeadOut { epoch: beat.head.place.epoch, seq: beat.head.place.seq, hash: hex(&beat.head.hash) },
+        head: HeadPayload { epoch: beat.head.place.epoch, seq: beat.head.place.seq, hash: hex(&beat.head.hash) },
         oldest_pending_ms: beat.oldest_pending_ms,
         challenge: &beat.challenge,
         at: beat.at.at(),
     })
 }
 
+/// What became of a warrant.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ReplyPayload<'a> {
+    /// The warrant's own name.
+    jti: &'a str,
+    /// How far it is.
+    status: Status,
+    /// Why it was refused or failed, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// The same for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    /// Where it stands in the journal: the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
+    /// The number within that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    /// The event that records it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<EventId>,
+    /// When, RFC 3339.
+    at: String,
+}
+
 /// The payload of a reply to a warrant.
 pub fn reply_payload(answered: &Answered) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Out<'a> {
-        jti: &'a str,
-        status: Status,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        text: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        epoch: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        seq: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        event: Option<EventId>,
-        at: String,
-    }
     let Answered { answer, place, at } = answered;
-    json(&Out {
+    json(&ReplyPayload {
         jti: &answer.jti,
         status: answer.status,
         reason: answer.reason.as_deref(),
