@@ -335,8 +335,7 @@ impl Desk {
             if let Finding::Event { kind, id, .. } | Finding::Unjournaled { kind, id, .. } = &finding {
                 let event: Value = serde_json::from_str(&body).unwrap_or_default();
                 let area = event.get("area").and_then(Value::as_str).unwrap_or_default();
-                let delay_s = event.pointer("/detail/delay/seconds").and_then(Value::as_u64);
-                self.entries.event(kind, id, area, delay_s, now);
+                self.entries.event(kind, id, area, &event["detail"], now);
             }
             round.say(at_us, Happening::Found(finding));
         }

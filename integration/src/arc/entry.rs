@@ -4,12 +4,13 @@
 //! warning, an alarm. Pure; it never judges while the centre's own line is down.
 
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// After the deadline a hub that lives has this long to say what became of it, in milliseconds: the requirements' "report
 /// delay", and more than a fail-over takes.
 pub const GRACE_MS: u64 = 10_000;
-/// Delays watched at once; one hub has fewer areas. Beyond it the earliest is judged early.
+/// Delays watched at once; one hub has fewer areas. Beyond it a further one is not watched.
 pub const OPEN_MAX: usize = 64;
 
 /// A burglary that nobody reported.
@@ -51,8 +52,11 @@ impl Entries {
         self.heard_ms = now_ms;
     }
 
-    /// An event that was not held before: its type, its id, its area, and the seconds of its delay.
-    pub fn event(&mut self, kind: &str, id: &str, area: &str, delay_s: Option<u64>, now_ms: u64) {
+    /// An event that was not held before: its type, its id, its area, and what else it says.
+    pub fn event(&mut self, kind: &str, id: &str, area: &str, detail: &Value, now_ms: u64) {
+        let delay_s = detail.pointer("/delay/seconds").and_then(Value::as_u64);
+        // A lid that is opened or water on the floor says nothing of who came in.
+        let burglary = kind == "alarm_raised" && detail.get("kind") == Some(&Value::from("burglary"));
         match (kind, delay_s) {
             ("entry_started" | "local_warning", Some(seconds)) => {
                 let open = Open { event: id.to_owned(), deadline_ms: now_ms + seconds * 1000 };
@@ -60,7 +64,7 @@ impl Entries {
                     self.open.insert(area.to_owned(), open);
                 }
             }
-            ("area_disarmed" | "alarm_raised", _) => drop(self.open.remove(area)),
+            _ if burglary || kind == "area_disarmed" => drop(self.open.remove(area)),
             _ => {}
         }
     }
@@ -95,12 +99,13 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn entering() -> Entries {
         let mut entries = Entries::default();
         entries.line(true, 0);
         entries.heard(1_000);
-        entries.event("entry_started", "e-1", "house", Some(30), 1_000);
+        entries.event("entry_started", "e-1", "house", &json!({"delay": {"seconds": 30}}), 1_000);
         entries
     }
 
@@ -117,18 +122,20 @@ mod tests {
 
     #[test]
     fn b7_who_disarms_or_raises_the_alarm_or_lives_is_not() {
-        for word in ["area_disarmed", "alarm_raised"] {
+        for (word, kind) in [("area_disarmed", "none"), ("alarm_raised", "burglary")] {
             let mut entries = entering();
-            entries.event(word, "e-2", "garden", None, 5_000);
+            entries.event(word, "e-2", "garden", &json!({"kind": kind}), 5_000);
             assert!(entries.due_at_ms().is_some(), "another area's");
-            entries.event(word, "e-2", "house", None, 5_000);
+            entries.event("alarm_raised", "e-2", "house", &json!({"kind": "tamper"}), 5_000);
+            assert!(entries.due_at_ms().is_some(), "whoever smashes the hub opens its lid first");
+            entries.event(word, "e-2", "house", &json!({"kind": kind}), 5_000);
             assert_eq!((entries.poll(99_000), entries.due_at_ms()), (vec![], None), "{word}");
         }
         let mut entries = entering();
         entries.heard(31_000);
         assert_eq!(entries.poll(99_000), [], "it was heard after the deadline");
         let mut entries = entering();
-        entries.event("local_warning", "e-3", "house", Some(30), 31_000);
+        entries.event("local_warning", "e-3", "house", &json!({"delay": {"seconds": 30}}), 31_000);
         assert_eq!(entries.poll(70_999), []);
         assert_eq!(entries.poll(71_000).len(), 1, "it died in the warning");
     }
