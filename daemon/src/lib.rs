@@ -91,6 +91,7 @@ pub mod upstream {
     pub mod backoff; //  when to dial again
     pub mod cursor; //   where each class stands on this connection
     pub mod jws; //      signed by a listed key, or why not
+    pub mod names; //    asking name servers for a broker
     pub mod outbox; //   what to send next
     pub(crate) mod path; // one connection from dial to end, and its verdict
     pub mod port; //     what passes between the speaker and its connections
@@ -109,6 +110,7 @@ pub mod upstream {
         //! Connections: rumqttc over our own dialer.
         pub mod dialer;
         pub mod link;
+        pub mod names;
         pub mod run;
         pub mod tls;
     }

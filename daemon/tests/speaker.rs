@@ -88,6 +88,7 @@ impl Site {
         let settings = Settings {
             gateway: GatewayId::new("hub-1").unwrap(),
             run_dir: PathBuf::new(),
+            state_dir: PathBuf::new(),
             paths: vec![path(ETH), path(LTE)],
             alarm_deadline_s: 10,
             beat_primary_s: 20,

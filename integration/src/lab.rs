@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod certs;
 pub mod daemon;
+pub mod names;
 pub mod near;
 pub mod net;
 pub mod proxy;
@@ -40,6 +41,7 @@ use daemon::Tls;
 use daemon::Upstream;
 use daemon::UpstreamPath;
 use daemon::Zigbee;
+use names::NameServer;
 use net::Net;
 use proxy::Proxy;
 use ring::rand::SecureRandom;
@@ -124,6 +126,8 @@ pub struct LabSettings {
     pub beat_primary_s: u64,
     /// Whether real networks lie between the hub and the broker, instead of proxies: needs root.
     pub networks: bool,
+    /// Whether the hub knows the broker by name only, and each router of the real networks is a name server.
+    pub names: bool,
 }
 
 impl Default for LabSettings {
@@ -138,6 +142,7 @@ impl Default for LabSettings {
             alarm_deadline_s: 30,
             beat_primary_s: 20,
             networks: false,
+            names: false,
         }
     }
 }
@@ -158,6 +163,8 @@ pub struct Lab {
     pub proxies: BTreeMap<String, Proxy>,
     /// Real networks, if it was asked for them.
     pub net: Option<Net>,
+    /// The name servers, by path, if it was asked for them.
+    pub names: BTreeMap<String, NameServer>,
     /// Keys and certificates of this run.
     pub certs: Certs,
     settings: LabSettings,
@@ -189,15 +196,24 @@ impl Lab {
         let public_key = centre_key(&folder)?;
         let mut config = config(&settings, &folder, &certs, &proxies, &stick, &public_key);
         config.zigbee = mesh.as_ref().map(|mesh| Zigbee { path: mesh.path().to_owned() });
+        let mut names = BTreeMap::new();
         if let Some(net) = &net {
+            if settings.names {
+                net.name_servers()?;
+            }
             for path in &mut config.upstream.path {
-                path.brokers = vec![net.broker().to_string()];
+                let broker = net.broker();
+                path.brokers = vec![broker.to_string()];
+                if settings.names {
+                    names.insert(path.name.clone(), NameServer::start(&folder, net, &path.name)?);
+                    path.brokers = vec![format!("{BROKER_NAME}:{}", broker.port())];
+                }
                 path.device = Some(net.device(&path.name)?.to_owned());
             }
         }
         let daemon = Daemon::new(&folder, &config, net.as_ref().map(Net::at_the_hub).unwrap_or_default())?;
         let _temporary = temporary;
-        Ok(Self { daemon, arc: None, stick, mesh, broker, proxies, net, certs, settings, folder, _temporary })
+        Ok(Self { daemon, arc: None, stick, mesh, broker, proxies, net, names, certs, settings, folder, _temporary })
     }
 
     /// The folder everything is in.

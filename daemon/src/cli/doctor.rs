@@ -4,9 +4,12 @@
 use crate::config::settings::ClockTrust;
 use crate::config::settings::Config;
 use crate::config::settings::UpstreamPath;
+use crate::upstream::io::names::LISTS;
+use crate::upstream::names::servers;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -65,6 +68,12 @@ pub fn examine(config: &Config) -> Vec<Finding> {
         }
     }
     findings.extend(equal_metrics(paths, &defaults));
+    let named =
+        |path: &UpstreamPath| path.brokers.iter().any(|broker| broker.to_string().parse::<SocketAddr>().is_err());
+    if paths.iter().any(|path| path.device.is_some() && named(path)) {
+        let lists: Vec<String> = LISTS.iter().filter_map(|list| std::fs::read_to_string(list).ok()).collect();
+        findings.push(name_servers(&servers(lists.iter().map(String::as_str))));
+    }
     findings
 }
 
@@ -199,6 +208,19 @@ fn equal_metrics(paths: &[UpstreamPath], defaults: &BTreeMap<String, u32>) -> Op
     })
 }
 
+/// Those that can be asked through one interface: one on this board asks by the route it likes.
+fn name_servers(known: &[SocketAddr]) -> Finding {
+    let on = "name servers";
+    if known.is_empty() {
+        let found = "none is known beside this board's own, which asks by the default route alone";
+        let remedy = "let the DHCP client or NetworkManager write them down, or name the brokers by address and their \
+                      certificate's name in tls.name";
+        return Finding::bad("names", on, found, remedy);
+    }
+    let list: Vec<String> = known.iter().map(|server| server.ip().to_string()).collect();
+    Finding::good("names", on, format!("{} asked on each path", list.join(", ")))
+}
+
 /// The default routes of `/proc/net/route`, with the lowest metric of each interface.
 fn default_routes(table: &str) -> BTreeMap<String, u32> {
     let mut defaults = BTreeMap::new();
@@ -252,6 +274,13 @@ mod tests {
         assert!(equal_metrics(&both, &equal).is_some_and(|finding| !finding.ok));
         assert_eq!(equal_metrics(&both[..1], &equal), None);
         assert!(!unbound(&path(None)).ok);
+    }
+
+    #[test]
+    fn a_board_that_knows_no_name_server_but_its_own_is_told_so() {
+        assert!(!name_servers(&servers(["nameserver 127.0.0.53"])).ok);
+        let found = name_servers(&servers(["nameserver 127.0.0.53\nnameserver 192.0.2.53"]));
+        assert_eq!((found.ok, found.found.as_str()), (true, "192.0.2.53 asked on each path"));
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub struct Settings {
     pub gateway: GatewayId,
     /// A directory of ours (0700 or 0750) for the private sockets between rumqttc and the dialer.
     pub run_dir: PathBuf,
+    /// Where the addresses that worked are kept.
+    pub state_dir: PathBuf,
     /// The ways to the centre, first the one that is preferred.
     pub paths: Vec<PathSettings>,
     /// Seconds from an alarm's happening until a missing receipt is a `not_delivered_in_time`.

@@ -43,6 +43,7 @@ const PURE: &[&str] = &[
     "serde",
     "serde_json",
     "sha2",
+    "simple_dns",
     "thiserror",
     "toml",
     "vakt_core",

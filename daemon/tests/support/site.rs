@@ -98,6 +98,7 @@ pub struct Site {
     pub stop: watch::Sender<bool>,
     pub upstream: JoinHandle<()>,
     pub run_dir: TempDir,
+    _state_dir: TempDir,
     pub keys: watch::Sender<Arc<Vec<ListedKey>>>,
     /// Upstream ends when the hub lets go of any of these.
     _waiting: watch::Sender<Waiting>,
@@ -120,11 +121,12 @@ impl Wish {
 
 impl Site {
     pub fn start(wish: Wish) -> Self {
-        let run_dir = tempfile::tempdir().unwrap();
+        let (run_dir, state_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = PathSettings { name: "eth".into(), brokers: vec![wish.broker], device: None, tls: wish.tls };
         let settings = Settings {
             gateway: GatewayId::new(GATEWAY).unwrap(),
             run_dir: run_dir.path().to_owned(),
+            state_dir: state_dir.path().to_owned(),
             paths: vec![path],
             alarm_deadline_s: wish.alarm_deadline_s,
             beat_primary_s: wish.beat_s,
@@ -187,6 +189,7 @@ impl Site {
             stop,
             upstream,
             run_dir,
+            _state_dir: state_dir,
             _waiting: waiting,
             keys,
             _view: view,

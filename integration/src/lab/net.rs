@@ -14,6 +14,8 @@ use super::LabError;
 use std::io;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::atomic::AtomicU8;
@@ -89,6 +91,7 @@ impl Drop for Net {
         // What was never made cannot be taken away. A namespace lives on until its last socket is forgotten, so the link
         // that would be in the next lab's way goes by name.
         let _ = Command::new("ip").args(["link", "del", &self.outside()]).stderr(Stdio::null()).status();
+        let _ = std::fs::remove_dir_all(self.resolver());
         for name in ["hub", "eth", "lte", "broker"] {
             let _ = Command::new("ip").args(["netns", "del", &self.space(name)]).stderr(Stdio::null()).status();
         }
@@ -166,6 +169,32 @@ impl Net {
     /// What starts a program beside the broker.
     pub fn at_the_broker(&self) -> Vec<String> {
         self.inside("broker")
+    }
+
+    /// What starts a program in a path's router, and that router's address towards the hub.
+    ///
+    /// # Errors
+    /// There is no such path.
+    pub fn at_the_router(&self, path: &str) -> Result<(Vec<String>, &'static str), LabError> {
+        let way = way(path)?;
+        Ok((self.inside(way.path), way.router))
+    }
+
+    /// Tells programs beside the hub that both routers are name servers, as a DHCP client would.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn name_servers(&self) -> Result<(), LabError> {
+        let folder = self.resolver();
+        std::fs::create_dir_all(&folder).map_err(LabError::io("making", folder.display()))?;
+        let list: String = WAYS.iter().map(|way| format!("nameserver {}\n", way.router)).collect();
+        let file = folder.join("resolv.conf");
+        std::fs::write(&file, list).map_err(LabError::io("writing", file.display()))
+    }
+
+    /// What `ip netns exec` lays over /etc in the hub's namespace (ip-netns(8)).
+    fn resolver(&self) -> PathBuf {
+        Path::new("/etc/netns").join(self.space("hub"))
     }
 
     fn inside(&self, name: &str) -> Vec<String> {
@@ -259,12 +288,12 @@ fn in_space(space: &str, args: &[&str]) -> Result<(), LabError> {
     run("ip", &all)
 }
 
-fn run(program: &str, args: &[&str]) -> Result<(), LabError> {
+pub(super) fn run(program: &str, args: &[&str]) -> Result<(), LabError> {
     let on = || format!("{program} {}", args.join(" "));
     let done = Command::new(program).args(args).stdin(Stdio::null()).output();
     let done = match done {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let install = "apt-get install iproute2 nftables".to_owned();
+            let install = "apt-get install iproute2 nftables dnsmasq-base".to_owned();
             return Err(LabError::Tool { tool: program.to_owned(), install });
         }
         done => done.map_err(LabError::io("running", on()))?,

@@ -83,6 +83,7 @@ impl Voice {
         let settings = Settings {
             gateway: GatewayId::new("hub").expect("a name"),
             run_dir: PathBuf::new(),
+            state_dir: PathBuf::new(),
             paths: PATHS.iter().map(path).collect(),
             alarm_deadline_s: ALARM_DEADLINE_S,
             beat_primary_s: BEATS_S[0],

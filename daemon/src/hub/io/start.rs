@@ -539,6 +539,7 @@ fn upstream_settings(config: &Config) -> upstream::settings::Settings {
     upstream::settings::Settings {
         gateway: config.gateway.clone(),
         run_dir: config.run_dir.clone(),
+        state_dir: config.state_dir.clone(),
         paths: config.upstream.paths.iter().map(path).collect(),
         alarm_deadline_s: seconds(config.upstream.alarm_deadline_s),
         beat_primary_s: seconds(config.upstream.beat_primary_s),

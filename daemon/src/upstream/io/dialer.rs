@@ -4,6 +4,8 @@
 //! The MQTT client dials what it verifies, follows the default route for names, and sets none of these options;
 //! so it connects to a private socket instead, and the bytes are carried over to the stream made here.
 
+use crate::upstream::io::names;
+use crate::upstream::io::names::Remembered;
 use crate::upstream::io::tls;
 use crate::upstream::port::Failure;
 use crate::upstream::settings::PathSettings;
@@ -14,23 +16,24 @@ use socket2::Domain;
 use socket2::Protocol;
 use socket2::Socket;
 use socket2::Type;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
-use tokio::net::lookup_host;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
-/// Longest wait for a name; then the remembered addresses are tried.
+/// Longest wait for a name.
 const NAME_PATIENCE: Duration = Duration::from_secs(3);
+/// The same where an address is remembered that has worked: it is tried then.
+const NAME_PATIENCE_REMEMBERED: Duration = Duration::from_secs(1);
 /// Longest wait for one address.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// Longest handshake; a signature by a security chip takes its time.
@@ -46,23 +49,23 @@ const ADDRESSES_MAX: usize = 4;
 pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-#[derive(Default)]
 struct Memory {
     tls: Option<Arc<ClientConfig>>,
-    /// The address that last worked, per broker.
-    good: BTreeMap<String, SocketAddr>,
+    good: Remembered,
 }
 
-/// One path's dialler. It remembers the last good addresses and the TLS sessions.
+/// One path's dialler. It remembers the last good addresses, beyond its end too, and the TLS sessions.
 pub struct Dialer {
     path: PathSettings,
     memory: Mutex<Memory>,
+    entropy: fn() -> [u8; 32],
 }
 
 impl Dialer {
-    /// For this path.
-    pub fn new(path: PathSettings) -> Self {
-        Self { path, memory: Mutex::default() }
+    /// For this path; the addresses that worked are kept in this file.
+    pub fn new(path: PathSettings, addresses: PathBuf, entropy: fn() -> [u8; 32]) -> Self {
+        let memory = Memory { tls: None, good: Remembered::read(addresses) };
+        Self { path, memory: Mutex::new(memory), entropy }
     }
 
     /// Tries each broker and each of its addresses once.
@@ -87,7 +90,7 @@ impl Dialer {
         for address in self.addresses(broker).await? {
             match self.connect(address).await {
                 Ok(tcp) => {
-                    self.memory.lock().await.good.insert(broker.to_owned(), address);
+                    self.memory.lock().await.good.keep(broker, address).await;
                     return match &self.path.tls {
                         None => Ok(Box::new(tcp)),
                         Some(settings) => self.secure(broker, settings, tcp).await,
@@ -103,15 +106,28 @@ impl Dialer {
         if let Ok(address) = broker.parse() {
             return Ok(vec![address]);
         }
-        let good = self.memory.lock().await.good.get(broker).copied();
-        let found = match timeout(NAME_PATIENCE, lookup_host(broker)).await {
-            Ok(Ok(found)) => Ok(found.take(ADDRESSES_MAX).collect()),
-            Ok(Err(e)) => Err(name_failure(broker, &e.to_string())),
-            Err(_) => Err(name_failure(broker, "no answer within 3 s")),
+        let Some((host, Ok(port))) = broker.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) else {
+            return Err(name_failure(broker, "it is not host:port"));
+        };
+        let good = self.memory.lock().await.good.of(broker);
+        let patience = if good.is_some() { NAME_PATIENCE_REMEMBERED } else { NAME_PATIENCE };
+        let random = (self.entropy)();
+        let random = u32::from_le_bytes([random[0], random[1], random[2], random[3]]);
+        let asked = names::look_up(host, port, self.path.device.as_deref(), random);
+        let found = match timeout(patience, asked).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(why)) => Err(name_failure(broker, &why)),
+            Err(_) => Err(name_failure(broker, &format!("no answer within {} s", patience.as_secs()))),
         };
         match (found, good) {
+            (Ok(mut found), good) => {
+                // what has worked is tried first
+                found.sort_by_key(|address| Some(*address) != good);
+                found.truncate(ADDRESSES_MAX);
+                Ok(found)
+            }
             (Err(_), Some(good)) => Ok(vec![good]),
-            (found, _) => found,
+            (Err(failure), None) => Err(failure),
         }
     }
 

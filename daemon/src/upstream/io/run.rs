@@ -10,6 +10,7 @@ use crate::upstream::port::Failure;
 use crate::upstream::port::LinkEvent;
 use crate::upstream::port::Out;
 use crate::upstream::port::Weight;
+use crate::upstream::settings::PathSettings;
 use crate::upstream::settings::Settings;
 use crate::upstream::speaker::Around;
 use crate::upstream::speaker::Speaker;
@@ -145,7 +146,7 @@ impl Upstream {
         Self {
             topics: Topics::new(&settings.gateway),
             speaker: Speaker::new(&settings, inlets.challenges.clone(), head, (inlets.now)()),
-            dialers: settings.paths.iter().map(|path| Arc::new(Dialer::new(path.clone()))).collect(),
+            dialers: settings.paths.iter().map(|path| Arc::new(dialer(&settings, path, inlets.entropy))).collect(),
             links: BTreeMap::new(),
             question: None,
             reports,
@@ -256,6 +257,10 @@ impl Upstream {
             }
         }
     }
+}
+
+fn dialer(settings: &Settings, path: &PathSettings, entropy: fn() -> [u8; 32]) -> Dialer {
+    Dialer::new(path.clone(), settings.state_dir.join(format!("addresses-{}", path.name)), entropy)
 }
 
 fn number(entropy: [u8; 32]) -> u64 {
