@@ -3,6 +3,10 @@
 //! Pure. It believes no answer more than another and needs not: whoever lies about an address has no certificate of the
 //! pinned authority, so a lie costs a dial and nothing else.
 
+use core::net::IpAddr;
+use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
+use core::net::SocketAddr;
 use simple_dns::CLASS;
 use simple_dns::Name;
 use simple_dns::Packet;
@@ -12,10 +16,6 @@ use simple_dns::QTYPE;
 use simple_dns::Question;
 use simple_dns::TYPE;
 use simple_dns::rdata::RData;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
-use std::net::SocketAddr;
 
 /// Name servers asked; of a longer list the rest is not.
 pub const SERVERS_MAX: usize = 8;
