@@ -67,14 +67,15 @@ pub mod zigbee {
 pub mod journal {
     //! Every event, in order, before anything else happens.
     pub mod chain; //     walks the chain, names the first row that does not hold
-    pub mod export;
+    pub mod export; //    JSON Lines and CSV
     pub mod record; //    event ↔ row; the side snapshot
-    pub mod retention; // what may be pruned //    JSON Lines and CSV
+    pub mod retention; // what may be pruned
     pub mod io {
         //! The file: opened or put aside, written by one thread, read beside it.
         pub mod anew;
         pub mod reader;
         pub mod rescue;
+        pub mod room;
         pub mod store;
         pub mod writer;
     }

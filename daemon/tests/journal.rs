@@ -523,3 +523,49 @@ fn a_row_taken_out_put_in_or_moved_is_named() {
     let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
     assert!(!text.contains("Anna 14"), "erased means gone from the file");
 }
+
+/// A disk that takes no more pages than the journal has.
+fn fill_up(store: &store::Store) {
+    let pages: u64 = store.conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let most: u64 = store.conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get(0)).unwrap();
+    assert_eq!(most, pages);
+}
+
+#[test]
+fn on_a_full_disk_what_is_signed_for_makes_room_and_nothing_else_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let events = life(4_000);
+    let opened = open(dir.path());
+    let (journal, thread) = writer::start(dir.path().to_owned(), opened.store, keys()).unwrap();
+    block(async {
+        let head = record(&journal, &events[..3_000]).await;
+        for seq in [head.seq - 1, head.seq] {
+            journal.snapshot(Arc::new(fold(&events[..usize::try_from(seq).unwrap()])), Place { seq, ..head });
+        }
+        journal.receipt(receipt(1_500));
+        record(&journal, &[]).await;
+        journal.stop().await;
+    });
+    thread.join().unwrap();
+
+    let opened = open(dir.path());
+    fill_up(&opened.store);
+    let (journal, thread) = writer::start(dir.path().to_owned(), opened.store, keys()).unwrap();
+    // Room for as many as had a receipt, and then for none.
+    let (taken, refused) = block(async {
+        let (mut taken, mut refused) = (0, 0);
+        for event in &events[3_000..] {
+            match journal.record(vec![event.clone()]).await.unwrap() {
+                Ok(_) => taken += 1,
+                Err(_) => refused += 1,
+            }
+        }
+        journal.stop().await;
+        (taken, refused)
+    });
+    thread.join().unwrap();
+    assert!(taken > 800, "{taken} taken, {refused} refused");
+    let found = Reader::open(&path).unwrap().verify().unwrap();
+    assert_eq!((found.rows, found.lost), (3_000 + taken - 1_500, 0), "what has no receipt stays");
+}

@@ -68,7 +68,7 @@ classes! {
         JournalRestarted DiskFailed DiskRecovered ReceiverFailed ReceiverRecovered FaultRaised FaultCleared PathUp
         PathDown NotDeliveredInTime JoinRefused SecretsLost MainsLost MainsBack HubBatteryLow HubBatteryWell
         LastBreath HubMoved HubBack SimSwapped SimBack JammingStarted JammingEnded NeverFired FalseAlarmsRepeated
-        AlarmSuppressed ReceiptRefused
+        AlarmSuppressed ReceiptRefused DiskNearlyFull DiskHasRoom AllPathsDown PathsBack
     }
     Access {
         AreaArmed AreaDisarmed ArmFailed ExitStarted SirenStopped CodeRefused CodeBlocked ArmOverridden
@@ -132,6 +132,9 @@ impl Fact {
             Fact::PathUp { path } if path == "lte" => code(RESTORE, 352, "LR"),
             Fact::PathDown { .. } => code(NEW, 351, "NT"),
             Fact::PathUp { .. } => code(RESTORE, 351, "NR"),
+            Fact::AllPathsDown {} => code(NEW, 350, "YS"),
+            Fact::PathsBack {} => code(RESTORE, 350, "YK"),
+            Fact::DiskNearlyFull {} => code(NEW, 622, "JL"),
             Fact::NotDeliveredInTime { .. } => code(NEW, 354, "YC"),
             Fact::MediaGranted { what: Media::Audio, .. } => code(NEW, 606, "LF"),
             Fact::MediaGranted { .. } => (None, Some(Cid { q: NEW, code: 609 })),

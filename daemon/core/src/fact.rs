@@ -36,6 +36,10 @@ pub enum Fact {
     DiskFailed { error: String },
     /// The disk answers again; `pending` events had waited for it.
     DiskRecovered { pending: u64, refused: u64 },
+    /// The disk is full: the room kept aside is in use, and of what the centre has signed for the oldest goes first.
+    DiskNearlyFull {},
+    /// There is room again.
+    DiskHasRoom {},
     /// A radio receiver stopped working.
     ReceiverFailed { receiver: String, error: String },
     /// A radio receiver works again.
@@ -142,6 +146,10 @@ pub enum Fact {
     PathUp { path: String },
     /// A path to the centre does not, and why.
     PathDown { path: String, reason: String },
+    /// No path works: nobody hears of anything until one does.
+    AllPathsDown {},
+    /// One does again.
+    PathsBack {},
     /// The centre did not sign for an alarm in time.
     NotDeliveredInTime { event: EventId, after_ms: u64 },
     /// Something called a receipt that is none: unsigned, foreign, from the future.

@@ -371,6 +371,8 @@ pub enum Input {
     DiskFailed { error: String },
     /// It answers again.
     DiskRecovered { pending: u64, refused: u64 },
+    /// The disk has little room left, or enough again.
+    DiskRoom { low: bool },
     /// Time passed.
     Tick,
 }

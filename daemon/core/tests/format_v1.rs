@@ -218,6 +218,10 @@ fn facts() -> Vec<Fact> {
         Fact::RuleRemoved { rule: text("frost") },
         Fact::LimitCrossed { rule: text("frost"), beyond: true, value_milli: 4_900 },
         Fact::IncidentNoted {},
+        Fact::DiskNearlyFull {},
+        Fact::DiskHasRoom {},
+        Fact::AllPathsDown {},
+        Fact::PathsBack {},
     ]
 }
 
@@ -254,6 +258,10 @@ fn name(fact: &Fact) -> &'static str {
         Fact::HubStopped {} => "hub_stopped",
         Fact::DiskFailed { .. } => "disk_failed",
         Fact::DiskRecovered { .. } => "disk_recovered",
+        Fact::DiskNearlyFull {} => "disk_nearly_full",
+        Fact::DiskHasRoom {} => "disk_has_room",
+        Fact::AllPathsDown {} => "all_paths_down",
+        Fact::PathsBack {} => "paths_back",
         Fact::ReceiverFailed { .. } => "receiver_failed",
         Fact::ReceiverRecovered { .. } => "receiver_recovered",
         Fact::KeyListed { .. } => "key_listed",

@@ -473,6 +473,8 @@ stories! {
     r34_outcomes: "r34-outcomes.txt",
     r34_cleared: "r34-cleared.txt",
     r39_key_box: "r39-key-box.txt",
+    no_path: "no-path.txt",
+    disk_room: "disk-room.txt",
     r42_test_after_outage: "r42-test-after-outage.txt",
     r51_suspended: "r51-suspended.txt",
     r53_end: "r53-end.txt",

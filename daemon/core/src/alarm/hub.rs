@@ -63,6 +63,9 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
         }
         Input::DiskFailed { error } => say(draft, Fact::DiskFailed { error: cut(error) }),
         Input::DiskRecovered { pending, refused } => say(draft, Fact::DiskRecovered { pending, refused }),
+        Input::DiskRoom { low } if low == draft.state.disk_low => {}
+        Input::DiskRoom { low: true } => say(draft, Fact::DiskNearlyFull {}),
+        Input::DiskRoom { low: false } => say(draft, Fact::DiskHasRoom {}),
         Input::Acted { command, act, error } => on_acted(draft, command, act, error),
         Input::Interference { .. } // taken note of by `Panel::hear`
         | Input::LockUsed(_)
@@ -86,6 +89,14 @@ fn on_path(draft: &mut Draft, path: String, reason: Option<String>) {
     }
     let cut_off = reason.is_none() && service::was_cut_off(draft);
     say(draft, reason.map_or(Fact::PathUp { path: path.clone() }, |reason| Fact::PathDown { path, reason }));
+    // With one path alone its own fault says as much.
+    let paths = &draft.state.paths;
+    let (none, several) = (paths.values().all(Option::is_some), paths.len() > 1);
+    match draft.state.all_paths_down {
+        false if none && several => say(draft, Fact::AllPathsDown {}),
+        true if !none => say(draft, Fact::PathsBack {}),
+        _ => {}
+    }
     if cut_off {
         say(draft, Fact::TestSuggested {});
     }

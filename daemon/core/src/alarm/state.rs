@@ -38,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The version of this shape in snapshots. A snapshot of another version is passed over and the journal replayed.
-pub const STATE_VERSION: u32 = 4;
+pub const STATE_VERSION: u32 = 5;
 
 /// After a start of the board intrusion detectors settle for so long (requirements, "restart"), in ms.
 const SETTLING_MS: u64 = 60_000;
@@ -69,10 +69,14 @@ pub struct State {
     pub permit: Option<Deadline>,
     /// Paths to the centre: why each is down, `None` when it is up.
     pub paths: BTreeMap<String, Option<String>>,
+    /// It was told that none of several works.
+    pub all_paths_down: bool,
     /// Receivers that do not work, and why.
     pub receivers_down: BTreeMap<String, String>,
     /// Why the disk is not relied on, while it is not.
     pub disk_down: Option<String>,
+    /// It has little room left.
+    pub disk_low: bool,
     /// Wrong codes by source.
     pub codes: BTreeMap<String, Codes>,
     /// Acts released and not answered.
@@ -499,12 +503,16 @@ impl State {
             Fact::TimezoneSet { timezone } => self.timezone = Some(timezone.clone()),
             Fact::DiskFailed { error } => self.disk_down = Some(error.clone()),
             Fact::DiskRecovered { .. } => self.disk_down = None,
+            Fact::DiskNearlyFull {} => self.disk_low = true,
+            Fact::DiskHasRoom {} => self.disk_low = false,
             Fact::ReceiverFailed { receiver, error } => {
                 self.receivers_down.insert(receiver.clone(), error.clone());
             }
             Fact::ReceiverRecovered { receiver } => drop(self.receivers_down.remove(receiver)),
             Fact::PathUp { path } => drop(self.paths.insert(path.clone(), None)),
             Fact::PathDown { path, reason } => drop(self.paths.insert(path.clone(), Some(reason.clone()))),
+            Fact::AllPathsDown {} => self.all_paths_down = true,
+            Fact::PathsBack {} => self.all_paths_down = false,
             Fact::CommandSent { act, .. } => {
                 let sent = Sent { act: *act, at: event.stamp, device: event.device.clone() };
                 self.acts.insert(event.id, sent);

@@ -39,6 +39,8 @@ impl Story {
                 let (pending, refused) = self.hub.disk_answers();
                 turn(Input::DiskRecovered { pending, refused })
             }
+            ["the", "disk", "has", "little", "room"] => turn(Input::DiskRoom { low: true }),
+            ["the", "disk", "has", "room"] => turn(Input::DiskRoom { low: false }),
             ["mains", "is", verdict] => {
                 let minutes_left = Some(720);
                 turn(Input::Supply(Supply { mains: Some(*verdict == "back"), minutes_left, ..Supply::default() }))

@@ -68,6 +68,8 @@ const STRANGERS_MAX: usize = 64;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often old rows are looked for.
 const PRUNE: Duration = Duration::from_secs(3600);
+/// How often the disk's room is looked at.
+const ROOM: Duration = Duration::from_secs(60);
 /// Receipts wait so long to be written down together, and so many at most.
 const RECEIPTS: Duration = Duration::from_millis(200);
 const RECEIPTS_MAX: usize = 24;
@@ -191,7 +193,8 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
     tokio::spawn(control::io::run(listener, asked_in));
     tokio::spawn(desk.run(asked));
-    tokio::spawn(keep_house(journal, trust, config.journal.keep_days));
+    tokio::spawn(keep_house(journal.clone(), trust, config.journal.keep_days));
+    tokio::spawn(tell_room(journal, inputs_in));
     notify::tell("READY", "1");
     tracing::info!(gateway = %config.gateway, "the hub guards");
 
@@ -544,6 +547,21 @@ fn upstream_settings(config: &Config) -> upstream::settings::Settings {
         alarm_deadline_s: seconds(config.upstream.alarm_deadline_s),
         beat_primary_s: seconds(config.upstream.beat_primary_s),
         beat_alternative_s: seconds(config.upstream.beat_alternative_s),
+    }
+}
+
+/// Whether the disk is nearly full: looked at once a minute, and told at the start and whenever it changes.
+async fn tell_room(journal: Journal, inputs: mpsc::Sender<Input>) {
+    let mut low = journal.low();
+    loop {
+        journal.look_for_room();
+        if tokio::time::timeout(ROOM, low.changed()).await.is_ok_and(|changed| changed.is_err()) {
+            return;
+        }
+        let low = *low.borrow_and_update();
+        if inputs.send(Input::DiskRoom { low }).await.is_err() {
+            return;
+        }
     }
 }
 

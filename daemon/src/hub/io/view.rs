@@ -132,6 +132,7 @@ fn faults(state: &State) -> Vec<FaultView> {
     devices
         .map(|(id, fault)| of(word(*fault).to_owned(), Some(id)))
         .chain(state.disk_down.iter().map(|_| of("disk".to_owned(), None)))
+        .chain(state.disk_low.then(|| of("disk_nearly_full".to_owned(), None)))
         .chain(state.power.mains_lost.then(|| of("mains_lost".to_owned(), None)))
         .chain(state.power.battery_low.then(|| of("battery_low".to_owned(), None)))
         .chain(state.power.moved.then(|| of("moved".to_owned(), None)))

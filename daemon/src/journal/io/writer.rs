@@ -4,6 +4,9 @@
 //! It never retries a failed commit on the same footing: it looks at what the file holds first, because a commit
 //! that failed may still have been written.
 
+use super::room;
+use super::room::Cut;
+use super::room::Reserve;
 use super::store::Begun;
 use super::store::JournalError;
 use super::store::Store;
@@ -13,11 +16,8 @@ use super::store::open;
 use super::store::sqlite;
 use super::store::write_whole;
 use crate::journal::record::Row;
-use crate::journal::record::anchor_text;
 use crate::journal::record::side_text;
 use crate::journal::record::snapshot_bytes;
-use crate::journal::retention::EpochFacts;
-use crate::journal::retention::prunable;
 use ring::signature::Ed25519KeyPair;
 use rusqlite::OptionalExtension;
 use rusqlite::params;
@@ -48,9 +48,6 @@ const GROUP_MAX: usize = 32;
 /// How many snapshots are kept: the newest, and one more should it not hold.
 const SNAPSHOTS_KEPT: i64 = 2;
 
-/// Pages given back to the file system in one go after pruning; the rest waits for the next time.
-const VACUUM_PAGES: u32 = 500;
-
 /// What recording answers.
 pub type Answer = Result<Committed, JournalError>;
 
@@ -61,6 +58,7 @@ enum Job {
     Side(Arc<State>, Place),
     Suspect,
     Prune { before_ms: i64, answer: oneshot::Sender<Result<Option<Place>, JournalError>> },
+    Room,
     Stop(oneshot::Sender<()>),
 }
 
@@ -79,6 +77,7 @@ pub struct Journal {
     jobs: mpsc::Sender<Job>,
     head: watch::Receiver<Head>,
     waiting: watch::Receiver<Waiting>,
+    low: watch::Receiver<bool>,
     begun: Arc<std::sync::Mutex<Option<Begun>>>,
 }
 
@@ -94,10 +93,13 @@ pub fn prepare(dir: PathBuf, store: Store, keys: Keys) -> (Journal, Desk) {
     let (jobs, inbox) = mpsc::channel(JOBS_MAX);
     let (head, head_seen) = watch::channel(store.head);
     let (waiting, waiting_seen) = watch::channel(Waiting::default());
+    let (low, low_seen) = watch::channel(false);
     let begun = Arc::new(std::sync::Mutex::new(None));
     let epoch = store.epoch;
     let begun_seen = begun.clone();
     let writer = Writer {
+        reserve: Reserve::beside(&dir),
+        low,
         dir,
         epoch,
         store: Some(store),
@@ -108,7 +110,8 @@ pub fn prepare(dir: PathBuf, store: Store, keys: Keys) -> (Journal, Desk) {
         maybe_after: Place::default(),
         begun,
     };
-    (Journal { jobs, head: head_seen, waiting: waiting_seen, begun: begun_seen }, Desk { writer, inbox })
+    let journal = Journal { jobs, head: head_seen, waiting: waiting_seen, low: low_seen, begun: begun_seen };
+    (journal, Desk { writer, inbox })
 }
 
 /// Starts the writer.
@@ -224,6 +227,17 @@ impl Journal {
         self.waiting.clone()
     }
 
+    /// Asks to look whether there is room on the disk; `low` says what was found.
+    pub fn look_for_room(&self) {
+        // Full: it is asked again soon.
+        let _ = self.jobs.try_send(Job::Room);
+    }
+
+    /// Whether the disk is nearly full: the room kept aside has been given up.
+    pub fn low(&self) -> watch::Receiver<bool> {
+        self.low.clone()
+    }
+
     /// Set once after the writer had to begin a new epoch under way; its first event must be `journal_restarted`.
     pub fn take_begun(&self) -> Option<Begun> {
         self.begun.lock().ok()?.take()
@@ -232,6 +246,8 @@ impl Journal {
 
 struct Writer {
     dir: PathBuf,
+    reserve: Reserve,
+    low: watch::Sender<bool>,
     epoch: u64,
     /// `None` after an error, until the file could be opened again.
     store: Option<Store>,
@@ -271,7 +287,8 @@ impl Writer {
                     self.log(written, "snapshot");
                 }
                 Job::Suspect => self.begin_anew(),
-                Job::Prune { before_ms, answer } => drop(answer.send(self.prune(before_ms))),
+                Job::Prune { before_ms, answer } => drop(answer.send(self.prune(Cut::Before(before_ms)))),
+                Job::Room => self.look_for_room(),
                 Job::Stop(answer) => {
                     if let Some(store) = &self.store {
                         let _ = store.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -294,7 +311,11 @@ impl Writer {
 
     fn commit(&mut self, records: Vec<(Vec<Event>, oneshot::Sender<Answer>)>, receipts: &[Receipt]) {
         let events: Vec<&Event> = records.iter().flat_map(|(events, _)| events).collect();
-        match self.try_commit(&events, receipts) {
+        let mut committed = self.try_commit(&events, receipts);
+        if committed.as_ref().is_err_and(full) && self.make_room() {
+            committed = self.try_commit(&events, receipts);
+        }
+        match committed {
             Ok(head) => {
                 // Only what was answered is certain; the rest of a failed commit may still be asked for.
                 self.maybe.retain(|id| !events.iter().any(|event| event.id == *id));
@@ -418,30 +439,35 @@ impl Writer {
         write().map_err(sqlite("write a snapshot to", &path))
     }
 
-    fn prune(&mut self, before_ms: i64) -> Result<Option<Place>, JournalError> {
+    fn prune(&mut self, cut: Cut) -> Result<Option<Place>, JournalError> {
         let path = self.dir.join("journal.db");
-        let Some(store) = self.store.as_mut() else { return Ok(None) };
-        let Some(place) = pruned_to(&store.conn, before_ms).map_err(sqlite("look for old rows in", &path))? else {
-            return Ok(None);
-        };
-        let sign = self.keys.sign.clone();
-        let mut cut = || -> rusqlite::Result<()> {
-            let transaction = store.conn.transaction()?;
-            let at = params![place.epoch, place.seq];
-            let sql = "SELECT hash FROM event WHERE epoch = ?1 AND seq = ?2";
-            let hash: [u8; 32] = transaction.query_row(sql, at, |row| row.get(0))?;
-            let signature = sign.sign(&anchor_text(place, &hash));
-            transaction.execute("DELETE FROM event WHERE epoch = ?1 AND seq <= ?2", at)?;
-            transaction.execute("DELETE FROM personal WHERE epoch = ?1 AND seq <= ?2", at)?;
-            transaction.execute(
-                "INSERT OR REPLACE INTO anchor VALUES (?1, ?2, ?3, ?4)",
-                params![place.epoch, place.seq, hash, signature.as_ref()],
-            )?;
-            transaction.commit()?;
-            store.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))
-        };
-        cut().map_err(sqlite("prune", &path))?;
-        Ok(Some(place))
+        self.store.as_mut().map_or(Ok(None), |store| room::prune(store, &path, &self.keys.sign, cut))
+    }
+
+    /// The disk is full: gives up what was kept aside, and the oldest rows the centre has signed for. `false`: there is
+    /// nothing more to give.
+    fn make_room(&mut self) -> bool {
+        let held = self.reserve.held();
+        self.reserve.give();
+        self.look_for_room();
+        match self.prune(Cut::ForRoom) {
+            Ok(Some(place)) => {
+                tracing::warn!(epoch = place.epoch, seq = place.seq, "the disk is full; rows up to here were pruned");
+                true
+            }
+            Ok(None) => held,
+            Err(error) => {
+                tracing::warn!(%error, "the disk is full, and old rows could not be pruned");
+                held
+            }
+        }
+    }
+
+    /// Takes the reserve again when it can be, and says whether the disk is nearly full.
+    fn look_for_room(&mut self) {
+        self.reserve.take(&self.dir);
+        let low = !self.reserve.held();
+        self.low.send_if_modified(|known| std::mem::replace(known, low) != low);
     }
 
     fn tell_waiting(&mut self) {
@@ -502,43 +528,4 @@ fn count_waiting(store: &Store) -> rusqlite::Result<Waiting> {
         }
     }
     Ok(waiting)
-}
-
-fn pruned_to(conn: &rusqlite::Connection, before_ms: i64) -> rusqlite::Result<Option<Place>> {
-    let sql = "SELECT epoch, seq FROM snapshot ORDER BY epoch, seq LIMIT 1";
-    let base = conn.query_row(sql, [], |row| Ok(Place { epoch: row.get(0)?, seq: row.get(1)? })).optional()?;
-    let Some(base) = base else { return Ok(None) };
-    let mut epochs = conn.prepare(
-        "SELECT r.epoch, r.upto, min(e.seq), max(e.seq) FROM receipt r JOIN event e USING (epoch)
-        GROUP BY r.epoch ORDER BY r.epoch",
-    )?;
-    let mut rows = epochs.query([])?;
-    while let Some(row) = rows.next()? {
-        let (epoch, upto, first, last): (u64, u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-        let old = last_before(conn, epoch, (first, last), before_ms)?;
-        let facts = EpochFacts { epoch, first, last, upto, old };
-        if let Some(place) = prunable(&facts, base) {
-            return Ok(Some(place));
-        }
-    }
-    Ok(None)
-}
-
-/// The last row older than a time, by halving: rows are in order, and so are their times but for clock steps, which
-/// can only keep a row longer.
-fn last_before(
-    conn: &rusqlite::Connection,
-    epoch: u64,
-    (first, last): (u64, u64),
-    before_ms: i64,
-) -> rusqlite::Result<u64> {
-    let (mut low, mut high) = (first - 1, last);
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        let sql = "SELECT body FROM event WHERE epoch = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
-        let body: Vec<u8> = conn.prepare_cached(sql)?.query_row([epoch, middle], |row| row.get(0))?;
-        let old = canonical::open(&body).is_ok_and(|(_, _, event)| event.stamp.wall_ms < before_ms);
-        if old { low = middle } else { high = middle - 1 }
-    }
-    Ok(low)
 }

@@ -1,0 +1,165 @@
+//! Room on the disk: rows that may go, and a file kept aside whose blocks are given up when the disk is full.
+//!
+//! Only what the centre has signed for ever goes, from the head, to an anchor the hub has signed. With nothing of the
+//! kind left the disk is full, and the hub goes on without it.
+
+use super::store::JournalError;
+use super::store::Store;
+use super::store::sqlite;
+use crate::journal::record::anchor_text;
+use crate::journal::retention::EpochFacts;
+use crate::journal::retention::prunable;
+use ring::signature::Ed25519KeyPair;
+use rusqlite::OptionalExtension;
+use rusqlite::params;
+use rustix::fs::FallocateFlags;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use std::path::Path;
+use std::path::PathBuf;
+use vakt_core::canonical;
+use vakt_core::port::Place;
+
+/// What is kept aside: SQLite's log for some two thousand events, and for taking as many old ones out.
+const RESERVE_BYTES: u64 = 4 << 20;
+/// The reserve is taken again when there is this many times its size: what is given up and taken in turns helps nobody.
+const ROOM_AGAIN: u64 = 4;
+/// Rows that go in one piece; each page of theirs passes through the log.
+const SLICE_ROWS: u64 = 1_000;
+/// Pages given back to the file system in one go after pruning; the rest waits for the next time.
+const VACUUM_PAGES: u32 = 500;
+
+/// The file kept aside.
+#[derive(Debug)]
+pub struct Reserve {
+    file: PathBuf,
+    held: bool,
+}
+
+impl Reserve {
+    /// Beside this journal; nothing is taken yet.
+    pub fn beside(dir: &Path) -> Self {
+        let file = dir.join("journal.reserve");
+        let held = std::fs::metadata(&file).is_ok_and(|meta| meta.len() >= RESERVE_BYTES);
+        Self { file, held }
+    }
+
+    /// Whether it is there: if not, the disk is nearly full.
+    pub fn held(&self) -> bool {
+        self.held
+    }
+
+    /// Takes it, if there is room for it and as much again several times over.
+    pub fn take(&mut self, dir: &Path) {
+        if self.held {
+            return;
+        }
+        let free = rustix::fs::statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        if free < RESERVE_BYTES * ROOM_AGAIN {
+            return;
+        }
+        let make = || -> rustix::io::Result<()> {
+            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = rustix::fs::open(&self.file, flags, Mode::RUSR | Mode::WUSR)?;
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES)
+        };
+        match make() {
+            Ok(()) => self.held = true,
+            Err(error) => {
+                tracing::warn!(%error, file = %self.file.display(), "no room is kept aside for the day the disk is full");
+                self.give();
+            }
+        }
+    }
+
+    /// Gives it up.
+    pub fn give(&mut self) {
+        self.held = false;
+        if let Err(error) = std::fs::remove_file(&self.file)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, file = %self.file.display(), "the room kept aside could not be given up");
+        }
+    }
+}
+
+/// What is to go.
+#[derive(Debug, Clone, Copy)]
+pub enum Cut {
+    /// What is older than this, by the wall clock in ms.
+    Before(i64),
+    /// The oldest, because the disk is full.
+    ForRoom,
+}
+
+/// Takes out what may go. `Some`: the last place that went.
+pub fn prune(store: &mut Store, path: &Path, sign: &Ed25519KeyPair, cut: Cut) -> Result<Option<Place>, JournalError> {
+    let Some(place) = pruned_to(&store.conn, cut).map_err(sqlite("look for old rows in", path))? else {
+        return Ok(None);
+    };
+    let mut take_out = || -> rusqlite::Result<()> {
+        let transaction = store.conn.transaction()?;
+        let at = params![place.epoch, place.seq];
+        let sql = "SELECT hash FROM event WHERE epoch = ?1 AND seq = ?2";
+        let hash: [u8; 32] = transaction.query_row(sql, at, |row| row.get(0))?;
+        let signature = sign.sign(&anchor_text(place, &hash));
+        transaction.execute("DELETE FROM event WHERE epoch = ?1 AND seq <= ?2", at)?;
+        transaction.execute("DELETE FROM personal WHERE epoch = ?1 AND seq <= ?2", at)?;
+        transaction.execute(
+            "INSERT OR REPLACE INTO anchor VALUES (?1, ?2, ?3, ?4)",
+            params![place.epoch, place.seq, hash, signature.as_ref()],
+        )?;
+        transaction.commit()?;
+        match cut {
+            Cut::Before(_) => store.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})")),
+            // The pages stay the journal's: whoever filled the disk would take them. The log is folded in, so that the
+            // next commit writes over it.
+            Cut::ForRoom => store.conn.execute_batch("PRAGMA wal_checkpoint(RESTART)"),
+        }
+    };
+    take_out().map_err(sqlite("prune", path))?;
+    Ok(Some(place))
+}
+
+fn pruned_to(conn: &rusqlite::Connection, cut: Cut) -> rusqlite::Result<Option<Place>> {
+    let sql = "SELECT epoch, seq FROM snapshot ORDER BY epoch, seq LIMIT 1";
+    let base = conn.query_row(sql, [], |row| Ok(Place { epoch: row.get(0)?, seq: row.get(1)? })).optional()?;
+    let Some(base) = base else { return Ok(None) };
+    let mut epochs = conn.prepare(
+        "SELECT r.epoch, r.upto, min(e.seq), max(e.seq) FROM receipt r JOIN event e USING (epoch)
+        GROUP BY r.epoch ORDER BY r.epoch",
+    )?;
+    let mut rows = epochs.query([])?;
+    while let Some(row) = rows.next()? {
+        let (epoch, upto, first, last): (u64, u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let old = match cut {
+            Cut::Before(before_ms) => Some(last_before(conn, epoch, (first, last), before_ms)?),
+            Cut::ForRoom => None,
+        };
+        let facts = EpochFacts { epoch, first, last, upto, old };
+        if let Some(place) = prunable(&facts, base) {
+            let slice = Place { seq: place.seq.min(first + SLICE_ROWS - 1), ..place };
+            return Ok(Some(if matches!(cut, Cut::ForRoom) { slice } else { place }));
+        }
+    }
+    Ok(None)
+}
+
+/// The last row older than a time, by halving: rows are in order, and so are their times but for clock steps, which
+/// can only keep a row longer.
+fn last_before(
+    conn: &rusqlite::Connection,
+    epoch: u64,
+    (first, last): (u64, u64),
+    before_ms: i64,
+) -> rusqlite::Result<u64> {
+    let (mut low, mut high) = (first - 1, last);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let sql = "SELECT body FROM event WHERE epoch = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
+        let body: Vec<u8> = conn.prepare_cached(sql)?.query_row([epoch, middle], |row| row.get(0))?;
+        let old = canonical::open(&body).is_ok_and(|(_, _, event)| event.stamp.wall_ms < before_ms);
+        if old { low = middle } else { high = middle - 1 }
+    }
+    Ok(low)
+}
