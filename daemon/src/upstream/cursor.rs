@@ -25,6 +25,10 @@ pub const RESEND_FIRST_MS: u64 = 5_000;
 /// The wait doubles up to this, in milliseconds: a centre that is down is not flooded.
 pub const RESEND_WIDEST_MS: u64 = 60_000;
 
+/// The same where each byte is paid for. The centre's first echo after a silence sends everything again at once, so this
+/// is for the event that got lost on its own.
+pub const RESEND_WIDEST_METERED_MS: u64 = 960_000;
+
 /// One class on one connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cursor {
@@ -63,6 +67,8 @@ pub(crate) struct Lane {
     next_turn: u64,
     /// The wait of alarms, and of the others.
     resend_after_ms: [u64; 2],
+    /// The longest.
+    resend_widest_ms: u64,
     /// When unjournaled alarms last left on this connection.
     pub(crate) extras: BTreeMap<EventId, u64>,
 }
@@ -75,8 +81,10 @@ pub(crate) enum Next {
 }
 
 impl Lane {
-    pub(crate) fn new() -> Self {
+    /// `metered`: each byte on it is paid for.
+    pub(crate) fn new(metered: bool) -> Self {
         Self {
+            resend_widest_ms: if metered { RESEND_WIDEST_METERED_MS } else { RESEND_WIDEST_MS },
             cursors: Default::default(),
             pass: Place::default(),
             alarm_pass: Place::default(),
@@ -202,11 +210,11 @@ impl Lane {
         let [alarms, others] = self.resends_at_ms();
         if alarms.is_some_and(|at| at <= now_ms) {
             self.rewind_alarms();
-            self.resend_after_ms[0] = (self.resend_after_ms[0] * 2).min(RESEND_WIDEST_MS);
+            self.resend_after_ms[0] = (self.resend_after_ms[0] * 2).min(self.resend_widest_ms);
         }
         if others.is_some_and(|at| at <= now_ms) {
             self.rewind_others();
-            self.resend_after_ms[1] = (self.resend_after_ms[1] * 2).min(RESEND_WIDEST_MS);
+            self.resend_after_ms[1] = (self.resend_after_ms[1] * 2).min(self.resend_widest_ms);
         }
     }
 

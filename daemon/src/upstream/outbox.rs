@@ -118,10 +118,10 @@ impl Outbox {
         self.epoch(self.head.epoch);
     }
 
-    /// A connection is ready for events.
-    pub fn opened(&mut self, conn: ConnId) {
+    /// A connection is ready for events; `metered`: each byte on it is paid for.
+    pub fn opened(&mut self, conn: ConnId, metered: bool) {
         assert!(self.lanes.len() < CONNECTIONS_MAX, "a path has one connection");
-        self.lanes.insert(conn, Lane::new());
+        self.lanes.insert(conn, Lane::new(metered));
     }
 
     /// A connection is gone. What it carried waits for the next.
@@ -401,7 +401,7 @@ mod tests {
         fn open(&mut self) {
             if self.conn.is_none() {
                 self.conns += 1;
-                self.outbox.opened(self.conns);
+                self.outbox.opened(self.conns, false);
                 self.outbox.carry(Some(self.conns), DEADLINE_MS, self.now_ms);
                 self.conn = Some((self.conns, Window::new(20)));
                 self.sent_since_rewind.clear();
@@ -774,7 +774,7 @@ mod tests {
         let mut site = Site::new();
         (0..3).for_each(|_| site.commit(Class::State));
         (0..2).for_each(|_| site.commit(Class::Alarm));
-        [1, 2].into_iter().for_each(|conn| site.outbox.opened(conn));
+        [1, 2].into_iter().for_each(|conn| site.outbox.opened(conn, false));
         site.outbox.carry(Some(1), 900, 0);
         site
     }
@@ -872,7 +872,7 @@ mod tests {
         let twin = row(2, Class::Alarm, 0);
         let alarm =
             Unjournaled { id: twin.id, class: Class::Alarm, every_way: false, wire: Arc::from(&b"unjournaled"[..]) };
-        site.outbox.opened(1);
+        site.outbox.opened(1, false);
         site.outbox.carry(Some(1), 900, 0);
         site.outbox.unjournaled(alarm.clone(), at(0));
         site.outbox.unjournaled(alarm.clone(), at(0));

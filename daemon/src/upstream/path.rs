@@ -139,6 +139,11 @@ impl Path {
         }
     }
 
+    /// Whether its bytes are paid for.
+    pub(crate) fn is_metered(&self) -> bool {
+        self.name == METERED
+    }
+
     /// Whether it carries events.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Live(_))
@@ -237,14 +242,13 @@ impl Path {
 
     /// What is due on this path besides events and replies: beats, state, devices.
     pub(crate) fn show(&mut self, site: &Site<'_>, outs: &mut Outs) {
-        let now_ms = site.now.mono_ms;
+        let (now_ms, devices) = (site.now.mono_ms, !self.is_metered());
         let Phase::Live(live) = &mut self.phase else { return };
         if live.heart.next_ms() <= now_ms && live.conn.window.room().control {
             self.beats += 1;
             live.beat(site, &self.name, self.beats, outs);
         }
         while self.carries && live.conn.window.room().control {
-            let devices = self.name != METERED;
             let Some(show) = live.shown.next(site.view, site.paths, devices, now_ms) else { return };
             let (topic, payload) = match show {
                 Show::State => {
@@ -362,9 +366,9 @@ impl Path {
                 let answer = live.conn.window.waiting_since_ms().map(|since| since + BROKER_PATIENCE_MS);
                 // without room the next answer wakes us
                 let room = live.conn.window.room().control;
-                let shown = live.shown.due_ms(self.name != METERED).filter(|_| room && self.carries);
+                let shown = live.shown.due_ms(!self.is_metered()).filter(|_| room && self.carries);
                 let beat = room.then(|| live.heart.next_ms());
-                [answer, shown, beat].into_iter().flatten().min()
+                [answer, shown, beat, self.teller.due_ms()].into_iter().flatten().min()
             }
         }
     }
@@ -385,7 +389,7 @@ impl Path {
         self.phase = Phase::Idle { until_ms: self.backoff.ended(now_ms, lived, random) };
         // a name that is not found says less than a cable that is out
         let reason = self.cable.as_ref().unwrap_or(&failure.reason);
-        let note = self.teller.tell(&self.name, Some(reason));
+        let note = self.teller.tell(&self.name, Some(reason), now_ms);
         let text = format!("path {}, {reason}: {}", self.name, failure.detail);
         outs.push_back(Out::Log { weight: if note.is_some() { Weight::Warn } else { Weight::Debug }, text });
         note
@@ -400,7 +404,7 @@ impl Path {
         } else {
             return None; // why it ended was told then
         };
-        let note = self.teller.tell(&self.name, verdict.as_ref());
+        let note = self.teller.tell(&self.name, verdict.as_ref(), now_ms);
         if note.is_some() {
             let word = verdict.map_or("up".to_owned(), |reason| reason.to_string());
             outs.push_back(Out::Log { weight: Weight::Info, text: format!("path {} is {word}", self.name) });

@@ -293,7 +293,7 @@ impl Speaker {
     fn subscribed(&mut self, at: usize, granted: bool, around: &Around<'_>) -> Result<(), Failure> {
         let Self { paths, topics, statuses, challenges, outs, .. } = self;
         if let Some(conn) = paths[at].subscribed(granted, &site(topics, statuses, challenges, around), outs)? {
-            self.outbox.opened(conn);
+            self.outbox.opened(conn, self.paths[at].is_metered());
             self.route.opened(at, around.now.mono_ms);
         }
         Ok(())

@@ -109,18 +109,52 @@ pub fn word(name: &str) -> String {
     word
 }
 
-/// Tells a path's verdict to the hub when it changes, and only then.
+/// Changes of one path within an hour that make it unsteady: each is an event, and on LTE each event is paid for.
+const UNSTEADY_CHANGES: usize = 20;
+/// The hour.
+const UNSTEADY_WITHIN_MS: u64 = 3_600_000;
+/// On an unsteady path whatever is no new failure is told once it has stood for so long.
+const STEADY_MS: u64 = 300_000;
+
+/// Tells a path's verdict to the hub when it changes, and only then. That a path fails is told at once, always; that it is
+/// up again, or down for another reason, only when it stands, where it has changed too often.
 #[derive(Debug, Clone, Default)]
 pub struct Teller {
     told: Option<Option<Reason>>,
+    /// When it changed, as far as that was told.
+    changes: VecDeque<u64>,
+    /// What is not told yet, and since when it is so.
+    held: Option<(Option<Reason>, u64)>,
 }
 
 impl Teller {
     /// The path stands like this: `None` is up end to end. The note, if that is news.
-    pub fn tell(&mut self, path: &str, verdict: Option<&Reason>) -> Option<UpstreamNote> {
-        let news = self.told.as_ref().map(Option::as_ref) != Some(verdict);
+    pub fn tell(&mut self, path: &str, verdict: Option<&Reason>, now_ms: u64) -> Option<UpstreamNote> {
+        if self.told.as_ref().map(Option::as_ref) == Some(verdict) {
+            self.held = None;
+            return None;
+        }
+        while self.changes.pop_front_if(|at| *at + UNSTEADY_WITHIN_MS <= now_ms).is_some() {}
+        let fails = self.up() && verdict.is_some();
+        if !fails && self.changes.len() >= UNSTEADY_CHANGES {
+            let held = self.held.take().filter(|(held, _)| held.as_ref() == verdict);
+            let (_, since) = self.held.insert(held.unwrap_or_else(|| (verdict.cloned(), now_ms)));
+            if now_ms < *since + STEADY_MS {
+                return None;
+            }
+        }
+        self.held = None;
+        self.changes.push_back(now_ms);
+        if self.changes.len() > UNSTEADY_CHANGES {
+            self.changes.pop_front();
+        }
         self.told = Some(verdict.cloned());
-        news.then(|| UpstreamNote::Path { path: path.to_owned(), reason: verdict.map(Reason::to_string) })
+        Some(UpstreamNote::Path { path: path.to_owned(), reason: verdict.map(Reason::to_string) })
+    }
+
+    /// When what is held will have stood for long enough, in monotonic milliseconds.
+    pub fn due_ms(&self) -> Option<u64> {
+        self.held.as_ref().map(|(_, since)| since + STEADY_MS)
     }
 
     /// Whether the last word was "up".
@@ -245,15 +279,37 @@ mod tests {
     #[test]
     fn only_a_change_is_told() {
         let mut teller = Teller::default();
-        assert!(teller.tell("eth", Some(&Reason::Dns)).is_some());
-        assert!(teller.tell("eth", Some(&Reason::Dns)).is_none());
-        let up = teller.tell("eth", None);
+        assert!(teller.tell("eth", Some(&Reason::Dns), 0).is_some());
+        assert!(teller.tell("eth", Some(&Reason::Dns), 0).is_none());
+        let up = teller.tell("eth", None, 0);
         assert_eq!(up, Some(UpstreamNote::Path { path: "eth".into(), reason: None }));
-        assert!(teller.tell("eth", None).is_none() && teller.up());
-        let refused = teller.tell("eth", Some(&Reason::MqttRefused("not_authorized".into())));
+        assert!(teller.tell("eth", None, 0).is_none() && teller.up());
+        let refused = teller.tell("eth", Some(&Reason::MqttRefused("not_authorized".into())), 0);
         assert_eq!(
             refused,
             Some(UpstreamNote::Path { path: "eth".into(), reason: Some("mqtt_refused:not_authorized".into()) })
         );
+    }
+
+    #[test]
+    fn a_path_that_is_up_and_down_all_day_is_told_down_and_then_left_alone() {
+        let mut teller = Teller::default();
+        let mut told = 0;
+        let day_ms = 86_400_000;
+        for now_ms in (0..day_ms).step_by(3_000) {
+            let verdict = (now_ms / 3_000 % 2 == 1).then_some(Reason::NoCarrier);
+            told += usize::from(teller.tell("eth", verdict.as_ref(), now_ms).is_some());
+        }
+        assert!((UNSTEADY_CHANGES..=2 * UNSTEADY_CHANGES * 24).contains(&told), "{told}");
+        let mut teller = Teller::default();
+        for flap in 0..UNSTEADY_CHANGES as u64 / 2 {
+            assert!(teller.tell("eth", None, flap * 6_000).is_some());
+            assert!(teller.tell("eth", Some(&Reason::NoCarrier), flap * 6_000 + 3_000).is_some());
+        }
+        let now_ms = 60_000;
+        assert!(teller.tell("eth", None, now_ms).is_none(), "who looks at it is told that it does not work");
+        assert_eq!(teller.due_ms(), Some(now_ms + STEADY_MS));
+        assert!(teller.tell("eth", None, now_ms + STEADY_MS).is_some());
+        assert!(teller.tell("eth", Some(&Reason::Silent), now_ms + STEADY_MS + 1).is_some(), "a failure waits never");
     }
 }

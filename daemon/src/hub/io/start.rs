@@ -186,15 +186,14 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     radios.extend(port);
     let waiting = journal.waiting();
     let line = Line { journal: journal.clone(), next, listed, challenges, warrants: warrants_in };
-    let seeing = (seen.clone(), heard.clone());
-    let voice = voice(&config, seeing, line, (unjournaled, answers), &inputs_in, upstream_stop);
+    let voice = voice(&config, (seen.clone(), heard.clone()), line, (unjournaled, answers), &inputs_in, upstream_stop);
     let desk =
         Desk { commands: commands_in, secrets, codes, seen, heard, known, strangers: strangers_in, mesh, waiting };
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
     tokio::spawn(control::io::run(listener, asked_in));
     tokio::spawn(desk.run(asked));
-    tokio::spawn(keep_house(journal.clone(), trust, config.journal.keep_days));
-    tokio::spawn(tell_room(journal, inputs_in));
+    tokio::spawn(tell_room(journal.clone(), inputs_in));
+    tokio::spawn(keep_house(journal, trust, config.journal.keep_days));
     notify::tell("READY", "1");
     tracing::info!(gateway = %config.gateway, "the hub guards");
 

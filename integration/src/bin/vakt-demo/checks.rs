@@ -1,6 +1,7 @@
 //! What can follow in the story, and how it is looked for: in the hub's status, in its journal, at the centre. A check
 //! that holds says what it found; one that does not says what it found instead.
 
+use super::stage::GIVEN_UP;
 use super::stage::SOON;
 use super::stage::Stage;
 use super::stage::text;
@@ -18,7 +19,9 @@ use vakt_integration::lab::watch::now_us;
 
 /// A check and what it looks at.
 enum Check<'a> {
-    PathUp(bool),
+    Path(&'a str, bool),
+    NoPath,
+    OverLte,
     Begins(&'a str),
     Sound(Option<&'a str>),
     Open(&'a str),
@@ -38,8 +41,8 @@ enum Check<'a> {
 fn read(check: &str) -> Option<Check<'_>> {
     let found = match check {
         "the centre knows of a threat, and the panel shows none" => Check::Threat,
-        "the path is up" => Check::PathUp(true),
-        "the path is down" => Check::PathUp(false),
+        "no path works" => Check::NoPath,
+        "it went over lte" => Check::OverLte,
         "it is committed" => Check::Committed,
         "the centre has signed for it" => Check::SignedForIt,
         "the centre has heard nothing" => Check::HeardNothing,
@@ -52,8 +55,11 @@ fn read(check: &str) -> Option<Check<'_>> {
         other => {
             let after = |words: &str| other.strip_prefix(words).filter(|rest| !rest.is_empty() && !rest.contains(' '));
             let open = || other.strip_prefix("a ")?.strip_suffix(" is open");
-            return after("the sound is ")
-                .map(|sound| Check::Sound(Some(sound)))
+            let path = |words: &str| other.strip_suffix(words).filter(|path| !path.contains(' '));
+            return path(" is up")
+                .map(|path| Check::Path(path, true))
+                .or_else(|| path(" is down").map(|path| Check::Path(path, false)))
+                .or_else(|| after("the sound is ").map(|sound| Check::Sound(Some(sound))))
                 .or_else(|| after("the centre has ").map(Check::Has))
                 .or_else(|| after("it is refused as ").map(Check::Refused))
                 .or_else(|| after("the journal begins with ").map(Check::Begins))
@@ -72,7 +78,9 @@ pub fn known(check: &str) -> Result<(), String> {
 pub async fn holds(stage: &mut Stage, check: &str) -> Result<String, String> {
     let Some(check) = read(check) else { return Err("nobody here can look for that".to_owned()) };
     match check {
-        Check::PathUp(up) => path(stage, up).await,
+        Check::Path(name, up) => path(stage, name, up).await,
+        Check::NoPath => no_path(stage).await,
+        Check::OverLte => over_lte(stage),
         Check::Begins(kind) => begins(stage, kind),
         Check::Sound(sound) => heard(stage, sound).await,
         Check::Open(kind) => open(stage, kind).await,
@@ -98,10 +106,27 @@ fn wall(at_us: u64) -> String {
     rfc3339(i64::try_from(at_us / 1000).unwrap_or(i64::MAX))
 }
 
-async fn path(stage: &Stage, up: bool) -> Result<String, String> {
-    let status = stage.until(|status| status["paths"]["eth"]["up"] == json!(up)).await?;
-    let why = &status["paths"]["eth"]["reason"];
-    Ok(why.as_str().map_or("eth works end to end".to_owned(), str::to_owned))
+async fn path(stage: &Stage, name: &str, up: bool) -> Result<String, String> {
+    let status = stage.within(GIVEN_UP, |status| status["paths"][name]["up"] == json!(up)).await?;
+    let why = &status["paths"][name]["reason"];
+    let took = ms(stage.page.began_us, now_us());
+    Ok(why.as_str().map_or(format!("{name} works end to end"), |why| format!("{why}, known after {took}")))
+}
+
+/// What the panel shows when nobody can be reached.
+async fn no_path(stage: &Stage) -> Result<String, String> {
+    let down = |path: &Value| path["up"] == json!(false);
+    let none = |status: &Value| status["paths"].as_object().is_some_and(|paths| paths.values().all(down));
+    let status = stage.within(GIVEN_UP, none).await?;
+    let why = |name: &str| format!("{name} {}", status["paths"][name]["reason"].as_str().unwrap_or_default());
+    Ok(format!("the panel says that the centre is not reached ({}, {})", why("eth"), why("lte")))
+}
+
+fn over_lte(stage: &Stage) -> Result<String, String> {
+    match stage.lte_bytes() - stage.page.lte_bytes {
+        0 => Err("nothing has left over lte".to_owned()),
+        bytes => Ok(format!("{bytes} bytes in all")),
+    }
 }
 
 fn begins(stage: &Stage, kind: &str) -> Result<String, String> {

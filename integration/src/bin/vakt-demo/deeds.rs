@@ -9,6 +9,7 @@ use rusqlite::OptionalExtension;
 use serde_json::json;
 use std::path::Path;
 use vakt_integration::arc::misbehave::Misbehaviour;
+use vakt_integration::lab::proxy::Mode;
 use vakt_integration::lab::site::contact;
 use vakt_integration::lab::site::contact_device;
 use vakt_integration::lab::site::smoke;
@@ -32,7 +33,7 @@ const WINDOW: &str = "bedroom-window";
 const WORD: &[u8] = b"\"kind\":\"fire\"";
 const BENT: &[u8] = b"\"kind\":\"fhre\"";
 
-const DEEDS: [&str; 19] = [
+const DEEDS: [&str; 22] = [
     "the site starts",
     "the house is furnished",
     "a zigbee contact joins at the bedroom window",
@@ -48,9 +49,12 @@ const DEEDS: [&str; 19] = [
     "orders come that are forged, expired, foreign and kept by the broker",
     "smoke in the kitchen",
     "anna hushes the sirens",
-    "the broker is cut off",
+    "ethernet goes silent, its cable still in",
+    "ethernet is back",
+    "lte is jammed too",
+    "lte is back",
     "smoke in the cellar",
-    "the broker is back",
+    "the broker is killed, and comes back",
     "the daemon is killed",
 ];
 const FORGE: &str = "one byte of a copy of the journal is flipped";
@@ -90,12 +94,18 @@ pub async fn play(stage: &mut Stage, deed: &str) -> Result<Vec<String>, String> 
             Ok(vec!["nobody has armed anything".to_owned()])
         }
         "anna hushes the sirens" => command(stage, json!({"command": "siren_stop", "code": CODE})).await,
-        "the broker is cut off" => {
-            stage.lab.broker.kill().await;
-            Ok(vec!["it was killed; the hub dials on".to_owned()])
+        "ethernet goes silent, its cable still in" => {
+            way(stage, "eth", Mode::BlackHole).await?;
+            Ok(vec!["bytes wait both ways, and nobody says so".to_owned()])
         }
+        "ethernet is back" => way(stage, "eth", Mode::Pass).await,
+        "lte is jammed too" => way(stage, "lte", Mode::BlackHole).await,
+        "lte is back" => way(stage, "lte", Mode::Pass).await,
         "smoke in the cellar" => quiet(stage.say(&smoke(CELLAR, true)).await),
-        "the broker is back" => quiet(stage.lab.broker.restart().await.map_err(text)),
+        "the broker is killed, and comes back" => {
+            stage.lab.broker.kill().await;
+            quiet(stage.lab.broker.restart().await.map_err(text))
+        }
         "the daemon is killed" => kill(stage).await,
         FORGE => forge(stage),
         _ => Err("nobody here can play that".to_owned()),
@@ -108,6 +118,12 @@ fn quiet(done: Result<(), String>) -> Result<Vec<String>, String> {
 
 async fn command(stage: &mut Stage, request: serde_json::Value) -> Result<Vec<String>, String> {
     stage.ask(request).await.map(|_| Vec::new())
+}
+
+/// What the network of a path does from now on.
+async fn way(stage: &mut Stage, path: &str, mode: Mode) -> Result<Vec<String>, String> {
+    stage.lab.proxy(path).map_err(text)?.set(mode).await;
+    Ok(Vec::new())
 }
 
 async fn starts(stage: &mut Stage) -> Result<Vec<String>, String> {

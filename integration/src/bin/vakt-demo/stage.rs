@@ -17,6 +17,8 @@ use vakt_integration::lab::watch::now_us;
 
 /// How long each thing may take before the story counts as failed.
 pub const SOON: Duration = Duration::from_secs(10);
+/// The same for a broker that says nothing: it is given up ten seconds after its last word, which may be a beat away.
+pub const GIVEN_UP: Duration = Duration::from_secs(35);
 /// How often a status is looked at while something is waited for.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -25,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Page {
     /// When it happened, microseconds since 1970.
     pub began_us: u64,
+    /// Bytes that had left over LTE then.
+    pub lte_bytes: u64,
     /// Events the centre held then.
     pub centre_held: u64,
     /// The hub's status just before, where the deed destroys what it says.
@@ -60,14 +64,21 @@ impl Stage {
         if folder.exists() {
             std::fs::remove_dir_all(&folder).map_err(|e| format!("empty {}: {e}", folder.display()))?;
         }
-        let settings = LabSettings { folder: Some(folder), zigbee: Some(13), ..LabSettings::default() };
+        let paths = ["eth", "lte"].map(str::to_owned).to_vec();
+        let settings = LabSettings { folder: Some(folder), zigbee: Some(13), paths, ..LabSettings::default() };
         Ok(Self { lab: Lab::start(settings).await.map_err(text)?, page: Page::default() })
     }
 
     /// Another line of the story begins.
     pub fn turn_the_page(&mut self) {
         let centre_held = self.lab.arc.as_ref().map_or(0, |arc| arc.counts().events);
-        self.page = Page { began_us: now_us(), centre_held, ..Page::default() };
+        let lte_bytes = self.lte_bytes();
+        self.page = Page { began_us: now_us(), lte_bytes, centre_held, ..Page::default() };
+    }
+
+    /// Bytes that have left over LTE.
+    pub fn lte_bytes(&self) -> u64 {
+        self.lab.proxies.get("lte").map_or(0, |proxy| proxy.bytes().0)
     }
 
     pub fn arc(&self) -> Result<&ArcHandle, String> {
@@ -99,14 +110,19 @@ impl Stage {
 
     /// Waits until the hub's status is as it should be; the error is the status instead.
     pub async fn until(&self, holds: impl Fn(&Value) -> bool) -> Result<Value, String> {
-        let end = Instant::now() + SOON;
+        self.within(SOON, holds).await
+    }
+
+    /// The same for what takes its time.
+    pub async fn within(&self, within: Duration, holds: impl Fn(&Value) -> bool) -> Result<Value, String> {
+        let end = Instant::now() + within;
         loop {
             let status = self.status().await?;
             if holds(&status) {
                 return Ok(status);
             }
             if Instant::now() > end {
-                return Err(format!("the hub says after {SOON:?}: {status}"));
+                return Err(format!("the hub says after {within:?}: {status}"));
             }
             tokio::time::sleep(LOOK).await;
         }
