@@ -46,8 +46,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Between two PINGREQ, unless the broker says otherwise.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Requests handed to the client and not yet taken: the window never holds so many, so handing over never waits.
 const REQUESTS_MAX: usize = 32;
 /// Bytes on their way between the private socket and the stream, each way.
@@ -87,6 +85,8 @@ pub struct Plan {
     pub socket: PathBuf,
     /// The last will's topic and payload, retained.
     pub will: (String, Vec<u8>),
+    /// Between two PINGREQ, unless the broker says otherwise. They go whatever else does.
+    pub keep_alive: Duration,
 }
 
 /// A connection. Dropping it destroys it.
@@ -155,7 +155,7 @@ fn options(plan: Plan) -> MqttOptions {
     properties.max_packet_size = Some(PACKET_MAX);
     options
         .set_transport(Transport::Unix)
-        .set_keep_alive(KEEP_ALIVE)
+        .set_keep_alive(plan.keep_alive)
         .set_clean_start(true)
         .set_connection_timeout(BROKER_PATIENCE_MS / 1_000)
         .set_connect_properties(properties)
@@ -178,6 +178,7 @@ async fn drive(socket: PathBuf, dialer: Arc<Dialer>, mut events: EventLoop, tell
         Ok(listener) => listener,
         Err(e) => return local(e),
     };
+    let keep_alive = events.options.keep_alive();
     let (ended, mut pump_ended) = oneshot::channel();
     let _pump = Owned(tokio::spawn(pump(listener, socket.clone(), wire, ended)));
     loop {
@@ -186,7 +187,7 @@ async fn drive(socket: PathBuf, dialer: Arc<Dialer>, mut events: EventLoop, tell
                 // A broker may switch the keep-alive off with Server Keep Alive 0; the client would then ping without
                 // pause and give up on itself. This event comes before its timer is looked at.
                 if events.options.keep_alive().is_zero() {
-                    events.options.set_keep_alive(KEEP_ALIVE);
+                    events.options.set_keep_alive(keep_alive);
                 }
                 if let Some(told) = told(event) {
                     teller.tell(told).await;

@@ -43,6 +43,11 @@ use vakt_core::warrant::Warrant;
 const REPORTS_MAX: usize = 64;
 /// Longest farewell.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Between two PINGREQ on the first path: the broker tells the centre of a loss half as long again after the last.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// On another path in beats: the beats keep the connection, and the centre counts them; a PINGREQ beside each would cost
+/// as much again.
+const KEEP_ALIVE_BEATS: u64 = 3;
 /// The wait when nothing is due at all; whatever comes ends it.
 const IDLE: Duration = Duration::from_secs(86_400);
 
@@ -222,6 +227,10 @@ impl Upstream {
             client_id: format!("{}-{name}", self.settings.gateway),
             socket: self.settings.run_dir.join(format!("link-{name}.sock")),
             will: (self.topics.path(name), will),
+            keep_alive: match path {
+                0 => KEEP_ALIVE,
+                _ => Duration::from_secs(KEEP_ALIVE_BEATS * u64::from(self.settings.beat_alternative_s)),
+            },
         };
         let teller = Teller { path, conn, to: self.reports.clone() };
         self.links.insert(conn, (path, Link::start(plan, Arc::clone(&self.dialers[path]), teller)));
