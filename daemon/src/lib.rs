@@ -92,6 +92,7 @@ pub mod upstream {
     pub mod backoff; //  when to dial again
     pub mod cursor; //   where each class stands on this connection
     pub mod jws; //      signed by a listed key, or why not
+    pub(crate) mod media; // sealed files, after everything else
     pub mod names; //    asking name servers for a broker
     pub mod outbox; //   what to send next
     pub(crate) mod path; // one connection from dial to end, and its verdict

@@ -15,6 +15,7 @@ use vakt_core::event::EventId;
 use vakt_core::port::Head;
 use vakt_core::port::LinkState;
 use vakt_core::port::Links;
+use vakt_core::port::MediaPiece;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
 use vakt_core::port::Stored;
@@ -75,6 +76,11 @@ struct Site {
     /// What the centre holds, and when and by which path it first came.
     held: BTreeMap<u64, (u64, usize)>,
     notes: Vec<(u64, UpstreamNote)>,
+    /// Bytes of the one medium there is, if there is one, and the connection it leaves on.
+    stock: u64,
+    media: Option<(usize, ConnId)>,
+    /// When its pieces left, by which path, and their bytes.
+    pieces: Vec<(u64, usize, u64)>,
 }
 
 impl Site {
@@ -108,6 +114,9 @@ impl Site {
             packets: 0,
             held: BTreeMap::new(),
             notes: vec![],
+            stock: 0,
+            media: None,
+            pieces: vec![],
         };
         site.pass(5_000);
         site
@@ -132,7 +141,10 @@ impl Site {
         let head = Head { place: Place { epoch: EPOCH, seq: self.rows.len() as u64 }, hash: [0; 32] };
         let (now, waiting, random) = (at(self.now_ms), Waiting::default(), &mut || 77);
         let links = self.links.as_ref();
-        call(&mut self.speaker, &mut Around { now, head, waiting, view: &self.view, keys: &[], links, random });
+        call(
+            &mut self.speaker,
+            &mut Around { now, head, waiting, view: &self.view, keys: &[], links, media: self.stock, random },
+        );
     }
 
     fn work(&mut self) {
@@ -168,6 +180,27 @@ impl Site {
             }
             Out::Event { conn, publish } => {
                 self.up(conn, format!("event/{}", publish.class.name()), publish.wire.to_vec())
+            }
+            Out::DialMedia { path, conn } => {
+                self.media = Some((path, conn));
+                self.down(path, conn, LinkEvent::Connected { receive_max: 20, packet_max: 98_304 });
+            }
+            Out::AskMedia(asked) => {
+                let offset = asked.after.map_or(0, |(_, offset)| offset);
+                let most = u64::try_from(asked.most).unwrap().min(self.stock - offset);
+                let bytes = vec![7; usize::try_from(most).unwrap()].into();
+                let piece = MediaPiece { media: "clip".to_owned(), offset, bytes };
+                self.with(|speaker, around| speaker.media_answered((most > 0).then_some(piece), around));
+                self.with(Speaker::work);
+            }
+            Out::Publish { conn, payload, .. } if self.media.is_some_and(|(_, media)| media == conn) => {
+                let path = self.media.map_or(0, |(path, _)| path);
+                self.pieces.push((self.now_ms, path, payload.len() as u64));
+                self.with(|speaker, around| speaker.told(path, conn, LinkEvent::Left(9), around));
+                if self.wires[path].up {
+                    let takes = 2 * self.wires[path].takes_ms;
+                    self.send(takes, Packet::Down { path, conn, event: LinkEvent::Answered { id: 9, code: 0 } });
+                }
             }
             Out::Publish { conn, topic, payload, .. } => {
                 self.up(conn, topic.trim_start_matches("vakt/v1/hub-1/").to_owned(), payload)
@@ -452,4 +485,46 @@ fn r29_without_any_path_everything_waits_and_then_leaves_in_order() {
     };
     assert!(order(Class::Alarm).is_sorted() && order(Class::Access).is_sorted());
     assert!(first < site.now_ms && site.receipted.len() == 200);
+}
+
+#[test]
+fn media_leave_by_the_path_that_carries_and_wait_for_an_alarm() {
+    let mut site = Site::new();
+    site.stock = 1_000_000;
+    site.pass(100);
+    let before = site.pieces.len();
+    assert!(before > 0 && site.pieces.iter().all(|(_, path, _)| *path == ETH));
+    // While an alarm has no receipt nothing begins; the piece on its way is all that is before it.
+    site.wires[ETH].centre = false;
+    site.wires[LTE].centre = false;
+    site.commit(Class::Alarm);
+    let then = site.now_ms;
+    site.pass(20_000);
+    assert!(site.pieces.iter().filter(|(at, _, _)| *at > then).count() <= 1, "{:?}", &site.pieces[before..]);
+    site.wires[ETH].centre = true;
+    site.wires[LTE].centre = true;
+    site.pass(60_000);
+    let sent: u64 = site.pieces.iter().map(|(_, _, bytes)| bytes).sum();
+    assert!(sent >= 1_000_000, "{sent}");
+}
+
+#[test]
+fn on_lte_media_leave_in_small_pieces() {
+    let mut site = Site::new();
+    site.silent(ETH, true);
+    site.pass(MINUTE);
+    site.stock = 100_000;
+    let then = site.now_ms;
+    site.pass(5_000);
+    let pieces: Vec<_> = site.pieces.iter().filter(|(at, _, _)| *at >= then).collect();
+    assert!(pieces.iter().all(|(_, path, bytes)| (*path, *bytes <= 8 * 1024) == (LTE, true)), "{pieces:?}");
+    assert_eq!(pieces.iter().map(|(_, _, bytes)| bytes).sum::<u64>(), 100_000);
+    // Ethernet is back and stands: the rest of the stock leaves there, from where the centre's receipts are.
+    site.silent(ETH, false);
+    site.pass(3 * MINUTE);
+    let then = site.now_ms;
+    site.stock = 200_000;
+    site.pass(5_000);
+    let back = site.pieces.iter().filter(|(at, path, _)| *at >= then && *path == ETH).count();
+    assert!(back > 0, "{:?}", site.pieces);
 }

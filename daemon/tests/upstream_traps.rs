@@ -7,6 +7,7 @@ mod support {
     pub mod site;
 }
 mod upstream {
+    mod media; //  sealed files, after everything else
     mod orders; // warrants down, replies up
     mod tls; //    trap 13 and every way a handshake can fail
 }

@@ -107,6 +107,35 @@ pub struct Unjournaled {
     pub wire: Arc<[u8]>,
 }
 
+/// A question to whoever keeps sealed media: the next bytes that the centre has not signed for, in the keeper's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextMedia {
+    /// At or after this medium and offset; `None`: from the beginning.
+    pub after: Option<(String, u64)>,
+    /// At most so many bytes.
+    pub most: usize,
+}
+
+/// A piece of a sealed file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaPiece {
+    /// Of this medium: 1 to 64 of a-z, 0-9 and -.
+    pub media: String,
+    /// From this byte of it.
+    pub offset: u64,
+    /// The bytes, at least one.
+    pub bytes: Arc<[u8]>,
+}
+
+/// The centre's receipt for bytes of a medium, its signature checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaReceipt {
+    /// Of this medium.
+    pub media: String,
+    /// These bytes of it, each from the first up to and without the last, in order.
+    pub have: Vec<(u64, u64)>,
+}
+
 /// A key of an issuer, as the panel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedKey {
@@ -141,6 +170,8 @@ pub enum UpstreamNote {
     },
     /// A receipt to be recorded; delivery counts from then.
     Receipt(Receipt),
+    /// The centre has bytes of a medium.
+    Media(MediaReceipt),
     /// Something on the ack topic that is no receipt.
     RefusedReceipt {
         /// Why.

@@ -144,6 +144,11 @@ impl Path {
         self.name == METERED
     }
 
+    /// Whether it carries everything.
+    pub(crate) fn is_carrier(&self) -> bool {
+        self.carries
+    }
+
     /// Whether it carries events.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Live(_))

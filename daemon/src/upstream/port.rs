@@ -5,6 +5,7 @@ use crate::upstream::outbox::ConnId;
 use crate::upstream::outbox::Publish;
 use crate::upstream::verdict::Reason;
 use vakt_core::port::NextEvents;
+use vakt_core::port::NextMedia;
 use vakt_core::warrant::Warrant;
 
 /// Why a connection ended or did not come about.
@@ -62,6 +63,13 @@ pub enum Out {
         /// The last will's payload, retained on the path's topic.
         will: Vec<u8>,
     },
+    /// Begin a connection for media beside a path: nobody is told when it ends.
+    DialMedia {
+        /// The path's place in the settings.
+        path: usize,
+        /// Its number.
+        conn: ConnId,
+    },
     /// Ask to hear the centre on this path.
     Subscribe {
         /// The path's place in the settings.
@@ -93,6 +101,8 @@ pub enum Out {
     Close(ConnId),
     /// Ask the journal; one question at a time.
     Ask(NextEvents),
+    /// Ask whoever keeps the media; one question at a time.
+    AskMedia(NextMedia),
     /// Hand this to the core; if it takes none, tell `busy`.
     Order(Box<Warrant>),
     /// For the log.

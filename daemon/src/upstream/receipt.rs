@@ -7,11 +7,13 @@
 use crate::upstream::jws::Audience;
 use crate::upstream::jws::Jws;
 use crate::upstream::jws::NotSigned;
+use crate::upstream::topic;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use vakt_core::device::GatewayId;
 use vakt_core::event::EventId;
 use vakt_core::port::ListedKey;
+use vakt_core::port::MediaReceipt;
 
 /// Longest receipt read, in bytes: it is kept as evidence for each delivery. A centre with more to list signs several.
 pub const RECEIPT_MAX: usize = 16 * 1024;
@@ -75,14 +77,26 @@ pub struct ReceiptPayload {
     /// The gateway it is for; a receipt for another is refused.
     aud: Option<Audience>,
     /// A medium it is about instead.
-    media: Option<serde_json::Value>,
+    media: Option<String>,
+    /// Its bytes that the centre durably holds, each from the first up to and without the last.
+    #[serde(default)]
+    have: Vec<(u64, u64)>,
 }
 
-/// Reads what came on the ack topic. `Ok(None)`: signed and valid, but not about events (a medium's receipt).
+/// What the centre has signed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signed {
+    /// Events.
+    Events(Claim),
+    /// Bytes of a medium.
+    Media(MediaReceipt),
+}
+
+/// Reads what came on the ack topic.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn verify(text: &[u8], retained: bool, keys: &[ListedKey], gateway: &GatewayId) -> Result<Option<Claim>, Refused> {
+pub fn verify(text: &[u8], retained: bool, keys: &[ListedKey], gateway: &GatewayId) -> Result<Signed, Refused> {
     if retained {
         return Err(Refused::Retained);
     }
@@ -98,16 +112,22 @@ pub fn verify(text: &[u8], retained: bool, keys: &[ListedKey], gateway: &Gateway
         return Err(Refused::OtherGateway);
     }
     match (body.epoch, body.upto) {
-        (Some(epoch), Some(upto)) => Ok(Some(Claim {
+        (Some(epoch), Some(upto)) => Ok(Signed::Events(Claim {
             epoch,
             upto,
             seqs: body.seqs,
             ids: body.ids,
             jws: String::from_utf8_lossy(text).into_owned(),
         })),
-        _ if body.media.is_some() => Ok(None),
-        _ => Err(Refused::BadPayload),
+        _ => medium(body.media, body.have).map(Signed::Media).ok_or(Refused::BadPayload),
     }
+}
+
+fn medium(media: Option<String>, have: Vec<(u64, u64)>) -> Option<MediaReceipt> {
+    let media = media.filter(|media| topic::is_media(media))?;
+    let whole = have.iter().all(|(from, to)| from < to);
+    let in_order = have.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+    (whole && in_order).then_some(MediaReceipt { media, have })
 }
 
 #[cfg(test)]
@@ -145,8 +165,13 @@ mod tests {
     const HEADER: &str = r#"{"alg":"EdDSA","kid":"arc-1"}"#;
     const PAYLOAD: &str = r#"{"epoch":42,"upto":7}"#;
 
-    fn read(text: &str) -> Result<Option<Claim>, Refused> {
+    fn read(text: &str) -> Result<Signed, Refused> {
         verify(text.as_bytes(), false, &keys(), &gateway())
+    }
+
+    fn events(text: &str) -> Claim {
+        let Ok(Signed::Events(claim)) = read(text) else { panic!("it is no receipt for events: {:?}", read(text)) };
+        claim
     }
 
     #[test]
@@ -158,15 +183,22 @@ mod tests {
             "y423QNuYEFEpW7rcKCtElE__UHbPGICmr4vgk1D_VNY7mXEUlpRQyM6IsotIfb_I-C4c9HdL7j2YWZ72fDK-DA"
         );
         assert_eq!(text, golden);
-        let claim = read(&text).unwrap().unwrap();
+        let claim = events(&text);
         assert_eq!(claim, Claim { epoch: 42, upto: 7, seqs: vec![], ids: vec![], jws: text });
         let id = EventId::mint(1, [2; 10]);
         let whole = format!(
             r#"{{"iss":"arc","aud":["x","hub-1"],"epoch":1,"upto":0,"seqs":[9,11],"ids":["{id}"],"later":{{"a":[1]}}}}"#
         );
-        let claim = read(&signed(r#"{"typ":"JWT","kid":"arc-1","alg":"EdDSA"}"#, &whole)).unwrap().unwrap();
+        let claim = events(&signed(r#"{"typ":"JWT","kid":"arc-1","alg":"EdDSA"}"#, &whole));
         assert_eq!((claim.seqs, claim.ids), (vec![9, 11], vec![id]));
-        assert_eq!(read(&signed(HEADER, r#"{"aud":"hub-1","media":"m1","have":[[0,9]]}"#)), Ok(None));
+        let media = |have: &str| read(&signed(HEADER, &format!(r#"{{"aud":"hub-1","media":"m1","have":{have}}}"#)));
+        let have = vec![(0, 9), (9, 12)];
+        assert_eq!(media("[[0,9],[9,12]]"), Ok(Signed::Media(MediaReceipt { media: "m1".to_owned(), have })));
+        for wrong in ["[[9,9]]", "[[9,0]]", "[[0,9],[8,12]]", "[[-1,9]]", "[[0]]", "9"] {
+            assert_eq!(media(wrong), Err(Refused::BadPayload), "{wrong}");
+        }
+        let aimed_at_others = r##"{"aud":"hub-1","media":"a/#","have":[[0,9]]}"##;
+        assert_eq!(read(&signed(HEADER, aimed_at_others)), Err(Refused::BadPayload));
     }
 
     #[test]

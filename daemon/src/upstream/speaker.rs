@@ -4,6 +4,8 @@
 //! Pure: it is told what has come and what time it is, and says what is to be done. Who holds the sockets does it, in
 //! that order. It never waits, so an alarm never waits for a name server, a broker or a slow hub.
 
+use crate::upstream::media::Calm;
+use crate::upstream::media::Media;
 use crate::upstream::outbox::ConnId;
 use crate::upstream::outbox::Outbox;
 use crate::upstream::outbox::Settled;
@@ -17,6 +19,7 @@ use crate::upstream::port::Out;
 use crate::upstream::port::Weight;
 use crate::upstream::receipt;
 use crate::upstream::receipt::Claim;
+use crate::upstream::receipt::Signed;
 use crate::upstream::refusals::Rate;
 use crate::upstream::refusals::Refusals;
 use crate::upstream::reply::Replies;
@@ -37,6 +40,7 @@ use vakt_core::port::Answered;
 use vakt_core::port::Head;
 use vakt_core::port::Links;
 use vakt_core::port::ListedKey;
+use vakt_core::port::MediaPiece;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
 use vakt_core::port::Stored;
@@ -70,6 +74,8 @@ pub struct Around<'a> {
     pub keys: &'a [ListedKey],
     /// How the interfaces stand, if the kernel says.
     pub links: Option<&'a Links>,
+    /// The keeper's stock of media: changes whenever there may be something new to send, 0 when there is nothing.
+    pub media: u64,
     /// Draws a number.
     pub random: &'a mut dyn FnMut() -> u64,
 }
@@ -91,6 +97,7 @@ pub struct Speaker {
     forged_replies: Rate,
     signed_replies: Rate,
     replies: Replies,
+    media: Media,
     challenges: Challenges,
     notes: VecDeque<UpstreamNote>,
     /// The question the journal has not answered, and where its head was.
@@ -119,6 +126,7 @@ impl Speaker {
             forged_replies: Rate::a_second(REFUSALS_A_SECOND),
             signed_replies: Rate::a_second(REFUSALS_A_SECOND),
             replies: Replies::default(),
+            media: Media::new(),
             challenges,
             notes: VecDeque::new(),
             question: None,
@@ -148,12 +156,15 @@ impl Speaker {
             }
         }
         let carrier = self.steer(now);
+        let mut calm = false;
         // what carries is asked first, so that an alarm leaves there first
         for at in carrier.into_iter().chain((0..self.paths.len()).filter(|at| Some(*at) != carrier)) {
-            self.send(at, around);
+            let rests = self.send(at, around);
+            calm |= rests && Some(at) == carrier;
             let note = self.paths[at].judge(now.mono_ms, &mut self.outs);
             self.note_path(note, now);
         }
+        self.speak_media(carrier, calm, around);
         if std::mem::take(&mut self.statuses_changed) {
             self.seen(around.view);
         }
@@ -210,9 +221,25 @@ impl Speaker {
         &self.outbox
     }
 
-    /// Events first, then replies, then beats, state and devices.
-    fn send(&mut self, at: usize, around: &Around<'_>) {
+    /// Media last.
+    fn speak_media(&mut self, carrier: Option<usize>, calm: bool, around: &mut Around<'_>) {
+        let calm = calm && !self.outbox.alarm_waits();
+        let metered = |at: usize| (at, self.paths[at].is_metered());
+        let calm = Calm { carrier: carrier.map(metered), calm, stock: around.media, now_ms: around.now.mono_ms };
+        let Self { media, topics, last_conn, outs, .. } = self;
+        media.work(&calm, topics, last_conn, (around.random)(), outs);
+    }
+
+    /// The keeper's answer to a question for media; `None`: it has nothing more in this round, or could not look.
+    pub fn media_answered(&mut self, piece: Option<MediaPiece>, around: &Around<'_>) {
+        let metered = self.paths.iter().any(|path| path.is_metered() && path.is_carrier());
+        self.media.answered(piece, around.media, metered, around.now.mono_ms);
+    }
+
+    /// Events first, then replies, then beats, state and devices. Whether no event is left that could go.
+    fn send(&mut self, at: usize, around: &Around<'_>) -> bool {
         let now = around.now;
+        let mut rests = false;
         while let Some(live) = self.paths[at].live() {
             match self.outbox.step(live.conn.id, live.room(), now) {
                 Step::Send(publish) => live.event(&self.topics, publish, now.mono_ms, &mut self.outs),
@@ -220,12 +247,16 @@ impl Speaker {
                     self.ask(asked, around);
                     break;
                 }
-                Step::Rest => break,
+                Step::Rest => {
+                    rests = live.room().event;
+                    break;
+                }
             }
         }
         self.send_replies(at, now);
         let Self { paths, topics, statuses, challenges, outs, .. } = self;
         paths[at].show(&site(topics, statuses, challenges, around), outs);
+        rests
     }
 
     fn send_replies(&mut self, at: usize, now: Stamp) {
@@ -260,6 +291,10 @@ impl Speaker {
 
     /// A connection has told something.
     pub fn told(&mut self, at: usize, conn: ConnId, event: LinkEvent, around: &mut Around<'_>) {
+        if self.media.conn() == Some((at, conn)) {
+            let (stock, random) = (around.media, (around.random)());
+            return self.media.told(event, stock, around.now.mono_ms, random, &mut self.outs);
+        }
         if self.paths[at].conn() != Some(conn) {
             return; // the last words of a connection given up
         }
@@ -301,8 +336,12 @@ impl Speaker {
 
     fn ack(&mut self, at: usize, retained: bool, payload: &[u8], around: &Around<'_>) {
         match receipt::verify(payload, retained, around.keys, &self.gateway) {
-            Ok(Some(claim)) => self.claimed(at, claim, around.now),
-            Ok(None) => {} // it is about nothing this hub has
+            Ok(Signed::Events(claim)) => self.claimed(at, claim, around.now),
+            // with the notes full it is passed over: what it is about goes again, and is signed for again
+            Ok(Signed::Media(receipt)) if self.notes.len() < NOTES_MAX => {
+                self.notes.push_back(UpstreamNote::Media(receipt));
+            }
+            Ok(Signed::Media(_)) => {}
             Err(refused) => self.no_receipt(refused, around.now),
         }
     }
@@ -450,12 +489,13 @@ impl Speaker {
         let paths = self.paths.iter().filter_map(Path::due_ms).min();
         let suspect = |(at, path): (usize, &Path)| path.suspect_at_ms().filter(|_| !self.route.is_suspect(at));
         let suspects = self.paths.iter().enumerate().filter_map(suspect).min();
-        [asking, outbox, paths, suspects, self.route.due_ms()].into_iter().flatten().min()
+        [asking, outbox, paths, suspects, self.route.due_ms(), self.media.due_ms()].into_iter().flatten().min()
     }
 
     /// Says goodbye on every path.
     pub fn farewell(&mut self, now: Stamp) {
-        let Self { paths, topics, outs, .. } = self;
+        let Self { paths, topics, media, outs, .. } = self;
+        media.stop(outs);
         paths.iter_mut().for_each(|path| path.stop(topics, now, outs));
     }
 
@@ -468,7 +508,8 @@ impl Speaker {
 
     /// The connections there are, or that are being made, each with its path's place in the settings.
     pub fn connections(&self) -> impl Iterator<Item = (usize, ConnId)> + '_ {
-        self.paths.iter().enumerate().filter_map(|(at, path)| path.conn().map(|conn| (at, conn)))
+        let paths = self.paths.iter().enumerate();
+        paths.filter_map(|(at, path)| path.conn().map(|conn| (at, conn))).chain(self.media.conn())
     }
 }
 

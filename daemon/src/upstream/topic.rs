@@ -31,11 +31,18 @@ pub const INCIDENTS_SHOWN: usize = 20;
 pub const FAULTS_SHOWN: usize = 60;
 /// Longest packet in either direction, in bytes (contract).
 pub const PACKET_MAX: u32 = 96 * 1024;
+/// Longest name of a medium, in bytes.
+const MEDIA_NAME_MAX: usize = 64;
 
 /// The names of one gateway's topics.
 #[derive(Debug, Clone)]
 pub struct Topics {
     base: String,
+}
+
+/// Whether this can name a medium: it is a level of a topic.
+pub fn is_media(name: &str) -> bool {
+    (1..=MEDIA_NAME_MAX).contains(&name.len()) && !name.contains(['/', '+', '#']) && !name.chars().any(char::is_control)
 }
 
 impl Topics {
@@ -57,6 +64,11 @@ impl Topics {
     /// Warrants, down.
     pub fn cmd(&self) -> String {
         format!("{}cmd", self.base)
+    }
+
+    /// A piece of a sealed file, from this byte on.
+    pub fn media(&self, media: &str, offset: u64) -> String {
+        format!("{}media/{media}/{offset}", self.base)
     }
 
     /// What became of a warrant, up.

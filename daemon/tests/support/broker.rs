@@ -12,9 +12,27 @@ use tokio::net::TcpStream;
 /// What the hub sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet {
-    Connect { client: String, keep_alive: u16, clean: bool, expiry: u32, packet_max: u32, will: (String, Vec<u8>) },
-    Subscribe { id: u16, topics: Vec<String> },
-    Publish { topic: String, payload: Vec<u8>, id: u16, qos: u8, retain: bool, dup: bool },
+    /// `will`: none is as good as an empty topic.
+    Connect {
+        client: String,
+        keep_alive: u16,
+        clean: bool,
+        expiry: u32,
+        packet_max: u32,
+        will: (String, Vec<u8>),
+    },
+    Subscribe {
+        id: u16,
+        topics: Vec<String>,
+    },
+    Publish {
+        topic: String,
+        payload: Vec<u8>,
+        id: u16,
+        qos: u8,
+        retain: bool,
+        dup: bool,
+    },
     PubAck,
     Ping,
     Disconnect,
@@ -57,16 +75,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// CONNECT, and CONNACK with these properties; then SUBSCRIBE, and SUBACK.
     pub async fn welcome(&mut self, properties: &[u8]) -> Packet {
-        let connect = self.next().await.expect("CONNECT comes first");
-        assert!(matches!(connect, Packet::Connect { .. }), "{connect:?}");
-        let mut body = vec![0, 0, u8::try_from(properties.len()).unwrap()];
-        body.extend(properties);
-        self.send(0x20, &body).await;
+        let connect = self.admit(properties).await;
         let Some(Packet::Subscribe { id, topics }) = self.next().await else { panic!("SUBSCRIBE before any publish") };
         let mut body = id.to_be_bytes().to_vec();
         body.push(0);
         body.extend(topics.iter().map(|_| 1));
         self.send(0x90, &body).await;
+        connect
+    }
+
+    /// CONNECT, and CONNACK with these properties.
+    pub async fn admit(&mut self, properties: &[u8]) -> Packet {
+        let connect = self.next().await.expect("CONNECT comes first");
+        assert!(matches!(connect, Packet::Connect { .. }), "{connect:?}");
+        let mut body = vec![0, 0, u8::try_from(properties.len()).unwrap()];
+        body.extend(properties);
+        self.send(0x20, &body).await;
         connect
     }
 
@@ -201,7 +225,9 @@ fn parse(first: u8, body: &mut Body<'_>) -> Packet {
 fn connect(body: &mut Body<'_>) -> Packet {
     assert_eq!((body.text().as_str(), body.u8()), ("MQTT", 5));
     let flags = body.u8();
-    assert_eq!(flags & 0b1110_1100, 0b0010_1100, "a will, QoS 1, retained, no credentials");
+    let willing = flags & 0b100 != 0;
+    let right = if willing { 0b0010_1100 } else { 0 };
+    assert_eq!(flags & 0b1110_1100, right, "a will, QoS 1, retained, or none; no credentials");
     let keep_alive = body.u16();
     let length = body.u8();
     let mut properties = Body { bytes: body.take(usize::from(length)) };
@@ -216,8 +242,12 @@ fn connect(body: &mut Body<'_>) -> Packet {
         }
     }
     let client = body.text();
-    let length = body.u8();
-    body.take(usize::from(length));
-    let will = (body.text(), body.data());
+    let will = if willing {
+        let length = body.u8();
+        body.take(usize::from(length));
+        (body.text(), body.data())
+    } else {
+        Default::default()
+    };
     Packet::Connect { client, keep_alive, clean: flags & 2 == 2, expiry, packet_max, will }
 }

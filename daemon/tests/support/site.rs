@@ -36,6 +36,7 @@ use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
 use vakt_core::warrant::Warrant;
 use vaktd::upstream::io::run::Inlets;
+use vaktd::upstream::io::run::Vault;
 use vaktd::upstream::io::run::run;
 use vaktd::upstream::settings::PathSettings;
 use vaktd::upstream::settings::Settings;
@@ -111,11 +112,12 @@ pub struct Wish {
     pub tls: Option<TlsSettings>,
     pub alarm_deadline_s: u32,
     pub beat_s: u32,
+    pub media: Option<Vault>,
 }
 
 impl Wish {
     pub fn broker(broker: String) -> Self {
-        Self { broker, tls: None, alarm_deadline_s: 600, beat_s: 20 }
+        Self { broker, tls: None, alarm_deadline_s: 600, beat_s: 20, media: None }
     }
 }
 
@@ -155,6 +157,7 @@ impl Site {
             view: view_rx,
             unjournaled: unjournaled_rx,
             links: watch::channel(None).1,
+            media: wish.media,
             notes,
             now,
             entropy,

@@ -163,7 +163,7 @@ impl World {
         let head = *hub.journal.head().borrow();
         let random = &mut || prng.draw();
         let waiting = Waiting::default();
-        let mut around = Around { now, head, waiting, view: &view, keys: &[], links: None, random };
+        let mut around = Around { now, head, waiting, view: &view, keys: &[], links: None, media: 0, random };
         call(&mut hub.voice.speaker, &mut around);
     }
 
@@ -196,7 +196,7 @@ impl World {
                         self.goes_up(at, base + conn, Packet::Other { id, counter });
                     }
                 }
-                Some(Out::Goodbye(_) | Out::Order(_)) => {} // nobody stops the daemon, and orders come another way
+                Some(Out::Goodbye(_) | Out::Order(_) | Out::DialMedia { .. } | Out::AskMedia(_)) => {} // nobody stops the daemon, and orders come another way
                 Some(Out::Close(conn)) => {
                     hub.voice.clients.remove(&(base + conn));
                     self.evidence.over(base + conn);
@@ -246,7 +246,7 @@ impl World {
                 UpstreamNote::RefusedReceipt { reason, .. } => {
                     return broken(Check::Delivered, format!("an honest receipt was refused: {reason}"));
                 }
-                UpstreamNote::RefusedOrder { .. } => {}
+                UpstreamNote::RefusedOrder { .. } | UpstreamNote::Media(_) => {}
             }
         }
         Ok(())

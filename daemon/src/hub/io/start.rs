@@ -443,6 +443,7 @@ fn voice(
         view: shown.clone(),
         unjournaled,
         links: links.clone(),
+        media: None,
         notes: notes_in.clone(),
         now: clock::now,
         entropy: clock::entropy,
@@ -505,6 +506,8 @@ async fn take_notes(mut notes: mpsc::Receiver<UpstreamNote>, journal: Journal, i
                 }
                 continue;
             }
+            // Nobody keeps media here, so nobody has sent any.
+            UpstreamNote::Media(_) => continue,
             UpstreamNote::Path { path, reason } => Input::Path { path, reason },
             UpstreamNote::RefusedReceipt { reason, count } => Input::RefusedReceipt { reason, count },
             UpstreamNote::RefusedOrder { jti, reason, count } => Input::RefusedOrder { jti, reason, count },

@@ -83,8 +83,8 @@ pub struct Plan {
     pub client_id: String,
     /// The private socket.
     pub socket: PathBuf,
-    /// The last will's topic and payload, retained.
-    pub will: (String, Vec<u8>),
+    /// The last will's topic and payload, retained; `None`: nobody is told.
+    pub will: Option<(String, Vec<u8>)>,
     /// Between two PINGREQ, unless the broker says otherwise. They go whatever else does.
     pub keep_alive: Duration,
 }
@@ -159,8 +159,10 @@ fn options(plan: Plan) -> MqttOptions {
         .set_clean_start(true)
         .set_connection_timeout(BROKER_PATIENCE_MS / 1_000)
         .set_connect_properties(properties)
-        .set_outgoing_inflight_upper_limit(IDS_MAX)
-        .set_last_will(LastWill::new(plan.will.0, plan.will.1, QoS::AtLeastOnce, true, None));
+        .set_outgoing_inflight_upper_limit(IDS_MAX);
+    if let Some((topic, payload)) = plan.will {
+        options.set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, true, None));
+    }
     options
 }
 

@@ -31,7 +31,9 @@ use vakt_core::port::Answered;
 use vakt_core::port::Head;
 use vakt_core::port::Links;
 use vakt_core::port::ListedKey;
+use vakt_core::port::MediaPiece;
 use vakt_core::port::NextEvents;
+use vakt_core::port::NextMedia;
 use vakt_core::port::Stored;
 use vakt_core::port::Unjournaled;
 use vakt_core::port::UpstreamNote;
@@ -73,12 +75,22 @@ pub struct Inlets {
     pub unjournaled: mpsc::Receiver<Unjournaled>,
     /// How the interfaces stand, if the kernel says.
     pub links: watch::Receiver<Option<Arc<Links>>>,
+    /// Whoever keeps sealed media, if somebody does.
+    pub media: Option<Vault>,
     /// To the hub.
     pub notes: mpsc::Sender<UpstreamNote>,
     /// The hub's clock.
     pub now: fn() -> Stamp,
     /// The hub's randomness.
     pub entropy: fn() -> [u8; 32],
+}
+
+/// The way to whoever keeps sealed media.
+pub struct Vault {
+    /// Changes whenever there may be something new to send; 0: there is nothing.
+    pub stock: watch::Receiver<u64>,
+    /// Answers with the next piece, `None` when there is none after that place.
+    pub next: mpsc::Sender<(NextMedia, oneshot::Sender<Option<MediaPiece>>)>,
 }
 
 struct Upstream {
@@ -88,6 +100,7 @@ struct Upstream {
     dialers: Vec<Arc<Dialer>>,
     links: BTreeMap<ConnId, (usize, Link)>,
     question: Option<oneshot::Receiver<Vec<Stored>>>,
+    media: Option<oneshot::Receiver<Option<MediaPiece>>>,
     reports: mpsc::Sender<(usize, ConnId, LinkEvent)>,
     now: fn() -> Stamp,
     entropy: fn() -> [u8; 32],
@@ -106,6 +119,11 @@ pub async fn run(settings: Settings, mut inlets: Inlets, mut stop: watch::Receiv
                 up.question = None;
                 up.speaker.answered(answer.as_deref(), (up.now)());
             }
+            piece = answer(&mut up.media) => {
+                up.media = None;
+                up.with(&inlets, |speaker, around| speaker.media_answered(piece.flatten(), around));
+            }
+            () = stocked(&mut inlets.media) => {}
             Some((path, conn, event)) = reported.recv() => {
                 up.with(&inlets, |speaker, around| speaker.told(path, conn, event, around));
             }
@@ -138,11 +156,21 @@ pub async fn run(settings: Settings, mut inlets: Inlets, mut stop: watch::Receiv
     up.farewell(&inlets, &mut reported).await;
 }
 
-async fn answer(question: &mut Option<oneshot::Receiver<Vec<Stored>>>) -> Option<Vec<Stored>> {
+async fn answer<T>(question: &mut Option<oneshot::Receiver<T>>) -> Option<T> {
     match question {
         Some(answer) => answer.await.ok(),
         None => std::future::pending().await,
     }
+}
+
+/// The keeper's stock has changed; never, where there is no keeper.
+async fn stocked(vault: &mut Option<Vault>) {
+    if let Some(vault) = vault
+        && vault.stock.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 impl Upstream {
@@ -154,6 +182,7 @@ impl Upstream {
             dialers: settings.paths.iter().map(|path| Arc::new(dialer(&settings, path, inlets.entropy))).collect(),
             links: BTreeMap::new(),
             question: None,
+            media: None,
             reports,
             now: inlets.now,
             entropy: inlets.entropy,
@@ -173,6 +202,7 @@ impl Upstream {
             view: &view,
             keys: &keys,
             links: links.as_deref(),
+            media: inlets.media.as_ref().map_or(0, |vault| *vault.stock.borrow()),
             random: &mut || number(entropy()),
         };
         call(&mut self.speaker, &mut around);
@@ -189,6 +219,7 @@ impl Upstream {
     fn perform(&mut self, out: Out, inlets: &Inlets) {
         match out {
             Out::Dial { path, conn, will } => self.dial(path, conn, will),
+            Out::DialMedia { path, conn } => self.dial_media(path, conn),
             Out::Subscribe { path, conn } => {
                 let name = &self.settings.paths[path].name;
                 let topics = [self.topics.ack(), self.topics.echo(name), self.topics.cmd()];
@@ -210,6 +241,14 @@ impl Upstream {
                     Err(_) => self.speaker.answered(None, (self.now)()),
                 }
             }
+            Out::AskMedia(asked) => {
+                let (to, answer) = oneshot::channel();
+                let sent = inlets.media.as_ref().map(|vault| vault.next.try_send((asked, to)));
+                match sent {
+                    Some(Ok(())) => self.media = Some(answer),
+                    _ => self.with(inlets, |speaker, around| speaker.media_answered(None, around)),
+                }
+            }
             Out::Order(warrant) => {
                 if let Err(error) = inlets.warrants.try_send(warrant) {
                     self.speaker.busy(error.into_inner().jti, (self.now)());
@@ -226,12 +265,26 @@ impl Upstream {
         let plan = Plan {
             client_id: format!("{}-{name}", self.settings.gateway),
             socket: self.settings.run_dir.join(format!("link-{name}.sock")),
-            will: (self.topics.path(name), will),
+            will: Some((self.topics.path(name), will)),
             keep_alive: match path {
                 0 => KEEP_ALIVE,
                 _ => Duration::from_secs(KEEP_ALIVE_BEATS * u64::from(self.settings.beat_alternative_s)),
             },
         };
+        self.start(path, conn, plan);
+    }
+
+    fn dial_media(&mut self, path: usize, conn: ConnId) {
+        let plan = Plan {
+            client_id: format!("{}-media", self.settings.gateway),
+            socket: self.settings.run_dir.join("link-media.sock"),
+            will: None,
+            keep_alive: KEEP_ALIVE,
+        };
+        self.start(path, conn, plan);
+    }
+
+    fn start(&mut self, path: usize, conn: ConnId, plan: Plan) {
         let teller = Teller { path, conn, to: self.reports.clone() };
         self.links.insert(conn, (path, Link::start(plan, Arc::clone(&self.dialers[path]), teller)));
     }
