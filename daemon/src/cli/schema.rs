@@ -70,7 +70,10 @@ const fn up(
     Channel { name, below, up: true, retain, schema, signed: false, what }
 }
 
-const CHANNELS: [Channel; 9] = [
+/// In place of a schema: bytes, of no form.
+const BYTES: &str = "";
+
+const CHANNELS: [Channel; 10] = [
     up(
         "event",
         "event/{class}",
@@ -94,6 +97,13 @@ const CHANNELS: [Channel; 9] = [
         false,
         "reply",
         "What became of a warrant: accepted, sent, confirmed, failed or refused.",
+    ),
+    up(
+        "media",
+        "media/{id}/{offset}",
+        false,
+        BYTES,
+        "Bytes of a sealed file from that offset, 64 KiB at most, 8 KiB on a slow path; on the connection `{gateway}-media`.",
     ),
     Channel {
         name: "ack",
@@ -124,10 +134,11 @@ const CHANNELS: [Channel; 9] = [
     },
 ];
 
-const PARAMETERS: [(&str, &str); 5] = [
+const PARAMETERS: [(&str, &str); 6] = [
     ("gateway", "The hub: 1 to 32 of a-z, 0-9 and -; the CN of its client certificate."),
     ("class", "alarm, fault, access, state, test or audit: the order in which the centre must hear."),
-    ("id", "The device, such as zb-00124b0001020304."),
+    ("id", "The device, such as zb-00124b0001020304, or the medium."),
+    ("offset", "The first byte's place in the sealed file."),
     ("path", "eth or lte."),
     ("jti", "The warrant's own name."),
 ];
@@ -139,7 +150,8 @@ fn asyncapi() -> String {
          asyncapi: 3.0.0\n\
          info:\n  title: Vakt hub\n  version: 1.0.0\n  description: >-\n    \
          Clean start, session expiry 0, packets up to 96 KiB, TLS with a client certificate whose CN is the gateway. Two\n    \
-         connections, `{gateway}-eth` and `{gateway}-lte`, each with a last will on its path. Members are only ever added.\n\
+         connections, `{gateway}-eth` and `{gateway}-lte`, each with a last will on its path, and `{gateway}-media` with\n    \
+         none. Members are only ever added.\n\
          defaultContentType: application/json\n\
          channels:\n",
     );
@@ -157,6 +169,10 @@ fn asyncapi() -> String {
         if channel.signed {
             let said = "A compact JWS (EdDSA, RFC 7515). The schema is that of what is signed.";
             line(&mut text, format_args!("        contentType: application/jose\n        description: {said:?}"));
+        }
+        if channel.schema == BYTES {
+            line(&mut text, format_args!("        contentType: application/octet-stream"));
+            continue;
         }
         let format = "'application/schema+json;version=draft-2020-12'";
         line(&mut text, format_args!("        payload:\n          schemaFormat: {format}"));
