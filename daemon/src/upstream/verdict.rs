@@ -43,6 +43,8 @@ pub enum Reason {
     TlsTimeout,
     /// Any other trouble of TLS.
     TlsOther,
+    /// HTTP came where TLS was to begin: a network that wants somebody to log in first, or a wrong port.
+    Portal,
     /// The broker said no to CONNECT, with this code.
     MqttRefused(String),
     /// The broker closed the connection with this code.
@@ -83,6 +85,7 @@ impl fmt::Display for Reason {
             Reason::TlsFile(file) => write!(f, "tls_file:{file}"),
             Reason::TlsTimeout => f.write_str("tls_timeout"),
             Reason::TlsOther => f.write_str("tls_other"),
+            Reason::Portal => f.write_str("portal"),
             Reason::MqttRefused(code) => write!(f, "mqtt_refused:{code}"),
             Reason::MqttClosed(code) => write!(f, "mqtt_closed:{code}"),
             Reason::SubscribeRefused => f.write_str("subscribe_refused"),

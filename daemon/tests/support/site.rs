@@ -113,11 +113,13 @@ pub struct Wish {
     pub alarm_deadline_s: u32,
     pub beat_s: u32,
     pub media: Option<Vault>,
+    /// What time it is at the least, for certificates.
+    pub at_least_ms: fn() -> i64,
 }
 
 impl Wish {
     pub fn broker(broker: String) -> Self {
-        Self { broker, tls: None, alarm_deadline_s: 600, beat_s: 20, media: None }
+        Self { broker, tls: None, alarm_deadline_s: 600, beat_s: 20, media: None, at_least_ms: || now().wall_ms }
     }
 }
 
@@ -160,6 +162,7 @@ impl Site {
             media: wish.media,
             notes,
             now,
+            at_least_ms: wish.at_least_ms,
             entropy,
         };
         let reader = Arc::clone(&journal);

@@ -21,6 +21,8 @@ use rustls_pki_types::pem::PemObject;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
@@ -171,6 +173,56 @@ async fn an_expired_certificate_and_one_of_tomorrow_are_told_apart() {
     assert_eq!(verdict(&ca, ca.issue(BROKER, old), hub.clone(), &ca).await, "tls_expired");
     let early = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(3001, 1, 1);
     assert_eq!(verdict(&ca, ca.issue(BROKER, early), hub, &ca).await, "tls_not_yet_valid");
+}
+
+#[tokio::test]
+async fn certificates_are_judged_by_the_time_the_hub_gives_and_not_by_the_systems_clock() {
+    let ca = Authority::new("ca");
+    let dir = tempfile::tempdir().unwrap();
+    let shown = ca.issue(BROKER, |params| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    });
+    let hub = ca.issue("hub-1", |_| {});
+    const MAY_2000_MS: i64 = 957_139_200_000;
+    const MAY_2001_MS: i64 = 988_675_200_000;
+    for (at_least_ms, takes) in [((|| MAY_2000_MS) as fn() -> i64, false), (|| MAY_2001_MS, true)] {
+        let tls = files(&dir, &ca, &hub, Some(BROKER));
+        let broker = Broker::listen().await;
+        let mut site = Site::start(Wish { tls: Some(tls), at_least_ms, ..Wish::broker(broker.address()) });
+        let stream = within("a connection", broker.accept_raw()).await;
+        let accepted = acceptor(&ca, &shown).accept(stream).await;
+        if takes {
+            let first = Session::new(accepted.unwrap()).next().await;
+            assert!(matches!(first, Some(Packet::Connect { .. })), "{first:?}");
+        } else {
+            assert_eq!(site.verdict().await, "tls_not_yet_valid");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_web_server_in_the_brokers_place_is_a_portal_and_other_rubbish_is_not() {
+    let ca = Authority::new("ca");
+    let dir = tempfile::tempdir().unwrap();
+    let tls = files(&dir, &ca, &ca.issue("hub-1", |_| {}), Some(BROKER));
+    let answers: [(&[u8], &str); 3] = [
+        (b"HTTP/1.1 302 Found\r\nLocation: http://log.in/\r\n\r\n", "portal"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "tls_other"),
+        (b"", "tls_other"),
+    ];
+    for (answer, verdict) in answers {
+        let broker = Broker::listen().await;
+        let mut site = Site::start(Wish { tls: Some(tls.clone()), ..Wish::broker(broker.address()) });
+        let mut stream = within("a connection", broker.accept_raw()).await;
+        // Whoever listens has read what came; a closed socket with unread bytes would reset what it says.
+        let mut hello = [0; 5];
+        stream.read_exact(&mut hello).await.unwrap();
+        stream.write_all(answer).await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(site.verdict().await, verdict, "{}", String::from_utf8_lossy(answer));
+        drop(stream);
+    }
 }
 
 #[tokio::test]

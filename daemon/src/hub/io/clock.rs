@@ -29,6 +29,8 @@ pub enum Trust {
 
 static BOOT: OnceLock<u32> = OnceLock::new();
 static TRUSTED: AtomicBool = AtomicBool::new(false);
+/// The latest time that was trusted before this run, in ms since 1970, and when it was read, in ms since the board started.
+static REMEMBERED: OnceLock<(i64, u64)> = OnceLock::new();
 
 /// Counts this start of the board, in the file `boot`, unless it was counted already.
 ///
@@ -82,6 +84,30 @@ pub fn now() -> Stamp {
         mono_ms: u64::try_from(mono.tv_sec).unwrap_or(0) * 1000 + u64::try_from(mono.tv_nsec).unwrap_or(0) / 1_000_000,
         wall_ms: wall,
         trusted: TRUSTED.load(Ordering::Relaxed),
+    }
+}
+
+/// Takes over the latest time the journal has on record as trusted, in ms since 1970.
+pub fn remember(floor_ms: Option<i64>) {
+    if let Some(floor_ms) = floor_ms {
+        let _ = REMEMBERED.set((floor_ms, now().mono_ms));
+    }
+}
+
+/// What time it is at the least, in ms since 1970: for the certificates of brokers.
+///
+/// A Pi has no clock chip: after a power cut its clock may stand in 1970, where each certificate is still to come, and
+/// stays there as long as no time source is reached. It is later than it was when the clock was last trusted, by as much
+/// as has passed since this run began. An earlier time is never believed, so what has expired stays expired; a clock that
+/// is trusted decides alone.
+pub fn at_least_ms() -> i64 {
+    let now = now();
+    match REMEMBERED.get() {
+        Some((floor_ms, read_ms)) if !now.trusted => {
+            let passed_ms = i64::try_from(now.mono_ms.saturating_sub(*read_ms)).unwrap_or(0);
+            now.wall_ms.max(floor_ms.saturating_add(passed_ms))
+        }
+        _ => now.wall_ms,
     }
 }
 

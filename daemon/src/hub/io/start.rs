@@ -147,6 +147,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let (sign, hub_public) = secrets.sign_key()?;
     let keys = writer::Keys { seal: secrets.seal_key()?, sign };
     let opened = store::open(&config.state_dir, &keys.seal, first_epoch())?;
+    clock::remember(opened.state.clock_floor_ms);
     let (journal, writer) = writer::start(config.state_dir.clone(), opened.store, keys)?;
     let suspect = journal.clone();
     let next = reader::serve(config.state_dir.join("journal.db"), move || suspect.suspect())?;
@@ -446,6 +447,7 @@ fn voice(
         media: None,
         notes: notes_in.clone(),
         now: clock::now,
+        at_least_ms: clock::at_least_ms,
         entropy: clock::entropy,
     };
     tokio::spawn(speak(settings, inlets, from_core, stop))

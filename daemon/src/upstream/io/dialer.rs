@@ -7,6 +7,7 @@
 use crate::upstream::io::names;
 use crate::upstream::io::names::Remembered;
 use crate::upstream::io::tls;
+use crate::upstream::io::tls::Heard;
 use crate::upstream::port::Failure;
 use crate::upstream::settings::PathSettings;
 use crate::upstream::settings::TlsSettings;
@@ -57,15 +58,16 @@ struct Memory {
 /// One path's dialler. It remembers the last good addresses, beyond its end too, and the TLS sessions.
 pub struct Dialer {
     path: PathSettings,
+    at_least_ms: fn() -> i64,
     memory: Mutex<Memory>,
     entropy: fn() -> [u8; 32],
 }
 
 impl Dialer {
-    /// For this path; the addresses that worked are kept in this file.
-    pub fn new(path: PathSettings, addresses: PathBuf, entropy: fn() -> [u8; 32]) -> Self {
+    /// For this path; `at_least_ms` is what certificates are judged by, and the addresses that worked are kept in this file.
+    pub fn new(path: PathSettings, addresses: PathBuf, at_least_ms: fn() -> i64, entropy: fn() -> [u8; 32]) -> Self {
         let memory = Memory { tls: None, good: Remembered::read(addresses) };
-        Self { path, memory: Mutex::new(memory), entropy }
+        Self { path, at_least_ms, memory: Mutex::new(memory), entropy }
     }
 
     /// Tries each broker and each of its addresses once.
@@ -157,9 +159,13 @@ impl Dialer {
             reason,
             detail: format!("TLS with {broker}, whose certificate must name `{name}`, failed: {why}"),
         };
-        match timeout(TLS_PATIENCE, TlsConnector::from(config).connect(server, tcp)).await {
+        match timeout(TLS_PATIENCE, TlsConnector::from(config).connect(server, Heard::new(tcp)).into_fallible()).await {
             Ok(Ok(stream)) => Ok(Box::new(stream)),
-            Ok(Err(e)) => {
+            Ok(Err((_, heard))) if heard.is_http() => {
+                let why = "a web server answered; this network wants somebody to log in first, or the port is wrong";
+                Err(failed(Reason::Portal, why.to_owned()))
+            }
+            Ok(Err((e, _))) => {
                 // the next dial reads the files again: one of them may have been renewed
                 self.memory.lock().await.tls = None;
                 Err(failed(tls::reason(&e).unwrap_or(Reason::TlsOther), e.to_string()))
@@ -174,7 +180,7 @@ impl Dialer {
         if let Some(config) = &memory.tls {
             return Ok(Arc::clone(config));
         }
-        let fresh = tls::client_config(settings);
+        let fresh = tls::client_config(settings, self.at_least_ms);
         let config = fresh.map_err(|e| Failure { reason: e.reason(), detail: e.to_string() })?;
         memory.tls = Some(Arc::clone(&config));
         Ok(config)

@@ -81,6 +81,8 @@ pub struct Inlets {
     pub notes: mpsc::Sender<UpstreamNote>,
     /// The hub's clock.
     pub now: fn() -> Stamp,
+    /// What time it is at the least, in milliseconds since 1970: for certificates.
+    pub at_least_ms: fn() -> i64,
     /// The hub's randomness.
     pub entropy: fn() -> [u8; 32],
 }
@@ -176,10 +178,14 @@ async fn stocked(vault: &mut Option<Vault>) {
 impl Upstream {
     fn new(settings: Settings, inlets: &mut Inlets, reports: mpsc::Sender<(usize, ConnId, LinkEvent)>) -> Self {
         let head = inlets.head.borrow_and_update().place;
+        let dialer = |path: &PathSettings| {
+            let addresses = settings.state_dir.join(format!("addresses-{}", path.name));
+            Arc::new(Dialer::new(path.clone(), addresses, inlets.at_least_ms, inlets.entropy))
+        };
         Self {
             topics: Topics::new(&settings.gateway),
             speaker: Speaker::new(&settings, inlets.challenges.clone(), head, (inlets.now)()),
-            dialers: settings.paths.iter().map(|path| Arc::new(dialer(&settings, path, inlets.entropy))).collect(),
+            dialers: settings.paths.iter().map(dialer).collect(),
             links: BTreeMap::new(),
             question: None,
             media: None,
@@ -319,10 +325,6 @@ impl Upstream {
             }
         }
     }
-}
-
-fn dialer(settings: &Settings, path: &PathSettings, entropy: fn() -> [u8; 32]) -> Dialer {
-    Dialer::new(path.clone(), settings.state_dir.join(format!("addresses-{}", path.name)), entropy)
 }
 
 fn number(entropy: [u8; 32]) -> u64 {
