@@ -22,6 +22,7 @@ use vakt_core::port::Stored;
 use vakt_core::port::UpstreamNote;
 use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
+use vaktd::upstream::backoff::ALARM_JITTER_MS;
 use vaktd::upstream::outbox::ConnId;
 use vaktd::upstream::port::Failure;
 use vaktd::upstream::port::LinkEvent;
@@ -81,6 +82,10 @@ struct Site {
     media: Option<(usize, ConnId)>,
     /// When its pieces left, by which path, and their bytes.
     pieces: Vec<(u64, usize, u64)>,
+    /// When each path was dialled.
+    dials: [Vec<u64>; 2],
+    /// What the hub draws.
+    random: u64,
 }
 
 impl Site {
@@ -117,6 +122,8 @@ impl Site {
             stock: 0,
             media: None,
             pieces: vec![],
+            dials: [vec![], vec![]],
+            random: 77,
         };
         site.pass(5_000);
         site
@@ -139,7 +146,8 @@ impl Site {
 
     fn with(&mut self, call: impl FnOnce(&mut Speaker, &mut Around<'_>)) {
         let head = Head { place: Place { epoch: EPOCH, seq: self.rows.len() as u64 }, hash: [0; 32] };
-        let (now, waiting, random) = (at(self.now_ms), Waiting::default(), &mut || 77);
+        let drawn = self.random;
+        let (now, waiting, random) = (at(self.now_ms), Waiting::default(), &mut || drawn);
         let links = self.links.as_ref();
         call(
             &mut self.speaker,
@@ -163,6 +171,7 @@ impl Site {
     fn perform(&mut self, out: Out) {
         match out {
             Out::Dial { path, conn, .. } => {
+                self.dials[path].push(self.now_ms);
                 let wire = &mut self.wires[path];
                 let plugged =
                     self.links.as_ref().is_none_or(|links| links.get(DEVICES[path]) == Some(&LinkState::Well));
@@ -392,6 +401,34 @@ fn a_cable_that_is_out_hands_over_at_once_and_says_so() {
     site.links.as_mut().unwrap().remove("eth0");
     site.pass(1);
     assert_eq!(site.path_notes(since).last(), Some(&("eth", Some("no_device"))));
+}
+
+#[test]
+fn a_cable_that_is_in_again_is_dialled_within_half_a_second_whatever_the_path_was_doing() {
+    for on_its_way in [false, true] {
+        let mut site = Site::new();
+        site.random = 999;
+        if !on_its_way {
+            // Given up already: its back-off runs.
+            site.silent(ETH, true);
+            site.commit(Class::State);
+            site.pass(20_000);
+        }
+        site.silent(ETH, true);
+        site.commit(Class::State);
+        site.links.as_mut().unwrap().insert("eth0".to_owned(), LinkState::NoCarrier);
+        site.pass(3_000);
+        // A dial under way is not dialled again; it has its own patience.
+        while !on_its_way && site.dials[ETH].last().is_some_and(|at| site.now_ms < at + 3_050) {
+            site.pass(10);
+        }
+        site.silent(ETH, false);
+        site.links.as_mut().unwrap().insert("eth0".to_owned(), LinkState::Well);
+        let back = site.now_ms;
+        site.pass(1_000);
+        let dialled = site.dials[ETH].iter().find(|at| **at >= back).map(|at| at - back);
+        assert!(dialled.is_some_and(|after| after <= ALARM_JITTER_MS), "on its way: {on_its_way}: {dialled:?}");
+    }
 }
 
 #[test]

@@ -289,16 +289,22 @@ impl Path {
         let (Some(was), None) = (was, &self.cable) else { return None };
         let stalled = self.suspect_at_ms().is_some_and(|at| at <= now_ms);
         match &mut self.phase {
-            Phase::Idle { until_ms } => *until_ms = self.backoff.soon(now_ms, random()).min(*until_ms),
+            Phase::Idle { .. } => self.dial_soon(now_ms, random()),
             Phase::Live(live) if !stalled => live.heart.doubt(now_ms),
             Phase::Live(_) => {
                 let detail = "its cable was out, and what it carried is sent again on a new connection".to_owned();
-                self.backoff = Backoff::default();
                 return Some(Failure { reason: was, detail });
             }
             Phase::Dialing(_) | Phase::Subscribing(_) => {}
         }
         None
+    }
+
+    /// Its cable is in again: it need not wait for its back-off.
+    pub(crate) fn dial_soon(&mut self, now_ms: u64, random: u64) {
+        if let Phase::Idle { until_ms } = &mut self.phase {
+            *until_ms = self.backoff.soon(now_ms, random).min(*until_ms);
+        }
     }
 
     /// Whether it should not carry while another path can: its interface is of no use, its broker refuses events, or

@@ -147,7 +147,10 @@ impl Speaker {
         }
         for at in 0..self.paths.len() {
             let unplugged = self.paths[at].cable(around.links, now.mono_ms, around.random);
-            if let Some(failure) = unplugged.or_else(|| self.paths[at].overdue(now.mono_ms)) {
+            if let Some(failure) = &unplugged {
+                self.end(at, failure, around);
+                self.paths[at].dial_soon(now.mono_ms, (around.random)());
+            } else if let Some(failure) = self.paths[at].overdue(now.mono_ms) {
                 self.end(at, &failure, around);
             }
             if self.paths[at].dial_due(self.outbox.alarm_waits(), now.mono_ms, around.random) {
