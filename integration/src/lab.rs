@@ -1,12 +1,13 @@
 //! A live site on this machine: a real mosquitto with TLS and client certificates, a stick on a pseudo-terminal, an
 //! unmodified `vaktd`, and the reference centre. Tests, the demo and the bench all start here.
 //!
-//! Everything is on loopback, or in network namespaces of its own, and in one folder, keys and certificates are made for the run, and every child dies
-//! with the lab. It never touches the machine's own broker or configuration.
+//! Everything is on loopback, or in network namespaces of its own, and in one folder; keys and certificates are made for
+//! the run, and every child dies with the lab. It never touches the machine's own broker or configuration.
 
 pub mod broker;
 pub mod certs;
 pub mod daemon;
+pub mod flow;
 pub mod names;
 pub mod near;
 pub mod net;

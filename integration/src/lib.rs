@@ -18,5 +18,6 @@ pub mod twins {
     pub mod hub;
     pub mod mqtt;
     pub mod ncp;
+    pub mod portal;
     pub mod wmbus_stick;
 }

@@ -11,87 +11,39 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
 use vakt_integration::arc::handle::Board;
-use vakt_integration::arc::misbehave::Misbehaviour;
-use vakt_integration::lab::Lab;
 use vakt_integration::lab::LabSettings;
 use vakt_integration::lab::daemon::Tls;
+use vakt_integration::lab::flow::Flow;
 use vakt_integration::lab::proxy::Mode;
 use vakt_integration::lab::site::SOON;
-use vakt_integration::lab::site::contact;
-use vakt_integration::lab::site::smoke;
 use vakt_integration::twins::evil_broker::Answer;
 use vakt_integration::twins::evil_broker::EvilBroker;
 use vakt_integration::twins::evil_broker::Manners;
 use vakt_integration::twins::evil_broker::Seen;
 use vakt_integration::twins::mqtt::Packet;
 
-const SMOKE: &str = "00010204";
-
-struct Flow {
-    lab: Lab,
-    contacts: Vec<String>,
-    open: bool,
+async fn begin() -> Flow {
+    Flow::begin(LabSettings { beat_primary_s: 5, ..LabSettings::default() }).await
 }
 
-impl Flow {
-    async fn begin() -> Self {
-        let mut lab = Lab::start(LabSettings { beat_primary_s: 5, ..LabSettings::default() }).await.unwrap();
-        lab.start_arc(Misbehaviour::default()).await.unwrap();
-        lab.daemon.start().await.unwrap();
-        let contacts: Vec<String> = (0..10).map(|number| format!("000200{number:02}")).collect();
-        lab.furnish(SMOKE, &contacts).await.unwrap();
-        lab.all_signed().await.unwrap();
-        Self { lab, contacts, open: false }
-    }
-
-    /// Ten events more; gives the seq the journal then has at least.
-    async fn events(&mut self) -> u64 {
-        let before = self.lab.status().await.unwrap()["journal"]["seq"].as_u64().unwrap();
-        self.open = !self.open;
-        for id in &self.contacts {
-            self.lab.stick.line(contact(id, self.open).trim_end()).await.unwrap();
-        }
-        let reached = |status: &Value| status["journal"]["seq"].as_u64() >= Some(before + 10);
-        let status = self.lab.until("ten events in the journal", reached).await.unwrap();
-        status["journal"]["seq"].as_u64().unwrap()
-    }
-
-    /// One more alarm, which does not wait for the back-off: smoke that was gone and is there again.
-    async fn fire(&self) {
-        let before = self.lab.status().await.unwrap()["journal"]["seq"].as_u64().unwrap();
-        for smoking in [false, true] {
-            self.lab.stick.line(smoke(SMOKE, smoking).trim_end()).await.unwrap();
-        }
-        let more = |status: &Value| status["journal"]["seq"].as_u64() > Some(before);
-        self.lab.until("the alarm in the journal", more).await.unwrap();
-    }
-
-    /// Waits until the hub has felt `mode` on a connection of its own, so that what comes after it is a recovery.
-    async fn met(&self, mode: Mode, connections: u64) {
-        let proxy = self.lab.proxy("eth").unwrap();
-        let down = |status: &Value| status["paths"]["eth"]["up"] == json!(false);
-        let felt = |status: &Value| match mode {
-            Mode::Refuse => status["paths"]["eth"]["reason"] == json!("tcp_refused"),
-            // Two: what the first one met has ended it.
-            Mode::ResetEvery(_) | Mode::Rubbish => down(status) && proxy.connections() >= connections + 2,
-            _ => down(status) && proxy.connections() > connections,
-        };
-        let status = self.lab.until(&format!("{mode:?} to be felt"), felt).await.unwrap();
-        let waiting = status["journal"]["unreceipted"].as_u64().unwrap();
-        assert!(waiting >= 10, "{mode:?}: nothing was delivered through it: {status}");
-    }
-
-    async fn all_is_well(&self, after: &str) {
-        let status = self.lab.all_signed().await.unwrap_or_else(|error| panic!("after {after}: {error}"));
-        let counts = self.lab.arc.as_ref().unwrap().counts();
-        assert!(counts.clean(), "after {after}: {counts:?}");
-        assert_eq!(Some(counts.events), status["journal"]["seq"].as_u64(), "after {after}");
-    }
+/// Waits until the hub has felt `mode` on a connection of its own, so that what comes after it is a recovery.
+async fn met(flow: &Flow, mode: Mode, connections: u64) {
+    let proxy = flow.lab.proxy("eth").unwrap();
+    let down = |status: &Value| status["paths"]["eth"]["up"] == json!(false);
+    let felt = |status: &Value| match mode {
+        Mode::Refuse => status["paths"]["eth"]["reason"] == json!("tcp_refused"),
+        // Two: what the first one met has ended it.
+        Mode::ResetEvery(_) | Mode::Rubbish => down(status) && proxy.connections() >= connections + 2,
+        _ => down(status) && proxy.connections() > connections,
+    };
+    let status = flow.lab.until(&format!("{mode:?} to be felt"), felt).await.unwrap();
+    let waiting = status["journal"]["unreceipted"].as_u64().unwrap();
+    assert!(waiting >= 10, "{mode:?}: nothing was delivered through it: {status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_a_bad_network_loses_nothing() {
-    let mut flow = Flow::begin().await;
+    let mut flow = begin().await;
     let modes = [
         Mode::Refuse,
         Mode::BlackHole,
@@ -104,47 +56,47 @@ async fn r29_a_bad_network_loses_nothing() {
         let before = flow.lab.proxy("eth").unwrap().connections();
         flow.lab.proxy("eth").unwrap().set(mode).await;
         flow.lab.proxy("eth").unwrap().cut().await;
-        flow.events().await;
+        flow.doors().await;
         // An alarm dials at once; the rest comes along.
         flow.fire().await;
         if matches!(mode, Mode::Throttle(_) | Mode::Delay(_)) {
             // Slow is not dead: everything arrives while it lasts.
-            flow.events().await;
+            flow.doors().await;
             flow.all_is_well(&format!("{mode:?}, while it lasts")).await;
             assert!(flow.lab.proxy("eth").unwrap().connections() > before, "{mode:?} was never met");
         } else {
-            flow.met(mode, before).await;
+            met(&flow, mode, before).await;
         }
         flow.lab.proxy("eth").unwrap().set(Mode::Pass).await;
         flow.lab.proxy("eth").unwrap().cut().await;
         // An alarm dials at once; without one the back-off may rest for a minute.
         flow.fire().await;
-        flow.events().await;
+        flow.doors().await;
         flow.all_is_well(&format!("{mode:?}")).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_a_broker_that_dies_freezes_and_forgets_loses_nothing() {
-    let mut flow = Flow::begin().await;
-    flow.events().await;
+    let mut flow = begin().await;
+    flow.doors().await;
     flow.lab.broker.kill().await;
-    flow.events().await;
+    flow.doors().await;
     flow.lab.broker.restart().await.unwrap(); // it has forgotten every session and every queued message
-    flow.events().await;
+    flow.doors().await;
     flow.all_is_well("kill -9 of the broker").await;
     flow.lab.broker.freeze().unwrap();
-    flow.events().await;
+    flow.doors().await;
     let silent = |status: &Value| status["paths"]["eth"]["reason"] == json!("silent");
     flow.lab.until("the broker's silence to be noticed", silent).await.unwrap();
     flow.lab.broker.thaw().unwrap();
-    flow.events().await;
+    flow.doors().await;
     flow.all_is_well("a frozen broker").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_centres_own_receipt_delivers() {
-    let mut flow = Flow::begin().await;
+    let mut flow = begin().await;
     let forgeries = [
         ("unsigned", "bad_signature"),
         ("wrong_key", "bad_signature"),
@@ -160,7 +112,7 @@ async fn only_the_centres_own_receipt_delivers() {
         let arc = flow.lab.arc.as_ref().unwrap();
         arc.misbehave(&[&format!("forge {forgery}")]).await.unwrap();
         let told = arc.look(|board| board.receipts);
-        let seq = flow.events().await;
+        let seq = flow.doors().await;
         let arc = flow.lab.arc.as_ref().unwrap();
         let within = Duration::from_secs(20);
         arc.wait_until("a forged receipt", within, |board| board.receipts > told).await.unwrap();
@@ -169,7 +121,7 @@ async fn only_the_centres_own_receipt_delivers() {
         assert!(waiting >= seq - signed, "{forgery} delivered something: {status}");
     }
     flow.lab.arc.as_ref().unwrap().misbehave(&[]).await.unwrap();
-    flow.events().await;
+    flow.doors().await;
     flow.all_is_well("forgeries").await;
     let arc = flow.lab.arc.as_ref().unwrap();
     let refusals = |board: &Board| -> Vec<String> {
@@ -187,13 +139,13 @@ async fn only_the_centres_own_receipt_delivers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r43_a_silent_centre_is_told_apart_from_a_dead_path_and_repeats_do_no_harm() {
-    let mut flow = Flow::begin().await;
+    let mut flow = begin().await;
     flow.lab.arc.as_ref().unwrap().misbehave(&["silent on", "receipts off"]).await.unwrap();
-    flow.events().await;
+    flow.doors().await;
     let silent = |status: &Value| status["paths"]["eth"]["reason"] == json!("centre_silent");
     flow.lab.until("the silence of the centre", silent).await.unwrap();
     flow.lab.arc.as_ref().unwrap().misbehave(&["forge twice"]).await.unwrap();
-    flow.events().await;
+    flow.doors().await;
     flow.all_is_well("a silent centre").await;
 }
 
@@ -245,8 +197,8 @@ fn orderly(published: &Published, manners: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_a_lying_broker_delivers_nothing_and_what_it_swallowed_arrives_elsewhere() {
-    let mut flow = Flow::begin().await;
-    flow.events().await;
+    let mut flow = begin().await;
+    flow.doors().await;
     let signed = flow.lab.all_signed().await.unwrap()["journal"]["seq"].as_u64().unwrap();
     let honest = Manners::default();
     let evil = EvilBroker::start(honest).await.unwrap();
@@ -269,7 +221,7 @@ async fn r29_a_lying_broker_delivers_nothing_and_what_it_swallowed_arrives_elsew
         let before = over(&mut flow, evil.address(), None).await;
         tls = tls.or(before);
         flow.fire().await;
-        let seq = flow.events().await;
+        let seq = flow.doors().await;
         let met = |seen: &[Seen]| {
             let connected =
                 seen.iter().any(|s| s.connection > from && matches!(s.packet, Some(Packet::Connect { .. })));
@@ -299,6 +251,6 @@ async fn r29_a_lying_broker_delivers_nothing_and_what_it_swallowed_arrives_elsew
     let eth = flow.lab.proxy("eth").unwrap().address();
     assert!(tls.is_some(), "the way home");
     over(&mut flow, eth, tls).await;
-    flow.events().await;
+    flow.doors().await;
     flow.all_is_well("a lying broker").await;
 }

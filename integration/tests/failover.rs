@@ -6,85 +6,22 @@
 use serde_json::Value;
 use serde_json::json;
 use std::time::Duration;
-use vakt_integration::arc::misbehave::Misbehaviour;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use vakt_integration::lab::Lab;
 use vakt_integration::lab::LabSettings;
+use vakt_integration::lab::flow::Flow;
+use vakt_integration::lab::flow::PATHS;
 use vakt_integration::lab::net::Fault;
-use vakt_integration::lab::site::contact;
-use vakt_integration::lab::site::smoke;
+use vakt_integration::twins::mqtt::Packet;
 
-const SMOKE: &str = "00010204";
-const PATHS: [&str; 2] = ["eth", "lte"];
-
-struct Flow {
-    lab: Lab,
-    contacts: Vec<String>,
-    open: bool,
-}
-
-impl Flow {
-    async fn begin() -> Self {
-        let paths = PATHS.map(str::to_owned).to_vec();
-        let settings = LabSettings { networks: true, paths, beat_primary_s: 5, ..LabSettings::default() };
-        let mut lab = Lab::start(settings).await.unwrap();
-        lab.start_arc(Misbehaviour::default()).await.unwrap();
-        lab.daemon.start().await.unwrap();
-        let contacts: Vec<String> = (0..10).map(|number| format!("000200{number:02}")).collect();
-        lab.furnish(SMOKE, &contacts).await.unwrap();
-        let flow = Self { lab, contacts, open: false };
-        for path in PATHS {
-            flow.up(path).await;
-        }
-        flow.all_is_well("the beginning").await;
-        flow
-    }
-
-    /// Ten doors move and the kitchen burns.
-    async fn events(&mut self) {
-        let seq = |status: &Value| status["journal"]["seq"].as_u64().unwrap();
-        let before = seq(&self.lab.status().await.unwrap());
-        self.open = !self.open;
-        for id in &self.contacts {
-            self.lab.stick.line(contact(id, self.open).trim_end()).await.unwrap();
-        }
-        for smoking in [false, true] {
-            self.lab.stick.line(smoke(SMOKE, smoking).trim_end()).await.unwrap();
-        }
-        self.lab.until("eleven events in the journal", |status| seq(status) >= before + 11).await.unwrap();
-    }
-
-    async fn up(&self, path: &str) {
-        let up = |status: &Value| status["paths"][path]["up"] == json!(true);
-        self.lab.until(&format!("{path} to be up"), up).await.unwrap();
-    }
-
-    /// Why a path is down.
-    async fn down(&self, path: &str) -> String {
-        let down = |status: &Value| status["paths"][path]["up"] == json!(false);
-        let status = self.lab.until(&format!("{path} to be down"), down).await.unwrap();
-        status["paths"][path]["reason"].as_str().unwrap().to_owned()
-    }
-
-    fn break_path(&self, path: &str, fault: Fault) {
-        self.lab.net().unwrap().break_path(path, fault).unwrap();
-    }
-
-    fn mend(&self, path: &str) {
-        self.lab.net().unwrap().mend(path).unwrap();
-    }
-
-    /// Nothing is lost, out of order or different from what it was.
-    async fn all_is_well(&self, after: &str) {
-        let status = self.lab.all_signed().await.unwrap_or_else(|error| panic!("after {after}: {error}"));
-        let counts = self.lab.arc.as_ref().unwrap().counts();
-        assert!(counts.clean(), "after {after}: {counts:?}");
-        assert_eq!(Some(counts.events), status["journal"]["seq"].as_u64(), "after {after}");
-    }
-}
+/// A broker that is frozen for so long has not been given up when it goes on, and for so long it has, on both paths.
+const FROZEN: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(15)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r28_whatever_ends_one_path_the_other_carries_on() {
-    let mut flow = Flow::begin().await;
+    let mut flow = Flow::over_two_paths(LabSettings::default()).await;
     // The path that is broken is the one that carries: the other has just failed and must prove itself.
     let faults = [
         (Fault::Silent, "silent"),
@@ -109,18 +46,21 @@ async fn r28_whatever_ends_one_path_the_other_carries_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_a_path_that_is_bad_and_not_dead_loses_nothing() {
-    let mut flow = Flow::begin().await;
-    for fault in [Fault::Loses(40), Fault::Narrow(16)] {
-        flow.break_path("eth", fault);
+    let mut flow = Flow::over_two_paths(LabSettings::default()).await;
+    let faults: [&[Fault]; 3] = [&[Fault::Loses(40)], &[Fault::Narrow(16)], &[Fault::Narrow(32), Fault::Loses(10)]];
+    for faults in faults {
+        let breaks = |path| faults.iter().for_each(|fault| flow.break_path(path, *fault));
+        breaks("eth");
         flow.events().await;
-        flow.all_is_well(&format!("{fault:?}")).await;
+        flow.all_is_well(&format!("{faults:?}")).await;
         // And so is the other: nothing is left but to be patient.
-        flow.break_path("lte", fault);
+        let breaks = |path| faults.iter().for_each(|fault| flow.break_path(path, *fault));
+        breaks("lte");
         flow.events().await;
-        flow.all_is_well(&format!("{fault:?} on both")).await;
+        flow.all_is_well(&format!("{faults:?} on both")).await;
         PATHS.iter().for_each(|path| flow.mend(path));
         flow.events().await;
-        flow.all_is_well(&format!("{fault:?}, mended")).await;
+        flow.all_is_well(&format!("{faults:?}, mended")).await;
     }
     for _ in 0..5 {
         flow.break_path("eth", Fault::Carrier);
@@ -135,7 +75,7 @@ async fn r29_a_path_that_is_bad_and_not_dead_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_a_minute_without_any_path_is_made_up_for() {
-    let mut flow = Flow::begin().await;
+    let mut flow = Flow::over_two_paths(LabSettings::default()).await;
     PATHS.iter().for_each(|path| flow.break_path(path, Fault::Silent));
     for _ in 0..6 {
         flow.events().await;
@@ -151,6 +91,69 @@ async fn r29_a_minute_without_any_path_is_made_up_for() {
     flow.mend("eth");
     flow.up("eth").await;
     flow.all_is_well("the cable is back").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r29_a_broker_that_falls_stands_still_or_forgets_behind_both_paths_loses_nothing() {
+    let mut flow = Flow::over_two_paths(LabSettings::default()).await;
+    for round in 0..3 {
+        flow.events().await;
+        flow.lab.broker.kill().await;
+        flow.events().await;
+        for path in PATHS {
+            // Closed by its end, then refused: whichever is the newest.
+            let why = flow.down(path).await;
+            assert!(["closed", "tcp_refused"].contains(&why.as_str()), "{path}: {why}");
+        }
+        // It remembers no session, no subscription and nothing that was retained.
+        flow.lab.broker.restart().await.unwrap();
+        flow.events().await;
+        flow.all_is_well(&format!("kill {round} of the broker")).await;
+    }
+    for frozen in FROZEN {
+        for path in PATHS {
+            flow.up(path).await;
+        }
+        flow.lab.broker.freeze().unwrap();
+        flow.events().await;
+        tokio::time::sleep(frozen).await;
+        if frozen == FROZEN[1] {
+            for path in PATHS {
+                flow.down(path).await;
+            }
+        }
+        flow.lab.broker.thaw().unwrap();
+        flow.events().await;
+        flow.all_is_well(&format!("a broker that stood still for {frozen:?}")).await;
+    }
+}
+
+/// Somebody else says that he is this client; the broker takes the session away from who was.
+async fn takes_over(flow: &Flow, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(flow.lab.broker.plain_address()).await.unwrap();
+    let client_id = format!("lab-hub-{path}");
+    let hello =
+        Packet::Connect { client_id, clean_start: true, keep_alive_s: 0, session_expiry_s: 0, will_topic: None };
+    stream.write_all(&hello.encode()).await.unwrap();
+    let mut connack = [0; 4];
+    stream.read_exact(&mut connack).await.unwrap();
+    assert_eq!((connack[0], connack[3]), (0x20, 0), "the broker takes the stranger");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r29_a_client_whose_session_is_taken_away_comes_back_and_loses_nothing() {
+    let mut flow = Flow::over_two_paths(LabSettings::default()).await;
+    for path in PATHS {
+        for _ in 0..3 {
+            flow.up(path).await;
+            let stranger = takes_over(&flow, path).await;
+            flow.events().await;
+            flow.all_is_well(&format!("a stranger in the place of {path}")).await;
+            flow.up(path).await;
+            drop(stranger);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

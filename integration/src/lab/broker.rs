@@ -6,6 +6,7 @@
 use super::LabError;
 use super::READY_WITHIN;
 use super::certs::Certs;
+use super::certs::Identity;
 use super::free_port;
 use super::net::Net;
 use super::tail;
@@ -31,6 +32,8 @@ const ACL: &str = include_str!("../../../config/mosquitto.acl");
 pub struct BrokerOptions {
     /// Keeps sessions and retained messages on disk, written at each change.
     pub persistence: bool,
+    /// Listens for hubs on this port too, with a certificate of its own.
+    pub other_port: Option<u16>,
     /// Further lines for its configuration.
     pub extra: String,
 }
@@ -38,7 +41,7 @@ pub struct BrokerOptions {
 impl Default for BrokerOptions {
     fn default() -> Self {
         // 0: no limit. The default of 1000 would lose what a burst sends while the centre flushes its disk.
-        Self { persistence: false, extra: "max_queued_messages 0\n".to_owned() }
+        Self { persistence: false, other_port: None, extra: "max_queued_messages 0\n".to_owned() }
     }
 }
 
@@ -135,6 +138,14 @@ impl Broker {
         self.signal(Signal::STOP)
     }
 
+    /// Has it read its certificates anew (SIGHUP).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn reload(&self) -> Result<(), LabError> {
+        self.signal(Signal::HUP)
+    }
+
     /// Lets it go on (SIGCONT).
     ///
     /// # Errors
@@ -191,22 +202,27 @@ impl Broker {
         let acl = self.folder.join("hubs.acl");
         let store =
             if options.persistence { "persistence true\nautosave_on_changes true\nautosave_interval 1\n" } else { "" };
+        let for_hubs = |port: u16, identity: &Identity| {
+            format!(
+                "listener {port} {host}\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\n\
+                 require_certificate true\nuse_identity_as_username true\nallow_anonymous false\nacl_file {acl}\n\n",
+                host = self.tls.ip(),
+                ca = certs.ca().display(),
+                cert = identity.cert.display(),
+                key = identity.key.display(),
+                acl = acl.display(),
+            )
+        };
         let config = format!(
             "per_listener_settings true\nuser root\nlog_dest stderr\nlog_type all\nset_tcp_nodelay true\n\
-             {store}persistence_location {folder}/\n{extra}\n\
-             listener {tls_port} {tls_host}\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\n\
-             require_certificate true\nuse_identity_as_username true\nallow_anonymous false\nacl_file {acl}\n\n\
+             {store}persistence_location {folder}/\n{extra}\n{other}{tls}\
              listener {plain_port} {plain_host}\nallow_anonymous true\n",
-            tls_host = self.tls.ip(),
-            plain_host = self.plain.ip(),
             folder = self.folder.display(),
             extra = options.extra,
-            tls_port = self.tls.port(),
-            ca = certs.ca().display(),
-            cert = certs.broker().cert.display(),
-            key = certs.broker().key.display(),
-            acl = acl.display(),
+            other = options.other_port.map(|port| for_hubs(port, &certs.other_broker())).unwrap_or_default(),
+            tls = for_hubs(self.tls.port(), &certs.broker()),
             plain_port = self.plain.port(),
+            plain_host = self.plain.ip(),
         );
         std::fs::write(&acl, ACL).map_err(LabError::io("writing", acl.display()))?;
         let path = self.folder.join("mosquitto.conf");

@@ -11,6 +11,7 @@ use rcgen::IsCa;
 use rcgen::Issuer;
 use rcgen::KeyPair;
 use rcgen::KeyUsagePurpose;
+use rcgen::date_time_ymd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -24,15 +25,19 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
+/// Valid for longer than any run: from the first of these years to the second.
+pub const ALWAYS: (i32, i32) = (2001, 3001);
+
 /// The files of one run.
 #[derive(Debug)]
 pub struct Certs {
     folder: PathBuf,
+    broker_name: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Certs {
-    /// Makes the authority, the broker's certificate (for `broker_name`, localhost and 127.0.0.1), and one client
+    /// Makes the authority, the broker's two certificates (for `broker_name`, localhost and 127.0.0.1), and one client
     /// certificate for each of `gateways`.
     ///
     /// # Errors
@@ -45,10 +50,12 @@ impl Certs {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, "Vakt lab, this run only");
         let ca = params.self_signed(&key)?;
-        let certs = Self { folder: folder.to_owned(), issuer: Issuer::new(params, key) };
+        let broker_name = broker_name.to_owned();
+        let certs = Self { folder: folder.to_owned(), broker_name, issuer: Issuer::new(params, key) };
         write(&certs.ca(), &ca.pem())?;
-        let names = [broker_name, "localhost", "127.0.0.1"].map(str::to_owned).to_vec();
-        certs.issue("broker", broker_name, names, ExtendedKeyUsagePurpose::ServerAuth)?;
+        for broker in [certs.broker(), certs.other_broker()] {
+            certs.renew(&broker, ALWAYS)?;
+        }
         gateways.iter().try_for_each(|gateway| certs.add_client(gateway).map(drop))?;
         Ok(certs)
     }
@@ -63,6 +70,23 @@ impl Certs {
         self.identity("broker")
     }
 
+    /// The certificate and key of the broker's second listener.
+    pub fn other_broker(&self) -> Identity {
+        self.identity("broker-other")
+    }
+
+    /// Makes a certificate of the broker anew, valid from the beginning of the first of these years to that of the second.
+    ///
+    /// # Errors
+    /// The certificate or a file cannot be made.
+    pub fn renew(&self, broker: &Identity, years: (i32, i32)) -> Result<(), LabError> {
+        let names = [&self.broker_name, "localhost", "127.0.0.1"].map(str::to_owned).to_vec();
+        let mut params = params(&self.broker_name, names, ExtendedKeyUsagePurpose::ServerAuth)?;
+        params.not_before = date_time_ymd(years.0, 1, 1);
+        params.not_after = date_time_ymd(years.1, 1, 1);
+        self.issue(broker, &params)
+    }
+
     /// A hub's certificate and key; `add_client` must have made them.
     pub fn client(&self, gateway: &str) -> Identity {
         self.identity(&format!("client-{gateway}"))
@@ -73,7 +97,8 @@ impl Certs {
     /// # Errors
     /// The certificate or a file cannot be made.
     pub fn add_client(&self, gateway: &str) -> Result<Identity, LabError> {
-        self.issue(&format!("client-{gateway}"), gateway, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)?;
+        let params = params(gateway, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)?;
+        self.issue(&self.client(gateway), &params)?;
         Ok(self.client(gateway))
     }
 
@@ -81,23 +106,20 @@ impl Certs {
         Identity { cert: self.folder.join(format!("{stem}.pem")), key: self.folder.join(format!("{stem}.key")) }
     }
 
-    fn issue(
-        &self,
-        stem: &str,
-        name: &str,
-        sans: Vec<String>,
-        purpose: ExtendedKeyUsagePurpose,
-    ) -> Result<(), LabError> {
+    fn issue(&self, files: &Identity, params: &CertificateParams) -> Result<(), LabError> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(sans)?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![purpose];
         let certificate = params.signed_by(&key, &self.issuer)?;
-        let files = self.identity(stem);
         write(&files.cert, &certificate.pem())?;
         write(&files.key, &key.serialize_pem())
     }
+}
+
+fn params(name: &str, sans: Vec<String>, purpose: ExtendedKeyUsagePurpose) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(sans)?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![purpose];
+    Ok(params)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), LabError> {

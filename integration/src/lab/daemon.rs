@@ -154,6 +154,8 @@ pub struct Daemon {
     log: PathBuf,
     /// What it is started by, if not by this program.
     starter: Vec<String>,
+    /// What gives it another wall clock than the machine's.
+    clock: Vec<String>,
     child: Option<Child>,
 }
 
@@ -167,7 +169,7 @@ impl Daemon {
             std::fs::create_dir_all(dir).map_err(LabError::io("making", dir.display()))?;
         }
         let (config_path, log) = (folder.join("vaktd.toml"), folder.join("vaktd.log"));
-        let mut daemon = Self { config: config.clone(), config_path, log, starter, child: None };
+        let mut daemon = Self { config: config.clone(), config_path, log, starter, clock: Vec::new(), child: None };
         daemon.configure(|_| {})?;
         Ok(daemon)
     }
@@ -180,6 +182,26 @@ impl Daemon {
         change(&mut self.config);
         let text = toml::to_string(&self.config).map_err(|e| LabError::Misuse(format!("writing vaktd.toml: {e}")))?;
         std::fs::write(&self.config_path, text).map_err(LabError::io("writing", self.config_path.display()))
+    }
+
+    /// From the next start on its wall clock says this (`2001-06-01 00:00:00`, UTC) and goes on from there; none: what the
+    /// machine's says.
+    ///
+    /// # Errors
+    /// The library that does it is not installed.
+    pub fn clock_says(&mut self, time: Option<&str>) -> Result<(), LabError> {
+        self.clock = Vec::new();
+        let Some(time) = time else { return Ok(()) };
+        let library = |folder: std::fs::DirEntry| folder.path().join("faketime/libfaketime.so.1");
+        let folders = std::fs::read_dir("/usr/lib").map_err(LabError::io("reading", "/usr/lib"))?;
+        let library = folders.flatten().map(library).find(|library| library.is_file());
+        let missing =
+            || LabError::Tool { tool: "libfaketime".to_owned(), install: "apt-get install libfaketime".to_owned() };
+        let library = library.ok_or_else(missing)?;
+        let preload = format!("LD_PRELOAD={}", library.display());
+        let settings = ["TZ=UTC", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"].map(str::to_owned);
+        self.clock = ["env".to_owned(), preload, format!("FAKETIME=@{time}")].into_iter().chain(settings).collect();
+        Ok(())
     }
 
     /// The configuration file.
@@ -214,7 +236,7 @@ impl Daemon {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let log = log.map_err(LabError::io("opening", self.log.display()))?;
         let out = log.try_clone().map_err(LabError::io("opening", self.log.display()))?;
-        let mut command = super::command(&self.starter, &program);
+        let mut command = super::command(&[&self.starter[..], &self.clock].concat(), &program);
         command.arg("run").arg("--config").arg(&self.config_path).stdin(Stdio::null()).stdout(out).stderr(log);
         let started = Instant::now();
         let child = command.kill_on_drop(true).spawn().map_err(LabError::io("starting", program.display()))?;

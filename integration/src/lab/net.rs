@@ -11,9 +11,13 @@
 //! All of it is gone when it is dropped.
 
 use super::LabError;
+use rustix::thread::LinkNameSpaceType;
+use rustix::thread::move_into_link_name_space;
 use std::io;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,6 +34,8 @@ static LABS: AtomicU8 = AtomicU8::new(0);
 struct Way {
     path: &'static str,
     device: &'static str,
+    /// The network between the hub and the router, and their two addresses in it.
+    network: &'static str,
     hub: &'static str,
     router: &'static str,
     router_inside: &'static str,
@@ -41,6 +47,7 @@ const WAYS: [Way; 2] = [
     Way {
         path: "eth",
         device: "eth0",
+        network: "192.0.2.0/30",
         hub: "192.0.2.1",
         router: "192.0.2.2",
         router_inside: "203.0.113.1",
@@ -50,6 +57,7 @@ const WAYS: [Way; 2] = [
     Way {
         path: "lte",
         device: "wwan0",
+        network: "198.51.100.0/30",
         hub: "198.51.100.1",
         router: "198.51.100.2",
         router_inside: "203.0.113.5",
@@ -71,6 +79,8 @@ pub enum Fault {
     Loses(u8),
     /// So many kbit/s each way, and no more.
     Narrow(u32),
+    /// What is for the broker goes to this port of its host, and what was connected is reset.
+    Elsewhere(u16),
     /// The cable between the hub and it is out.
     Carrier,
     /// The hub's interface is switched off.
@@ -142,12 +152,14 @@ impl Net {
             in_space(space, &["link", "set", device, "up"])?;
         }
         in_space(&router, &["route", "add", &format!("{BROKER}/32"), "via", way.broker_side])?;
-        let net = format!("{}/30", way.hub.rsplit_once('.').map_or("", |(net, _)| net).to_owned() + ".0");
-        in_space(&broker, &["route", "add", &net, "via", way.router_inside])?;
+        in_space(&broker, &["route", "add", way.network, "via", way.router_inside])?;
         run("ip", &["netns", "exec", &router, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])?;
         run("ip", &["netns", "exec", &router, "nft", "add table inet lab"])?;
-        let chain = "add chain inet lab pass { type filter hook forward priority 0; }";
-        run("ip", &["netns", "exec", &router, "nft", chain])?;
+        for chain in
+            ["pass { type filter hook forward priority 0; }", "turn { type nat hook prerouting priority -100; }"]
+        {
+            run("ip", &["netns", "exec", &router, "nft", &format!("add chain inet lab {chain}")])?;
+        }
         self.connect(way)
     }
 
@@ -211,6 +223,23 @@ impl Net {
         SocketAddr::from((self.here(2), 1883))
     }
 
+    /// Listens on a port of the broker's host.
+    ///
+    /// # Errors
+    /// The port is taken, or the system refuses.
+    pub fn listen_at_the_broker(&self, port: u16) -> Result<TcpListener, LabError> {
+        let space = format!("/run/netns/{}", self.space("broker"));
+        let address = SocketAddr::new(self.broker().ip(), port);
+        // A thread of its own goes there and ends; the socket stays.
+        let there = std::thread::spawn(move || {
+            let there = std::fs::File::open(space)?;
+            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network))?;
+            TcpListener::bind(address)
+        });
+        let bound = there.join().unwrap_or_else(|_| Err(io::Error::other("the thread fell")));
+        bound.map_err(LabError::io("listening at the broker's host on", address))
+    }
+
     /// The interface of a path at the hub.
     ///
     /// # Errors
@@ -226,10 +255,8 @@ impl Net {
     pub fn break_path(&self, path: &str, fault: Fault) -> Result<(), LabError> {
         let way = way(path)?;
         let (hub, router) = (self.space("hub"), self.space(way.path));
-        let drop = |what: &str| {
-            let rule = format!("add rule inet lab pass {what} drop");
-            run("ip", &["netns", "exec", &router, "nft", &rule])
-        };
+        let nft = |rule: &str| run("ip", &["netns", "exec", &router, "nft", &format!("add rule inet lab {rule}")]);
+        let drop = |what: &str| nft(&format!("pass {what} drop"));
         match fault {
             Fault::Silent => drop("meta l4proto { tcp, udp, icmp }"),
             Fault::Uplink => drop("iifname hub0"),
@@ -242,6 +269,11 @@ impl Net {
                     ["netns", "exec", &router].into_iter().chain(tbf).chain(["latency", "5s"]).collect();
                 run("ip", &all)
             }),
+            Fault::Elsewhere(port) => {
+                let broker = self.broker().port();
+                nft(&format!("turn tcp dport {broker} dnat ip to {BROKER}:{port}"))?;
+                nft(&format!("pass tcp dport {broker} reject with tcp reset"))
+            }
             Fault::Carrier => in_space(&router, &["link", "set", "hub0", "down"]),
             Fault::Admin => in_space(&hub, &["link", "set", way.device, "down"]),
             Fault::Address => in_space(&hub, &["addr", "flush", "dev", way.device]),
@@ -255,7 +287,9 @@ impl Net {
     pub fn mend(&self, path: &str) -> Result<(), LabError> {
         let way = way(path)?;
         let router = self.space(way.path);
-        run("ip", &["netns", "exec", &router, "nft", "flush chain inet lab pass"])?;
+        for chain in ["pass", "turn"] {
+            run("ip", &["netns", "exec", &router, "nft", &format!("flush chain inet lab {chain}")])?;
+        }
         for device in ["hub0", "net0"] {
             // There is none to delete unless the path was narrow.
             let _ = run("ip", &["netns", "exec", &router, "tc", "qdisc", "del", "dev", device, "root"]);
