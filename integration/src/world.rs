@@ -12,6 +12,7 @@ mod checks;
 mod clock;
 mod detectors;
 mod disk;
+mod due;
 mod faults;
 mod household;
 mod hub;
@@ -23,6 +24,7 @@ mod settle;
 mod shrink;
 mod story;
 mod trace;
+mod verdict;
 mod voice;
 
 pub use bugs::Bug;
@@ -30,13 +32,16 @@ pub use checks::Broken;
 pub use checks::Check;
 pub use faults::Fault;
 pub use faults::Faults;
+pub use faults::Struck;
 pub use shrink::shrink;
+pub use story::Cable;
 pub use story::Deed;
 pub use story::DiskFault;
 pub use story::Happening;
 pub use story::LinkFault;
 pub use story::Met;
 pub use story::Place as Area;
+pub use story::Refusal;
 pub use story::Story;
 pub use story::Verb;
 
@@ -49,13 +54,14 @@ use detectors::Detector;
 use detectors::MODELS;
 use detectors::number_of;
 use disk::Disk;
+use due::Due;
+use due::Item;
+use due::Word;
 use household::Look;
 use hub::Hub;
 use hub::Last;
 use hub::TURN_MAX;
-use net::Down;
 use net::Link;
-use net::Packet;
 use oracle::Oracle;
 use prng::Prng;
 use std::cmp::Reverse;
@@ -71,87 +77,25 @@ use vakt_core::alarm::state::State;
 use vakt_core::device::AreaId;
 use vakt_core::device::DeviceFault;
 use vakt_core::device::Report;
-use vakt_core::event::Act;
 use vakt_core::event::Class;
 use vakt_core::event::Event;
 use vakt_core::event::EventId;
 use vakt_core::event::Fact;
 use vakt_core::input::Input;
 use vakt_core::input::Sound;
+use vakt_core::port::Links;
+use vakt_core::port::Place;
 use vakt_core::stamp::Stamp;
-use vakt_core::warrant::Warrant;
 use vaktd::journal::io::writer::Keys;
 use vaktd::upstream::outbox::ConnId;
 use vaktd::upstream::outbox::Publish;
+use verdict::Said;
 
 /// How late a delay may be looked at, in ms: a slow disk holds a turn up for a second.
 const IN_TIME_MS: u64 = 5_000;
 
 /// Steps at one moment. A burst that comes through at once is hundreds.
 const STEPS_AT_ONCE_MAX: u32 = 20_000;
-
-/// A detector's word on the air.
-#[derive(Debug, Clone)]
-struct Word {
-    n: usize,
-    number: u64,
-    report: Box<Report>,
-    tries: u32,
-}
-
-/// What will happen, as it follows from what has.
-#[derive(Debug)]
-enum Item {
-    ChecksIn(usize, bool),
-    Says(Word),
-    Acted(EventId, Act, Option<String>),
-    Starts,
-    /// The power is back; where the wall clock starts, and when it is set right.
-    PowerBack(i64, u64),
-    FindsTime(u32),
-    DiskHeals(u64),
-    Clears(usize, u64),
-    AtBroker {
-        path: usize,
-        conn: ConnId,
-        packet: Box<Packet>,
-    },
-    AtHub {
-        path: usize,
-        conn: ConnId,
-        down: Box<Down>,
-    },
-    AtCentre {
-        class: Class,
-        wire: voice::Wire,
-    },
-    Signs,
-    Operator(EventId),
-    Order(Box<Warrant>),
-}
-
-struct Due {
-    at: u64,
-    n: u64,
-    item: Item,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.n) == (other.at, other.n)
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.n).cmp(&(other.at, other.n))
-    }
-}
 
 /// What came of a life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +110,8 @@ pub struct Life {
     pub events: u64,
     /// Starts of its process.
     pub starts: u32,
+    /// How often each class of faults has struck.
+    pub struck: Struck,
     /// Over all trace lines.
     pub hash: u64,
     /// The trace, where it was asked for.
@@ -190,7 +136,7 @@ pub fn live(story: &Story, keep: bool) -> Life {
     let (ended_ms, turns, starts) = (world.now, world.turns, world.run);
     let events = world.evidence.rows.len() as u64;
     let (hash, lines) = world.trace.end();
-    Life { broken, ended_ms, turns, events, starts, hash, lines }
+    Life { broken, ended_ms, turns, events, starts, struck: world.struck, hash, lines }
 }
 
 /// Everything there is.
@@ -228,6 +174,14 @@ struct World {
     detectors: Vec<Detector>,
     everybody: Vec<Input>,
     links: [Link; 2],
+    /// How the interfaces stand by the kernel's last word; none: it says nothing in this run of the process.
+    kernel: Option<Links>,
+    /// What the hub has said of each path, and what it may say.
+    said: [Said; 2],
+    /// Alarms that wait for the centre, by when they must be told to be late, and those that were.
+    waiting: BTreeSet<(u64, Place, EventId)>,
+    late: BTreeSet<EventId>,
+    struck: Struck,
     last_at_centre: u64,
     /// The connection whose last words are lost.
     lost_tail: Option<ConnId>,
@@ -292,6 +246,11 @@ impl World {
             detectors: Vec::new(),
             everybody: MODELS.iter().map(silent).collect(),
             links,
+            kernel: None,
+            said: Default::default(),
+            waiting: BTreeSet::new(),
+            late: BTreeSet::new(),
+            struck: Struck::default(),
             last_at_centre: 0,
             lost_tail: None,
             centre: Centre::default(),
@@ -315,8 +274,13 @@ impl World {
         }
     }
 
-    fn faults(&self) -> &Faults {
-        &self.story.faults
+    /// Whether a class strikes that is counted of a thousand.
+    fn strikes(&mut self, fault: Fault) -> bool {
+        let strikes = self.prng.chance(self.story.faults.rate(fault));
+        if strikes {
+            self.struck.by(fault);
+        }
+        strikes
     }
 
     fn stamp(&self) -> Stamp {
@@ -448,6 +412,9 @@ impl World {
             Item::Starts => self.starts()?,
             Item::PowerBack(off_ms, finds_ms) => {
                 self.dark = false;
+                if finds_ms >= story::HOUR {
+                    self.struck.by(Fault::NoClock);
+                }
                 self.clock.boots(self.now, off_ms);
                 self.after(self.now + finds_ms, Item::FindsTime(self.clock.boot()));
                 self.after(self.now + 4_000, Item::Starts);
@@ -461,6 +428,7 @@ impl World {
             Item::DiskHeals(at) if at == self.disk_heals_at => self.disk_heals(),
             Item::DiskHeals(_) => {}
             Item::Clears(path, until) => self.clears(path, until),
+            Item::Rings(path) => self.kernel_rings(path),
             Item::AtBroker { path, conn, packet } => self.at_broker(path, conn, *packet),
             Item::AtHub { path, conn, down } => self.at_hub(path, conn, *down)?,
             Item::AtCentre { class, wire } => self.at_centre(class, wire)?,
@@ -472,6 +440,7 @@ impl World {
     }
 
     fn happens(&mut self, happening: Happening) -> Held {
+        happening.class().into_iter().for_each(|class| self.struck.by(class));
         match happening {
             Happening::Detector(n, met) => self.meets(n, met),
             Happening::Person(deed) => self.does(deed),
@@ -522,6 +491,9 @@ impl World {
                     n.into_iter().for_each(|n| self.missing[n] = missing);
                 }
                 _ => {}
+            }
+            if event.fact.class() == Class::Alarm {
+                self.alarm_waits(row.place, event.id);
             }
             self.evidence.row(row, armed)?;
             if matches!(event.fact, Fact::WarrantAccepted { .. }) {

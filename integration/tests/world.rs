@@ -12,6 +12,7 @@ use vakt_integration::world::Bug;
 use vakt_integration::world::Check;
 use vakt_integration::world::Fault;
 use vakt_integration::world::Story;
+use vakt_integration::world::Struck;
 use vakt_integration::world::live;
 use vakt_integration::world::shrink;
 
@@ -57,6 +58,7 @@ struct Sum {
     events: u64,
     starts: u64,
     lives: u64,
+    struck: Struck,
     /// Once each.
     took: Duration,
 }
@@ -68,7 +70,8 @@ fn whatever_happens_for_a_thousand_days() {
     let kept = KEPT.iter().map(|(seed, _)| *seed);
     let seeds = number("VAKT_SEED").into_iter().chain(kept).chain(FIXED).chain(FILL_FROM..);
     let began = Instant::now();
-    let mut sum = Sum { days: 0, turns: 0, events: 0, starts: 0, lives: 0, took: Duration::ZERO };
+    let mut sum =
+        Sum { days: 0, turns: 0, events: 0, starts: 0, lives: 0, struck: Struck::default(), took: Duration::ZERO };
     let mut found = Vec::new();
     for seed in seeds {
         if sum.days >= days || found.len() >= 3 {
@@ -83,6 +86,7 @@ fn whatever_happens_for_a_thousand_days() {
         sum.events += life.events;
         sum.starts += u64::from(life.starts);
         sum.lives += 1;
+        sum.struck.add(&life.struck);
         if let Some(broken) = &life.broken {
             found.push(tell(&story, broken.check, &broken.what));
         }
@@ -98,11 +102,16 @@ fn whatever_happens_for_a_thousand_days() {
         began.elapsed().as_secs_f64(),
         sum.took.as_secs_f64() * 1000.0 / sum.days as f64
     );
+    let struck: Vec<String> = sum.struck.all().map(|(name, times)| format!("{name} {times}")).collect();
+    eprintln!("struck: {}", struck.join(", "));
     assert!(found.is_empty(), "{}", found.join("\n\n"));
+    // Fewer days than a run of CI may miss what is rare.
+    let missed: Vec<&str> = sum.struck.all().filter(|(_, times)| *times == 0).map(|(name, _)| name).collect();
+    assert!(missed.is_empty() || sum.days < SEED_DAYS, "never struck in {} days: {missed:?}", sum.days);
 }
 
 /// Each bug, the check that must find it, and the faults that give it a chance.
-const PLANTED: [(Bug, Check, &[Fault]); 19] = [
+const PLANTED: [(Bug, Check, &[Fault]); 23] = [
     (Bug::ActsBeforeCommit, Check::Committed, &[]),
     (Bug::SendsOtherBytes, Check::Committed, &[]),
     (Bug::SendsUnrecorded, Check::Committed, &[]),
@@ -122,6 +131,10 @@ const PLANTED: [(Bug, Check, &[Fault]); 19] = [
     (Bug::StretchesGrants, Check::Camera, &[]),
     (Bug::SharesTheOwners, Check::Camera, &[]),
     (Bug::StaysStuck, Check::Settles, &[]),
+    (Bug::DeafToKernel, Check::Verdict, &[Fault::Cable]),
+    (Bug::DialsOnce, Check::Settles, &[Fault::Link]),
+    (Bug::CallsItUp, Check::Verdict, &[]),
+    (Bug::HidesDelays, Check::Deadline, &[]),
 ];
 
 /// Lives in which a bug must be found.

@@ -42,4 +42,12 @@ pub enum Bug {
     SharesTheOwners,
     /// On its last day nothing is sent, nor when everything is well again.
     StaysStuck,
+    /// The kernel's word about cables is thrown away.
+    DeafToKernel,
+    /// A path that has been dialled once is not dialled again.
+    DialsOnce,
+    /// A path is called up as soon as it is connected.
+    CallsItUp,
+    /// Nobody is told that an alarm waits for its receipt.
+    HidesDelays,
 }

@@ -147,7 +147,7 @@ impl World {
             let ids: Vec<EventId> = receipt.ids.iter().filter_map(|id| EventId::try_from(id.clone()).ok()).collect();
             for at in 0..self.links.len() {
                 let Some(conn) = self.links[at].conn else { continue };
-                if self.prng.chance(self.faults().rate(Fault::ReceiptLost)) {
+                if self.strikes(Fault::ReceiptLost) {
                     continue;
                 }
                 let claim = claim(receipt.epoch, receipt.upto, receipt.seqs.clone(), ids.clone());
@@ -246,7 +246,7 @@ impl World {
         };
         let nonce = nonce.map(|(_, run, at)| (run, at));
         let mut issued = Issued { digest: hex(&warrant.digest.0), warrant, nonce, honest: true };
-        if self.prng.chance(self.faults().rate(Fault::Forged)) {
+        if self.strikes(Fault::Forged) {
             self.bends(&mut issued);
         }
         if self.prng.chance(200) {

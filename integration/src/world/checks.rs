@@ -36,6 +36,10 @@ pub enum Check {
     Life,
     /// No camera outside fifteen minutes, realm or incident.
     Camera,
+    /// What is said of a path is so: the kernel's word, why a connection ended, whether the centre was heard.
+    Verdict,
+    /// An alarm that has waited too long for its receipt is told to be late.
+    Deadline,
     /// When everything is well again, everything comes to rest.
     Settles,
     /// Nothing panics.
@@ -173,7 +177,7 @@ impl Evidence {
         self.single.extend(seqs.iter().map(|seq| Place { epoch, seq: *seq }));
     }
 
-    fn receipted(&self, place: Place) -> bool {
+    pub(super) fn receipted(&self, place: Place) -> bool {
         self.upto.get(&place.epoch).is_some_and(|upto| place.seq <= *upto) || self.single.contains(&place)
     }
 

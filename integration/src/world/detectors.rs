@@ -199,7 +199,7 @@ impl World {
             let at = self.now + (REPEAT_MS << word.tries) + self.prng.below(500);
             self.after(at, Item::Says(again));
         }
-        if self.hub.is_some() && !self.prng.chance(self.faults().rate(Fault::RadioLoss)) {
+        if self.hub.is_some() && !self.strikes(Fault::RadioLoss) {
             let receipt = Some((word.n, word.number));
             self.inbox.push_back((Input::Report(*word.report), receipt));
         }

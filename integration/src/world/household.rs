@@ -186,10 +186,10 @@ impl World {
         }
         self.trace.note(self.now, "act", format_args!("{act:?}"));
         self.evidence.acts(command, act)?;
-        let late = self.prng.chance(self.faults().rate(Fault::ActLate));
+        let late = self.strikes(Fault::ActLate);
         let takes = if late { self.prng.wild(8 * SECOND, 2 * MINUTE) } else { self.prng.within(100, 4_000) };
         let error = self.prng.chance(100).then(|| "jammed".to_owned());
-        if !self.prng.chance(self.faults().rate(Fault::ActNever)) {
+        if !self.strikes(Fault::ActNever) {
             self.after(self.now + takes, Item::Acted(command, act, error));
         }
         Ok(())

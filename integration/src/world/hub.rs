@@ -143,6 +143,7 @@ impl World {
         let mut panel = Panel::new(state);
         panel.challenge_with(challenges.clone());
         let since = self.stamp();
+        self.kernel_begins();
         let voice = Voice::new(place, challenges.clone(), self.conns, since);
         self.hub = Some(Hub {
             panel,
@@ -217,6 +218,7 @@ impl World {
         self.asks.clear();
         self.quiet = true;
         self.connections_die();
+        self.said = Default::default();
         self.looks.clear();
         Ok(())
     }

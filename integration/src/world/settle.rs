@@ -65,7 +65,10 @@ impl World {
         self.story.faults = Faults::default();
         self.kill = None;
         self.disk_heals();
-        self.links.iter_mut().for_each(|link| link.weather = None);
+        for at in 0..self.links.len() {
+            self.links[at].weather = None;
+            self.kernel_rings(at);
+        }
         self.centre_leaves(0, true);
         self.trace.note(self.now, "world", format_args!("everything is well again"));
         if self.hub.is_none() {

@@ -18,6 +18,9 @@ pub(super) const MINUTE: u64 = 60 * SECOND;
 pub(super) const HOUR: u64 = 60 * MINUTE;
 pub(super) const DAY: u64 = 24 * HOUR;
 
+/// From one pull at a cable that flaps to the next.
+pub(super) const FLAP_MS: u64 = 3 * SECOND;
+
 /// The two areas of the site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -109,8 +112,36 @@ pub enum LinkFault {
     Hole,
     /// What the hub says arrives; it hears nothing.
     HalfOpen,
+    /// What the hub says does not arrive; what is said to it does.
+    Unheard,
     /// Everything takes so many ms.
     Slow(u64),
+    /// Nothing passes, and this is why. The kernel rings so many ms later; none: not before it is well again.
+    Unplugged(Cable, Option<u64>),
+    /// The broker takes so many ms for each answer.
+    BrokerSlow(u64),
+    /// The broker ends what was connected, knows nothing of it any more, and takes nobody.
+    BrokerRestarts,
+    /// The broker answers with a no.
+    Refuses(Refusal),
+}
+
+/// What is wrong with an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Cable {
+    NoCarrier,
+    NoAddress,
+    NoDevice,
+}
+
+/// What a broker refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Refusal {
+    Connect,
+    Subscribe,
+    Events,
 }
 
 /// One thing that happens.
@@ -141,6 +172,21 @@ pub enum Happening {
     CentreAway(u64, bool),
     /// A radio receiver of the hub fails, or works again.
     Receiver(bool),
+}
+
+impl Happening {
+    /// Its class of faults; a path's is told by what comes of it.
+    pub(super) fn class(&self) -> Option<Fault> {
+        match self {
+            Happening::Detector(_, Met::Mute(_)) => Some(Fault::Mute),
+            Happening::Kill(..) => Some(Fault::Kill),
+            Happening::Power { .. } => Some(Fault::Power),
+            Happening::ClockStep(_) => Some(Fault::ClockStep),
+            Happening::Disk(..) => Some(Fault::Disk),
+            Happening::CentreAway(..) => Some(Fault::CentreAway),
+            Happening::Detector(..) | Happening::Person(_) | Happening::Receiver(_) | Happening::Link(..) => None,
+        }
+    }
 }
 
 /// A life before it is lived.
@@ -196,6 +242,12 @@ impl Story {
     pub fn days(&self) -> u64 {
         self.length_ms.div_ceil(DAY)
     }
+}
+
+/// How often a class strikes in so many days.
+fn times(prng: &mut Prng, faults: &Faults, fault: Fault, days: u64) -> u64 {
+    let tenths = u64::from(faults.rate(fault)) * days;
+    tenths / 10 + u64::from(prng.below(10) < tenths % 10)
 }
 
 struct Script {
@@ -402,19 +454,15 @@ impl Script {
 
     /// What breaks, as often as the swarm says.
     fn breakage(&mut self, days: u64, faults: &Faults) {
-        let times = |prng: &mut Prng, fault| {
-            let tenths = u64::from(faults.rate(fault)) * days;
-            tenths / 10 + u64::from(prng.below(10) < tenths % 10)
-        };
         for fault in [Fault::Mute, Fault::Kill, Fault::Power, Fault::ClockStep, Fault::Disk, Fault::CentreAway] {
-            for _ in 0..times(&mut self.prng, fault) {
+            for _ in 0..times(&mut self.prng, faults, fault, days) {
                 let at = self.prng.below(days * DAY);
                 let happening = self.breaks(fault, faults);
                 self.push(at, happening);
             }
         }
         for path in 0..2 {
-            for _ in 0..times(&mut self.prng, Fault::Link) {
+            for _ in 0..times(&mut self.prng, faults, Fault::Link, days) {
                 let at = self.prng.below(days * DAY);
                 let slow = LinkFault::Slow(self.prng.wild(100, 6_000));
                 let fault = self.prng.pick(&[LinkFault::Cut, LinkFault::Hole, LinkFault::HalfOpen, slow]);
@@ -430,6 +478,59 @@ impl Script {
             {
                 *at = self.prng.pick(&moments).saturating_sub(self.prng.below(3_000));
             }
+        }
+        let mut later = Script { prng: self.prng.apart(3), at: Vec::new() };
+        later.paths_break(days, faults);
+        self.at.append(&mut later.at);
+    }
+
+    /// What breaks of the paths and the broker besides.
+    fn paths_break(&mut self, days: u64, faults: &Faults) {
+        for fault in [Fault::Cable, Fault::Unheard, Fault::BrokerSlow, Fault::BrokerRefuses] {
+            for path in 0..2 {
+                for _ in 0..times(&mut self.prng, faults, fault, days) {
+                    let at = self.prng.below(days * DAY);
+                    let what = self.path_fault(fault, faults);
+                    let for_ms = self.prng.wild(SECOND, 4 * HOUR);
+                    self.push(at, Happening::Link(path, what, for_ms));
+                }
+            }
+        }
+        for _ in 0..times(&mut self.prng, faults, Fault::BrokerRestarts, days) {
+            let (at, for_ms) = (self.prng.below(days * DAY), self.prng.wild(SECOND, 5 * MINUTE));
+            (0..2).for_each(|path| self.push(at, Happening::Link(path, LinkFault::BrokerRestarts, for_ms)));
+        }
+        for _ in 0..times(&mut self.prng, faults, Fault::Blackout, days) {
+            let (at, for_ms) = (self.prng.below(days * DAY), self.prng.wild(HOUR, 10 * HOUR));
+            for path in 0..2 {
+                let cable = self.path_fault(Fault::Cable, faults);
+                let what = self.prng.pick(&[LinkFault::Cut, LinkFault::Hole, cable]);
+                self.push(at, Happening::Link(path, what, for_ms));
+            }
+        }
+        for _ in 0..times(&mut self.prng, faults, Fault::Flap, days) {
+            let (path, mut at) = (self.prng.below(2) as usize, self.prng.below(days * DAY));
+            for _ in 0..self.prng.wild(4, 100) {
+                self.push(at, Happening::Link(path, LinkFault::Unplugged(Cable::NoCarrier, Some(0)), FLAP_MS / 2));
+                at += FLAP_MS;
+            }
+        }
+    }
+
+    fn path_fault(&mut self, fault: Fault, faults: &Faults) -> LinkFault {
+        let prng = &mut self.prng;
+        match fault {
+            Fault::Cable => {
+                let cable = prng.pick(&[Cable::NoCarrier, Cable::NoCarrier, Cable::NoAddress, Cable::NoDevice]);
+                let late = prng.chance(faults.rate(Fault::KernelLate));
+                let rings = if late { prng.chance(500).then(|| prng.wild(SECOND, MINUTE)) } else { Some(0) };
+                LinkFault::Unplugged(cable, rings)
+            }
+            Fault::BrokerSlow => LinkFault::BrokerSlow(prng.wild(100, 20_000)),
+            Fault::BrokerRefuses => {
+                LinkFault::Refuses(prng.pick(&[Refusal::Connect, Refusal::Subscribe, Refusal::Events]))
+            }
+            _ => LinkFault::Unheard,
         }
     }
 

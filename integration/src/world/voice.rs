@@ -9,6 +9,7 @@ use super::checks::broken;
 use super::net::Down;
 use super::net::Packet;
 use super::story::DAY;
+use super::story::Refusal;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ use vaktd::upstream::topic::View;
 use vaktd::upstream::verdict::Reason;
 
 /// An alarm without the centre's receipt after so many s is told to be late.
-const ALARM_DEADLINE_S: u32 = 30;
+pub(super) const ALARM_DEADLINE_S: u32 = 30;
 /// From beat to beat, on the first path and on the other, in s. Longer than on site: each costs real time here.
 const BEATS_S: [u32; 2] = [8 * 60, 20 * 60];
 /// Publishes the broker takes at once, as mosquitto says it.
@@ -53,6 +54,8 @@ const RECEIVE_MAX: u16 = 20;
 const RECEIPTS_MS: u64 = 200;
 /// The paths.
 pub(super) const PATHS: [&str; 2] = ["eth", "lte"];
+/// Their interfaces.
+pub(super) const DEVICES: [&str; 2] = ["eth0", "wwan0"];
 
 /// The MQTT client of a connection: it numbers what leaves.
 struct Client {
@@ -79,12 +82,17 @@ pub(super) struct Voice {
 
 impl Voice {
     pub(super) fn new(head: Place, challenges: Challenges, base: ConnId, now: Stamp) -> Self {
-        let path = |name: &&str| PathSettings { name: (*name).to_owned(), brokers: vec![], device: None, tls: None };
+        let path = |at: usize| PathSettings {
+            name: PATHS[at].to_owned(),
+            brokers: vec![],
+            device: Some(DEVICES[at].to_owned()),
+            tls: None,
+        };
         let settings = Settings {
             gateway: GatewayId::new("hub").expect("a name"),
             run_dir: PathBuf::new(),
             state_dir: PathBuf::new(),
-            paths: PATHS.iter().map(path).collect(),
+            paths: (0..PATHS.len()).map(path).collect(),
             alarm_deadline_s: ALARM_DEADLINE_S,
             beat_primary_s: BEATS_S[0],
             beat_alternative_s: BEATS_S[1],
@@ -119,6 +127,11 @@ impl Voice {
         live.map(|(conn, client)| (client.path, *conn)).min()
     }
 
+    /// The connection of a path, begun or made.
+    pub(super) fn conn(&self, path: usize) -> Option<ConnId> {
+        self.clients.iter().find(|(_, client)| client.path == path).map(|(conn, _)| *conn)
+    }
+
     pub(super) fn is_connected(&self, conn: ConnId) -> bool {
         self.clients.contains_key(&conn)
     }
@@ -142,6 +155,8 @@ impl World {
             }
         }
         self.notes(now)?;
+        self.cables_are_told()?;
+        self.delays_are_told()?;
         let Some(hub) = self.hub.as_mut() else { return Ok(()) };
         let unreceipted = |conn: &ConnId| hub.voice.speaker.outbox().unreceipted(conn - hub.voice.base);
         let waits: Vec<usize> = hub.voice.clients.keys().map(unreceipted).collect();
@@ -158,12 +173,14 @@ impl World {
     /// Calls the speaker with the world as it is now.
     fn speaker(&mut self, call: impl FnOnce(&mut Speaker, &mut Around<'_>)) {
         let (now, view) = (self.stamp(), View::default());
-        let Self { hub, prng, .. } = self;
+        let deaf = self.story.bug == Some(Bug::DeafToKernel);
+        let Self { hub, prng, kernel, .. } = self;
+        let links = kernel.as_ref().filter(|_| !deaf);
         let Some(hub) = hub else { return };
         let head = *hub.journal.head().borrow();
         let random = &mut || prng.draw();
         let waiting = Waiting::default();
-        let mut around = Around { now, head, waiting, view: &view, keys: &[], links: None, media: 0, random };
+        let mut around = Around { now, head, waiting, view: &view, keys: &[], links, media: 0, random };
         call(&mut hub.voice.speaker, &mut around);
     }
 
@@ -176,16 +193,24 @@ impl World {
             match hub.voice.speaker.out() {
                 None => return Ok(answered),
                 Some(Out::Dial { path, conn, .. }) => {
+                    let once = self.story.bug == Some(Bug::DialsOnce);
+                    let again = conn > PATHS.len() as ConnId;
                     let client = Client { path, last: 0, open: BTreeSet::new(), live: false };
                     hub.voice.clients.insert(base + conn, client);
                     self.conns = self.conns.max(base + conn);
-                    self.dials(path, base + conn);
+                    if !(once && again) {
+                        self.dials(path, base + conn);
+                    }
                 }
                 Some(Out::Subscribe { path, conn }) => {
                     if let Some(client) = hub.voice.clients.get_mut(&(base + conn)) {
                         (client.last, client.live) = (1, true); // a subscription takes an id from the same row
                     }
-                    self.tells(path, base + conn, LinkEvent::Subscribed(true));
+                    let granted = !self.links[path].refuses(Refusal::Subscribe);
+                    if !granted {
+                        self.said[path].ends(&Reason::SubscribeRefused);
+                    }
+                    self.tells(path, base + conn, LinkEvent::Subscribed(granted));
                 }
                 Some(Out::Event { conn, publish }) => self.publishes(base + conn, publish, now)?,
                 Some(Out::Publish { conn, topic, payload, .. }) => {
@@ -233,10 +258,15 @@ impl World {
     fn notes(&mut self, now: Stamp) -> Held {
         while let Some(note) = self.hub.as_mut().and_then(|hub| hub.voice.speaker.note()) {
             match note {
+                UpstreamNote::Overdue { .. } if self.story.bug == Some(Bug::HidesDelays) => {}
                 UpstreamNote::Overdue { event, after_ms, .. } => {
+                    self.late.insert(event);
                     self.inbox.push_back((Input::Overdue { event, after_ms }, None));
                 }
-                UpstreamNote::Path { path, reason } => self.inbox.push_back((Input::Path { path, reason }, None)),
+                UpstreamNote::Path { path, reason } => {
+                    self.is_said_of_path(&path, reason.as_deref())?;
+                    self.inbox.push_back((Input::Path { path, reason }, None));
+                }
                 UpstreamNote::Receipt(receipt) => {
                     self.evidence.receipt(receipt.epoch, receipt.upto, &receipt.seqs);
                     let Some(hub) = self.hub.as_mut() else { return Ok(()) };
@@ -283,7 +313,8 @@ impl World {
             },
             Some(Bug::BelievesItself) if publish.class == Class::Access => {
                 if let (Some(place), Some((at, id))) = (publish.place, self.numbers(conn)?) {
-                    self.confirms(at, conn, id);
+                    self.confirms(at, conn, id, 0);
+                    self.said[at].heard(conn);
                     let claim = claim(place.epoch, 0, vec![place.seq], vec![]);
                     self.hub.iter_mut().for_each(|hub| hub.voice.speaker.claimed(at, claim.clone(), now));
                 }
@@ -315,11 +346,14 @@ impl World {
         Ok(())
     }
 
-    fn confirms(&mut self, at: usize, conn: ConnId, id: u16) {
+    fn confirms(&mut self, at: usize, conn: ConnId, id: u16, code: u8) {
+        if code >= 0x80 {
+            self.said[at].refused(conn);
+        }
         if let Some(client) = self.hub.as_mut().and_then(|hub| hub.voice.clients.get_mut(&conn)) {
             client.open.remove(&id);
         }
-        self.tells(at, conn, LinkEvent::Answered { id, code: 0 });
+        self.tells(at, conn, LinkEvent::Answered { id, code });
     }
 
     /// The process is gone, and its connections with it.
@@ -334,23 +368,34 @@ impl World {
         hub.voice.stirred = true;
         let ended = |reason: Reason| LinkEvent::Ended(Failure { reason, detail: "as the story has it".to_owned() });
         match down {
-            Down::Dialed(true) => {
+            Down::Dialed(None) => {
                 let connected = LinkEvent::Connected { receive_max: RECEIVE_MAX, packet_max: PACKET_MAX };
                 self.tells(at, conn, connected);
+                if self.story.bug == Some(Bug::CallsItUp) {
+                    self.is_said_of_path(PATHS[at], None)?;
+                }
             }
-            Down::Dialed(false) => self.tells(at, conn, ended(Reason::TcpTimeout)),
-            Down::Puback(id) => self.confirms(at, conn, id),
+            Down::Dialed(Some(reason)) => {
+                self.said[at].ends(&reason);
+                self.tells(at, conn, ended(reason));
+            }
+            Down::Puback(id, code) => self.confirms(at, conn, id, code),
             Down::Echo { counter } => {
+                self.said[at].heard(conn);
                 let topic = format!("vakt/v1/hub/path/{}/echo", PATHS[at]).into_bytes();
                 let payload = format!(r#"{{"counter":{counter}}}"#).into_bytes();
                 self.tells(at, conn, LinkEvent::Message { topic, retained: false, payload });
             }
             Down::Receipt(claim) => {
+                self.said[at].heard(conn);
                 hub.voice.speaker.claimed(at, *claim, now);
                 return self.notes(now); // what is settled need not leave before what follows it
             }
             Down::Order(warrant) => self.asks.push_back(Input::Warrant(warrant)),
-            Down::Ended => self.tells(at, conn, ended(Reason::Closed)),
+            Down::Ended => {
+                self.said[at].ends(&Reason::Closed);
+                self.tells(at, conn, ended(Reason::Closed));
+            }
         }
         Ok(())
     }
