@@ -125,6 +125,10 @@ pub struct LabSettings {
     pub alarm_deadline_s: u64,
     /// Seconds between beats of the primary path.
     pub beat_primary_s: u64,
+    /// Seconds between beats of the other while the primary is good.
+    pub beat_alternative_s: u64,
+    /// Whether the second path leads to a broker of its own, the centre's second endpoint.
+    pub two_brokers: bool,
     /// Whether real networks lie between the hub and the broker, instead of proxies: needs root.
     pub networks: bool,
     /// Whether the hub knows the broker by name only, and each router of the real networks is a name server.
@@ -142,6 +146,8 @@ impl Default for LabSettings {
             broker: BrokerOptions::default(),
             alarm_deadline_s: 30,
             beat_primary_s: 20,
+            beat_alternative_s: 180,
+            two_brokers: false,
             networks: false,
             names: false,
         }
@@ -160,6 +166,8 @@ pub struct Lab {
     pub mesh: Option<Twin>,
     /// The broker's process.
     pub broker: Broker,
+    /// The second path's own, if it has one.
+    pub other_broker: Option<Broker>,
     /// The network between the hub and the broker, by path; none beside real networks.
     pub proxies: BTreeMap<String, Proxy>,
     /// Real networks, if it was asked for them.
@@ -184,9 +192,17 @@ impl Lab {
         let certs = Certs::make(&folder.join("certs"), BROKER_NAME, &[&settings.gateway])?;
         let net = settings.networks.then(Net::make).transpose()?;
         let broker = Broker::start(&folder.join("broker"), &certs, settings.broker.clone(), net.as_ref()).await?;
+        let mut other_broker = None;
+        if settings.two_brokers {
+            let beside = folder.join("broker-2");
+            let other = Broker::start_other(&beside, &certs, settings.broker.clone(), net.as_ref());
+            other_broker = Some(other.await?);
+        }
+        // The first path leads to the first broker, the second to the other where there is one.
+        let leads_to = |at: usize| other_broker.as_ref().filter(|_| at > 0).unwrap_or(&broker).tls_address();
         let mut proxies = BTreeMap::new();
-        for path in settings.paths.iter().filter(|_| net.is_none()) {
-            let proxy = Proxy::start(broker.tls_address()).await;
+        for (at, path) in settings.paths.iter().enumerate().filter(|_| net.is_none()) {
+            let proxy = Proxy::start(leads_to(at)).await;
             proxies.insert(path.clone(), proxy.map_err(LabError::io("opening a proxy for path", path))?);
         }
         let stick = Stick::plug(&folder.join("stick-868"))?;
@@ -202,8 +218,8 @@ impl Lab {
             if settings.names {
                 net.name_servers()?;
             }
-            for path in &mut config.upstream.path {
-                let broker = net.broker();
+            for (at, path) in config.upstream.path.iter_mut().enumerate() {
+                let broker = leads_to(at);
                 path.brokers = vec![broker.to_string()];
                 if settings.names {
                     names.insert(path.name.clone(), NameServer::start(&folder, net, &path.name)?);
@@ -214,7 +230,21 @@ impl Lab {
         }
         let daemon = Daemon::new(&folder, &config, net.as_ref().map(Net::at_the_hub).unwrap_or_default())?;
         let _temporary = temporary;
-        Ok(Self { daemon, arc: None, stick, mesh, broker, proxies, net, names, certs, settings, folder, _temporary })
+        Ok(Self {
+            daemon,
+            arc: None,
+            stick,
+            mesh,
+            broker,
+            other_broker,
+            proxies,
+            net,
+            names,
+            certs,
+            settings,
+            folder,
+            _temporary,
+        })
     }
 
     /// The folder everything is in.
@@ -254,20 +284,21 @@ impl Lab {
     /// Its key or ledger cannot be used, or the broker does not take it.
     pub async fn start_arc(&mut self, misbehaviour: Misbehaviour) -> Result<&ArcHandle, LabError> {
         self.stop_arc().await;
-        let plain = self.broker.plain_address();
-        let beats = self.settings.paths.iter().map(|path| (path.clone(), self.settings.beat_primary_s * 1000));
+        let plain = [Some(&self.broker), self.other_broker.as_ref()].into_iter().flatten().map(Broker::plain_address);
+        let beats_s = [self.settings.beat_primary_s, self.settings.beat_alternative_s];
+        let beats = self.settings.paths.iter().enumerate();
         let arc = Arc::start(ArcSettings {
-            broker: (plain.ip().to_string(), plain.port()),
+            brokers: plain.map(|plain| (plain.ip().to_string(), plain.port())).collect(),
             gateway: self.settings.gateway.clone(),
             client_id: "arc".to_owned(),
             key: self.centre_key(),
             kid: KID.to_owned(),
             ledger: self.ledger(),
             misbehaviour,
-            beats_ms: beats.collect(),
+            beats_ms: beats.map(|(at, path)| (path.clone(), beats_s[at.min(1)] * 1000)).collect(),
         })?;
         let late = |log: String| LabError::Late { what: "the centre".to_owned(), within: READY_WITHIN, log };
-        arc.wait_up(READY_WITHIN).await.map_err(|error| late(error.to_string()))?;
+        arc.wait_all_up(READY_WITHIN).await.map_err(|error| late(error.to_string()))?;
         Ok(self.arc.insert(arc))
     }
 
@@ -359,6 +390,7 @@ fn config(
         upstream: Upstream {
             alarm_deadline_s: settings.alarm_deadline_s,
             beat_primary_s: settings.beat_primary_s,
+            beat_alternative_s: settings.beat_alternative_s,
             path: settings.paths.iter().map(path).collect(),
         },
         subghz: Subghz {

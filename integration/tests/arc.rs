@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use vakt_integration::arc::Arc;
 use vakt_integration::arc::ArcHandle;
 use vakt_integration::arc::ArcSettings;
+use vakt_integration::arc::entry::GRACE_MS;
 use vakt_integration::arc::jws::JwsError;
 use vakt_integration::arc::jws::Signer;
 use vakt_integration::arc::jws::key_file_text;
@@ -38,9 +39,10 @@ const SOON: Duration = Duration::from_secs(10);
 const SEED: [u8; 32] = [9; 32];
 const GATEWAY: &str = "hub-7";
 
-/// A broker, and room for a centre.
+/// A broker, a second one where the story has two, and room for a centre.
 struct Site {
     broker: Broker,
+    other: Option<Broker>,
     folder: TempDir,
 }
 
@@ -51,7 +53,20 @@ impl Site {
         let broker =
             Broker::start(&folder.path().join("broker"), &certs, BrokerOptions::default(), None).await.unwrap();
         std::fs::write(folder.path().join("key"), key_file_text(&SEED)).unwrap();
-        Self { broker, folder }
+        Self { broker, other: None, folder }
+    }
+
+    /// With a second broker, which the centre listens to as well.
+    async fn with_two() -> Self {
+        let mut site = Self::new().await;
+        let (folder, options) = (site.path("broker-2"), BrokerOptions::default());
+        let certs = Certs::make(&site.path("certs-2"), "broker.lab", &[GATEWAY]).unwrap();
+        site.other = Some(Broker::start_other(&folder, &certs, options, None).await.unwrap());
+        site
+    }
+
+    fn other(&mut self) -> &mut Broker {
+        self.other.as_mut().unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -62,7 +77,11 @@ impl Site {
         let mut misbehaviour = Misbehaviour::default();
         words.iter().try_for_each(|line| misbehaviour.change(line)).unwrap();
         ArcSettings {
-            broker: ("127.0.0.1".to_owned(), self.broker.plain_address().port()),
+            brokers: [Some(&self.broker), self.other.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|broker| ("127.0.0.1".to_owned(), broker.plain_address().port()))
+                .collect(),
             gateway: GATEWAY.to_owned(),
             client_id: "arc".to_owned(),
             key: self.path("key"),
@@ -75,7 +94,7 @@ impl Site {
 
     async fn centre(&self, words: &[&str]) -> ArcHandle {
         let arc = Arc::start(self.settings(words)).unwrap();
-        arc.wait_up(SOON).await.unwrap();
+        arc.wait_all_up(SOON).await.unwrap();
         arc
     }
 }
@@ -95,7 +114,11 @@ impl Drop for Hub {
 
 impl Hub {
     async fn connect(site: &Site) -> Self {
-        let mut options = MqttOptions::new(GATEWAY, "127.0.0.1", site.broker.plain_address().port());
+        Self::connect_to(&site.broker).await
+    }
+
+    async fn connect_to(broker: &Broker) -> Self {
+        let mut options = MqttOptions::new(GATEWAY, "127.0.0.1", broker.plain_address().port());
         options.set_clean_start(true);
         options.set_keep_alive(Duration::from_secs(10));
         let (client, mut events) = AsyncClient::new(options, 64);
@@ -104,6 +127,7 @@ impl Hub {
         let root = format!("vakt/v1/{GATEWAY}");
         client.subscribe(format!("{root}/ack"), QoS::AtLeastOnce).await.unwrap();
         client.subscribe(format!("{root}/path/+/echo"), QoS::AtLeastOnce).await.unwrap();
+        client.subscribe(format!("{root}/cmd"), QoS::AtLeastOnce).await.unwrap();
         let polling = tokio::spawn(async move {
             let mut ready = Some(ready);
             let mut granted = 0;
@@ -111,7 +135,7 @@ impl Hub {
                 match event {
                     Event::Incoming(Packet::SubAck(_)) => {
                         granted += 1;
-                        if granted == 2 {
+                        if granted == 3 {
                             ready.take().unwrap().send(()).unwrap();
                         }
                     }
@@ -301,7 +325,7 @@ async fn a_centre_that_falls_before_its_disk_has_signed_for_nothing() {
 }
 
 #[tokio::test]
-async fn beats_are_echoed_and_three_missing_ones_lose_the_path() {
+async fn beats_are_echoed_and_missing_ones_lose_the_path() {
     let site = Site::new().await;
     let arc = site.centre(&[]).await;
     let mut hub = Hub::connect(&site).await;
@@ -314,7 +338,7 @@ async fn beats_are_echoed_and_three_missing_ones_lose_the_path() {
     assert!(echo["at"].as_str().unwrap().ends_with('Z'));
     assert_eq!(arc.verdict("eth"), Some(Verdict::Up));
     let lost = |board: &vakt_integration::arc::handle::Board| board.paths.verdict("eth") == Some(Verdict::Lost);
-    arc.wait_until("eth to be lost after 300 ms of silence", SOON, lost).await.unwrap();
+    arc.wait_until("eth to be lost after 290 ms of silence", SOON, lost).await.unwrap();
     hub.say("path/eth/beat", &json!({"counter": 42})).await;
     assert_eq!(hub.next().await.0, "path/eth/echo");
     assert_eq!(arc.verdict("eth"), Some(Verdict::Up));
@@ -339,7 +363,7 @@ async fn a_broker_that_is_killed_costs_nothing_but_time() {
     hub.send(&events[0]).await;
     hub.signed_upto(1).await;
     site.broker.kill().await;
-    arc.wait_until("the line to fall", SOON, |board| !board.up).await.unwrap();
+    arc.wait_until("the line to fall", SOON, |board| !board.up()).await.unwrap();
     site.broker.restart().await.unwrap();
     arc.wait_up(SOON).await.unwrap();
     let mut hub = Hub::connect(&site).await;
@@ -369,4 +393,133 @@ async fn everything_else_a_hub_says_is_shown_and_nonsense_is_named() {
     assert_eq!(whats, ["connected", "message", "message", "message", "odd", "refused"]);
     assert_eq!(printed[3]["topic"], "reply/j-1");
     assert!(printed.iter().all(|line| line["at_us"].as_u64().unwrap() > 1_600_000_000_000_000));
+}
+
+#[tokio::test]
+async fn an_event_over_either_broker_is_held_once_and_signed_for_where_it_came() {
+    let site = Site::with_two().await;
+    let arc = site.centre(&[]).await;
+    let mut journal = Journal::begin(1);
+    let (mut eth, mut lte) = (Hub::connect(&site).await, Hub::connect_to(site.other.as_ref().unwrap()).await);
+    let (first, second) = (journal.event("alarm", "a"), journal.event("alarm", "b"));
+    eth.send(&first).await;
+    assert_eq!(eth.receipt().await["upto"], 1);
+    lte.send(&second).await;
+    assert_eq!(lte.receipt().await["upto"], 2);
+    lte.send(&first).await;
+    assert_eq!(lte.receipt().await["upto"], 2, "the other one has it already");
+    eth.say("path/eth/beat", &json!({"counter": 1})).await;
+    assert_eq!(eth.next().await.0, "path/eth/echo", "and the receipt for what came over the other is not here");
+    lte.say("path/lte/beat", &json!({"counter": 1})).await;
+    assert_eq!(lte.next().await.0, "path/lte/echo");
+    let counts = arc.counts();
+    assert_eq!((counts.events, counts.duplicates, counts.clean()), (2, 1, true));
+    let jti = arc.order("order owner siren_stop").await.unwrap();
+    for hub in [&mut eth, &mut lte] {
+        let (topic, text) = hub.next().await;
+        let (_, claims) = check(&String::from_utf8(text).unwrap()).unwrap();
+        assert_eq!((topic.as_str(), &claims["jti"]), ("cmd", &json!(jti)), "an order goes over whichever lives");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_or_dies_stops_nothing_on_the_other() {
+    let mut site = Site::with_two().await;
+    let arc = site.centre(&[]).await;
+    let mut journal = Journal::begin(1);
+    let eth = Hub::connect(&site).await;
+    let mut lte = Hub::connect_to(site.other.as_ref().unwrap()).await;
+    site.broker.freeze().unwrap();
+    for n in 1..=200 {
+        lte.send(&journal.event("alarm", "while the first one hangs")).await;
+        if n % 50 == 0 {
+            lte.signed_upto(n).await;
+        }
+    }
+    assert!(arc.look(|board| board.up()));
+    site.broker.thaw().unwrap();
+
+    // Its receipt is on its way when the broker that brought the event dies: it comes by the other.
+    arc.misbehave(&["delay 1000"]).await.unwrap();
+    let event = journal.event("alarm", "while the first one dies");
+    eth.send(&event).await;
+    arc.wait_for(201, SOON).await.unwrap();
+    site.broker.kill().await;
+    lte.signed_upto(201).await;
+    arc.misbehave(&[]).await.unwrap();
+
+    // It comes back without any memory of the centre, and the other goes.
+    site.broker.restart().await.unwrap();
+    arc.wait_all_up(SOON).await.unwrap();
+    site.other().kill().await;
+    let mut eth = Hub::connect(&site).await;
+    eth.send(&event).await;
+    eth.send(&journal.event("alarm", "after it came back")).await;
+    eth.signed_upto(202).await;
+    let counts = arc.counts();
+    assert_eq!((counts.events, counts.duplicates, counts.clean()), (202, 1, true));
+}
+
+/// What was told of all paths: whether they were lost, with their Contact ID.
+fn all_paths(board: &vakt_integration::arc::handle::Board) -> Vec<(bool, u8, u16)> {
+    let told = board.lines.iter().filter_map(|line| match &line.what {
+        Happening::Noticed(Notice::AllPaths(all)) => Some((all.lost, all.cid.q, all.cid.code)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn a_hub_that_is_heard_on_no_path_is_told_once_by_whichever_centre() {
+    let site = Site::with_two().await;
+    let arc = site.centre(&[]).await;
+    let eth = Hub::connect(&site).await;
+    let lte = Hub::connect_to(site.other.as_ref().unwrap()).await;
+    eth.say("path/eth/beat", &json!({"counter": 1})).await;
+    lte.say("path/lte/beat", &json!({"counter": 1})).await;
+    arc.wait_until("all paths to be lost", SOON, |board| !all_paths(board).is_empty()).await.unwrap();
+    assert_eq!(arc.look(all_paths), [(true, 1, 350)]);
+    arc.stop().await;
+
+    let arc = site.centre(&[]).await;
+    assert_eq!((arc.verdict("eth"), arc.verdict("lte")), (Some(Verdict::Lost), Some(Verdict::Lost)));
+    lte.say("path/lte/beat", &json!({"counter": 2})).await;
+    arc.wait_until("the hub to be back", SOON, |board| !all_paths(board).is_empty()).await.unwrap();
+    assert_eq!(arc.look(all_paths), [(false, 3, 350)], "the loss was told by the centre before");
+    assert_eq!(arc.verdict("eth"), Some(Verdict::Lost));
+    arc.stop().await;
+    let past = store::read(&site.path("ledger")).unwrap().past;
+    assert_eq!(past.verdicts["eth"], Verdict::Lost);
+}
+
+#[tokio::test]
+async fn b7_an_entry_delay_that_ran_out_while_the_centre_was_down_is_judged_when_it_is_back() {
+    let site = Site::new().await;
+    let arc = site.centre(&[]).await;
+    let (mut journal, mut hub) = (Journal::begin(1), Hub::connect(&site).await);
+    let entry = |event: &mut Value| {
+        event["area"] = json!("house");
+        event["detail"] = json!({"delay": {"seconds": 1}});
+    };
+    let entered = journal.event_with("alarm", "entry_started", entry);
+    hub.send(&entered).await;
+    hub.signed_upto(1).await;
+    arc.stop().await;
+
+    let arc = site.centre(&[]).await;
+    let assumed = |board: &vakt_integration::arc::handle::Board| {
+        board.lines.iter().find_map(|line| match &line.what {
+            Happening::Noticed(Notice::AssumedBurglary(assumed)) => Some(assumed.clone()),
+            _ => None,
+        })
+    };
+    let within = Duration::from_millis(GRACE_MS) + SOON;
+    arc.wait_until("the centre to assume a burglary", within, |board| assumed(board).is_some()).await.unwrap();
+    let assumed = arc.look(assumed).unwrap();
+    assert_eq!((assumed.area.as_str(), json!(assumed.event)), ("house", entered["id"].clone()));
+    arc.stop().await;
+
+    let mut past = store::read(&site.path("ledger")).unwrap().past;
+    past.entries.line(true, 0, u64::MAX / 2);
+    assert_eq!(past.entries.due_at_ms(), None, "the next centre has nothing left to judge");
 }

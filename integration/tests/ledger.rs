@@ -294,7 +294,7 @@ proptest! {
 
 /// A ledger file with these events taken in.
 fn ledger_file(path: &std::path::Path, events: &[Value]) {
-    let (mut store, mut ledger) = Store::open(path, "hub").unwrap();
+    let (mut store, mut ledger, _) = Store::open(path, "hub").unwrap();
     store.append(&store::line_of(&ledger.connected(1))).unwrap();
     for event in events {
         let (entry, _) = ledger.take(2, event["class"].as_str().unwrap(), &event.to_string());
@@ -310,7 +310,7 @@ fn a_fall_in_the_middle_of_a_line_costs_that_line_only() {
     ledger_file(&path, &[hub.event("alarm", "a"), hub.event("alarm", "b")]);
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 10]).unwrap();
-    let (_, ledger) = Store::open(&path, "hub").unwrap();
+    let (_, ledger, _) = Store::open(&path, "hub").unwrap();
     assert_eq!(ledger.counts().events, 1);
     assert_eq!(std::fs::read(&path).unwrap().last(), Some(&b'\n'), "the torn line is gone for good");
 }

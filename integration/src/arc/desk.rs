@@ -3,8 +3,9 @@
 //! Its order never changes: ledger, disk, receipt. When the disk fails it stops, because a centre that cannot keep
 //! an alarm must not sign for one.
 
+use super::endpoints::Endpoints;
 use super::entry::Entries;
-use super::finding::Finding;
+use super::finding::Entry;
 use super::handle::ArcHandle;
 use super::handle::Board;
 use super::handle::Control;
@@ -21,17 +22,18 @@ use super::order::Moment;
 use super::order::Order;
 use super::order::Sealed;
 use super::order::Wrong;
+use super::past;
+use super::paths::PathNews;
 use super::paths::Paths;
-use super::receipts::COALESCE_MS;
 use super::receipts::Receipts;
 use super::store;
 use super::store::Store;
 use super::store::StoreError;
 use rumqttc::v5::AsyncClient;
-use rumqttc::v5::mqttbytes::QoS;
 use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc as Shared;
@@ -43,7 +45,7 @@ use tokio::sync::mpsc;
 use tokio::sync::watch;
 use vakt_core::stamp::rfc3339;
 
-/// Messages between the line and the desk; the broker waits beyond it.
+/// Messages between the lines and the desk; the brokers wait beyond it.
 const NEWS_MAX: usize = 1024;
 /// The most arrivals that share one flush to disk.
 const BATCH_MAX: usize = 512;
@@ -51,19 +53,17 @@ const BATCH_MAX: usize = 512;
 const LINES_KEPT: usize = 50_000;
 /// Last messages kept by topic; topics beyond it are told once and not kept.
 const TOPICS_KEPT: usize = 1024;
-/// Sealed receipts waiting to be sent; the oldest goes, and the hub will ask for it again.
-const OUTBOX_MAX: usize = 1024;
 /// A beat every 20 s on the primary path (contract); what is expected of a path that is not named.
 pub const BEAT_MS: u64 = 20_000;
 
 /// How a centre is set up.
 #[derive(Debug, Clone)]
 pub struct ArcSettings {
-    /// The broker's plain listener: host and port.
-    pub broker: (String, u16),
+    /// The plain listeners of its brokers, host and port: one, or up to `ENDPOINTS_MAX`.
+    pub brokers: Vec<(String, u16)>,
     /// The hub it receives.
     pub gateway: String,
-    /// Its MQTT client id.
+    /// Its MQTT client id; at its second broker `-2` is added, and so on, for brokers that know each other's clients.
     pub client_id: String,
     /// The file of its Ed25519 key.
     pub key: PathBuf,
@@ -103,25 +103,33 @@ impl Arc {
     pub fn start(settings: ArcSettings) -> Result<ArcHandle, ArcError> {
         let key = std::fs::read(&settings.key).map_err(|why| ArcError::KeyFile { path: settings.key.clone(), why })?;
         let signer = Signer::from_file_bytes(&settings.kid, &key)?;
-        let (store, ledger) = Store::open(&settings.ledger, &settings.gateway)?;
+        let (store, ledger, past) = Store::open(&settings.ledger, &settings.gateway)?;
+        let beat_ms = settings.beats_ms.values().copied().min().unwrap_or(BEAT_MS).min(BEAT_MS);
+        let mut paths = Paths::new(settings.beats_ms.clone(), BEAT_MS, settings.brokers.len());
+        paths.remember(&past.verdicts, past.all_lost);
+        let name = |(host, port): &(String, u16)| format!("{host}:{port}");
         let board = Shared::new(Mutex::new(Board {
             ledger,
-            paths: Paths::new(settings.beats_ms.clone(), BEAT_MS),
+            paths,
             lines: VecDeque::new(),
             lines_before: 0,
             topics: BTreeMap::new(),
-            up: false,
+            brokers: settings.brokers.iter().map(|broker| (name(broker), false)).collect(),
             receipts: 0,
             ended: None,
         }));
         let (news_in, news) = mpsc::channel(NEWS_MAX);
         let (control, orders) = mpsc::channel(16);
         let (version, changed) = watch::channel(0);
-        let (host, port) = settings.broker.clone();
         let root = format!("vakt/v1/{}/", settings.gateway);
         let topics = ["event/+", "state", "device/+", "path/+", "path/+/beat", "telemetry", "reply/+"];
-        let filters = topics.iter().map(|topic| format!("{root}{topic}")).collect();
-        let line = tokio::spawn(link::keep(host, port, settings.client_id.clone(), filters, news_in));
+        let filters: Vec<String> = topics.iter().map(|topic| format!("{root}{topic}")).collect();
+        let line = |(at, broker): (usize, &(String, u16))| {
+            let of = if at == 0 { String::new() } else { format!("-{}", at + 1) };
+            let client_id = format!("{}{of}", settings.client_id);
+            tokio::spawn(link::keep(at, broker.clone(), client_id, filters.clone(), news_in.clone()))
+        };
+        let lines = settings.brokers.iter().enumerate().map(line).collect();
         let desk = Desk {
             root,
             wrong: settings.misbehaviour,
@@ -131,17 +139,19 @@ impl Arc {
             version,
             store: Some(store),
             receipts: Receipts::default(),
-            outbox: VecDeque::new(),
-            client: None,
-            started: Instant::now(),
+            signs_on: BTreeSet::new(),
+            endpoints: Endpoints::new(settings.brokers.iter().map(name)),
+            began_ms: link::now_us() / 1000,
+            began: Instant::now(),
             arrivals: 0,
             others: BTreeMap::new(),
-            entries: Entries::default(),
+            entries: past.entries,
+            beat_ms,
             challenge: None,
             last_order: None,
             orders: 0,
         };
-        Ok(ArcHandle { board, changed, control, desk: tokio::spawn(desk.run(news, orders)), line })
+        Ok(ArcHandle { board, changed, control, desk: tokio::spawn(desk.run(news, orders)), lines })
     }
 }
 
@@ -154,14 +164,19 @@ struct Desk {
     version: watch::Sender<u64>,
     store: Option<Store>,
     receipts: Receipts,
-    outbox: VecDeque<(u64, String)>,
-    client: Option<AsyncClient>,
-    started: Instant,
+    /// Where the events came that the next receipts are for.
+    signs_on: BTreeSet<usize>,
+    endpoints: Endpoints,
+    /// The wall clock when it began, milliseconds: the ledger's times are the wall's, and from here on no clock jumps.
+    began_ms: u64,
+    began: Instant,
     arrivals: u64,
     /// Keys of other issuers, by name.
     others: BTreeMap<String, Signer>,
     /// Entry delays that nothing has become of.
     entries: Entries,
+    /// The shortest time between beats: within it a living hub is heard.
+    beat_ms: u64,
     /// The newest challenge of the hub.
     challenge: Option<String>,
     last_order: Option<Sealed>,
@@ -184,10 +199,25 @@ impl Round {
     fn notice(&mut self, at_us: u64, notice: Notice) {
         self.say(at_us, Happening::Noticed(notice));
     }
+
+    fn path(&mut self, at_us: u64, news: PathNews) {
+        let (path, verdict, silent_ms) = (news.path.clone(), news.verdict, news.silent_ms);
+        self.disk.extend(store::line_of(&Entry::Path { at_us, path, verdict, silent_ms }));
+        self.notice(at_us, Notice::Path(news));
+    }
+}
+
+/// What came, by which line.
+struct Message<'a> {
+    line: usize,
+    topic: &'a str,
+    payload: &'a [u8],
+    retained: bool,
+    at_us: u64,
 }
 
 impl Desk {
-    async fn run(mut self, mut news: mpsc::Receiver<LinkNews>, mut orders: mpsc::Receiver<Control>) {
+    async fn run(mut self, mut news: mpsc::Receiver<(usize, LinkNews)>, mut orders: mpsc::Receiver<Control>) {
         let why = loop {
             let mut batch = Vec::new();
             let due = self.due();
@@ -214,17 +244,20 @@ impl Desk {
     }
 
     /// One batch: ledger, disk, then what the world may see.
-    async fn round(&mut self, batch: Vec<LinkNews>) -> Result<(), String> {
+    async fn round(&mut self, batch: Vec<(usize, LinkNews)>) -> Result<(), String> {
         let mut round = Round::default();
-        for news in batch {
+        for (line, news) in batch {
             match news {
-                LinkNews::Up(client) => self.line_up(client, &mut round),
-                LinkNews::Down(why) => self.line_down(why, &mut round),
+                LinkNews::Up(client) => self.line_up(line, client, &mut round),
+                LinkNews::Down(why) => self.line_down(line, why, &mut round),
                 LinkNews::Message { topic, payload, retained, at_us } => {
-                    self.message(&topic, &payload, retained, at_us, &mut round)?;
+                    let message = Message { line, topic: &topic, payload: &payload, retained, at_us };
+                    self.message(message, &mut round)?;
                 }
             }
         }
+        let now = self.now_ms();
+        self.judge(now, &mut round);
         if !round.disk.is_empty() {
             let mut store = self.store.take().ok_or("the ledger is closed")?;
             let lines = std::mem::take(&mut round.disk);
@@ -233,50 +266,58 @@ impl Desk {
             written.map_err(|e| e.to_string())?;
             self.store = Some(store);
         }
-        let now = self.now_ms();
-        for news in lock(&self.board).paths.poll(now) {
-            round.notice(link::now_us(), Notice::Path(news));
-        }
-        for assumed in self.entries.poll(now) {
-            round.notice(link::now_us(), Notice::AssumedBurglary(assumed));
-        }
         self.sign(now, &mut round);
-        self.send(now);
+        let sent = self.endpoints.send(&format!("{}ack", self.root), now);
+        lock(&self.board).receipts += sent;
         self.show(round);
         Ok(())
     }
 
-    fn line_up(&mut self, client: AsyncClient, round: &mut Round) {
-        self.client = Some(client);
+    fn line_up(&mut self, line: usize, client: AsyncClient, round: &mut Round) {
+        self.endpoints.up(line, client);
         let at_us = link::now_us();
-        let now = self.now_ms();
         let mut board = lock(&self.board);
-        board.up = true;
-        self.entries.line(true, now);
-        board.paths.line(true, now);
+        board.paths.line(line, true, self.now_ms());
         round.disk.extend(store::line_of(&board.ledger.connected(at_us)));
-        round.notice(at_us, Notice::Connected);
+        let broker = self.endpoints.name(line).to_owned();
+        board.brokers.insert(broker.clone(), true);
+        round.notice(at_us, Notice::Connected { broker });
     }
 
-    fn line_down(&mut self, why: String, round: &mut Round) {
-        self.client = None;
-        self.outbox.clear();
-        let now = self.now_ms();
+    fn line_down(&mut self, line: usize, why: String, round: &mut Round) {
+        self.endpoints.down(line);
         let mut board = lock(&self.board);
-        board.up = false;
-        self.entries.line(false, now);
-        board.paths.line(false, now);
-        round.notice(link::now_us(), Notice::Disconnected { why });
+        board.paths.line(line, false, self.now_ms());
+        let broker = self.endpoints.name(line).to_owned();
+        board.brokers.insert(broker.clone(), false);
+        round.notice(link::now_us(), Notice::Disconnected { broker, why });
     }
 
-    fn message(
-        &mut self,
-        topic: &str,
-        payload: &[u8],
-        retained: bool,
-        at_us: u64,
-        round: &mut Round,
-    ) -> Result<(), String> {
+    /// What time alone makes of the hub's silence. It is told when it is on disk, so that it is told once.
+    fn judge(&mut self, now: u64, round: &mut Round) {
+        let at_us = link::now_us();
+        let mut board = lock(&self.board);
+        for news in board.paths.poll(now) {
+            round.path(at_us, news);
+        }
+        if let Some(all) = board.paths.whole(now) {
+            let (lost, silent_ms) = (all.lost, all.silent_ms);
+            round.disk.extend(store::line_of(&Entry::AllPaths { at_us, lost, silent_ms }));
+            round.notice(at_us, Notice::AllPaths(all));
+        }
+        self.entries.line(board.paths.audible(), self.beat_ms, now);
+        for judged in self.entries.poll(now) {
+            let (burglary, about) = (judged.burglary, judged.about);
+            let (area, event, silent_ms) = (about.area.clone(), about.event.clone(), about.silent_ms);
+            round.disk.extend(store::line_of(&Entry::EntryJudged { at_us, area, event, burglary, silent_ms }));
+            if burglary {
+                round.notice(at_us, Notice::AssumedBurglary(about));
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message<'_>, round: &mut Round) -> Result<(), String> {
+        let Message { line, topic, payload, retained, at_us } = message;
         let Some(below) = topic.strip_prefix(&self.root) else {
             round.notice(at_us, Notice::Odd { topic: topic.to_owned(), why: "not this gateway's topic".to_owned() });
             return Ok(());
@@ -284,7 +325,7 @@ impl Desk {
         let parts: Vec<&str> = below.split('/').collect();
         if let ["event", class] = parts.as_slice() {
             self.entries.heard(self.now_ms());
-            return self.event(class, payload, at_us, round);
+            return self.event(class, payload, line, at_us, round);
         }
         let payload: Value = match serde_json::from_slice(payload) {
             Ok(payload) => payload,
@@ -299,8 +340,8 @@ impl Desk {
         }
         self.note_challenge(&parts, &payload, retained);
         match parts.as_slice() {
-            ["path", path, "beat"] => self.beat(path, &payload, at_us, round),
-            ["path", path] => self.birth(path, &payload, retained, at_us, round),
+            ["path", path, "beat"] => self.beat(path, &payload, line, at_us, round),
+            ["path", path] => self.birth(path, &payload, (line, retained), at_us, round),
             _ => {}
         }
         let mut board = lock(&self.board);
@@ -313,7 +354,7 @@ impl Desk {
         Ok(())
     }
 
-    fn event(&mut self, class: &str, payload: &[u8], at_us: u64, round: &mut Round) -> Result<(), String> {
+    fn event(&mut self, class: &str, payload: &[u8], line: usize, at_us: u64, round: &mut Round) -> Result<(), String> {
         if self.wrong.crash {
             return Err("told to crash before the event was on disk".to_owned());
         }
@@ -331,47 +372,41 @@ impl Desk {
         let (entry, findings) = board.ledger.take(at_us, class, &body);
         round.disk.extend(store::line_of(&entry));
         self.receipts.note(&findings, board.ledger.newest_epoch());
+        self.signs_on.insert(line);
         for finding in findings {
-            if let Finding::Event { kind, id, .. } | Finding::Unjournaled { kind, id, .. } = &finding {
-                let event: Value = serde_json::from_str(&body).unwrap_or_default();
-                let area = event.get("area").and_then(Value::as_str).unwrap_or_default();
-                self.entries.event(kind, id, area, &event["detail"], now);
-            }
+            past::watch(&mut self.entries, &finding, &body, now);
             round.say(at_us, Happening::Found(finding));
         }
         Ok(())
     }
 
-    fn beat(&mut self, path: &str, payload: &Value, at_us: u64, round: &mut Round) {
+    fn beat(&mut self, path: &str, payload: &Value, line: usize, at_us: u64, round: &mut Round) {
         let Some(counter) = payload.get("counter").and_then(Value::as_u64) else {
             let why = "a beat without a whole number `counter`".to_owned();
             round.notice(at_us, Notice::Odd { topic: format!("path/{path}/beat"), why });
             return;
         };
         let now = self.now_ms();
-        if let Some(news) = lock(&self.board).paths.beat(path, counter, now) {
-            round.notice(at_us, Notice::Path(news));
+        if let Some(news) = lock(&self.board).paths.beat(path, counter, line, now) {
+            round.path(at_us, news);
         }
         let echo = json!({"counter": counter, "at": rfc3339(i64::try_from(at_us / 1000).unwrap_or(i64::MAX))});
         let topic = format!("{}path/{path}/echo", self.root);
         // An echo that finds no room or no line is a lost echo; the hub counts on its next beat.
-        let echoed = !self.wrong.silent
-            && self
-                .client
-                .as_ref()
-                .is_some_and(|client| client.try_publish(topic, QoS::AtLeastOnce, false, echo.to_string()).is_ok());
+        let echoed = !self.wrong.silent && self.endpoints.say(line, topic, echo.to_string());
         round.notice(at_us, Notice::Beat { path: path.to_owned(), counter, echoed });
     }
 
-    fn birth(&mut self, path: &str, payload: &Value, retained: bool, at_us: u64, round: &mut Round) {
+    fn birth(&mut self, path: &str, payload: &Value, came: (usize, bool), at_us: u64, round: &mut Round) {
+        let (line, retained) = came;
         let Some(up) = payload.get("up").and_then(Value::as_bool) else {
             let why = "a path's birth or will without `up`".to_owned();
             round.notice(at_us, Notice::Odd { topic: format!("path/{path}"), why });
             return;
         };
         let now = self.now_ms();
-        if let Some(news) = lock(&self.board).paths.birth(path, up, retained, now) {
-            round.notice(at_us, Notice::Path(news));
+        if let Some(news) = lock(&self.board).paths.birth(path, up, retained, line, now) {
+            round.path(at_us, news);
         }
     }
 
@@ -384,7 +419,6 @@ impl Desk {
 
     /// Sends an order: its name, or why it could not go.
     fn order(&mut self, order: &Order) -> Result<String, String> {
-        let client = self.client.as_ref().ok_or("the line to the broker is down")?;
         let last = || self.last_order.clone().ok_or("no order was sent before");
         let at_us = link::now_us();
         self.orders += 1;
@@ -403,8 +437,7 @@ impl Desk {
             }
         };
         let topic = format!("{}cmd", self.root);
-        let (text, retained) = (sealed.text.clone(), sealed.retained);
-        client.try_publish(topic, QoS::AtLeastOnce, retained, text).map_err(|e| format!("sending the order: {e}"))?;
+        self.endpoints.order(&topic, sealed.retained, &sealed.text)?;
         let jti = sealed.jti.clone();
         self.last_order = Some(sealed);
         let (role, cmd) = said.map_or(("", "again"), |new| (new.role.as_str(), new.cmd.as_str()));
@@ -419,6 +452,10 @@ impl Desk {
     /// Seals the round of receipts that is due.
     fn sign(&mut self, now: u64, round: &mut Round) {
         let due = self.receipts.take(now, &self.gateway, &lock(&self.board).ledger);
+        if due.is_empty() {
+            return;
+        }
+        let on = std::mem::take(&mut self.signs_on);
         if self.wrong.no_receipts {
             return;
         }
@@ -427,24 +464,8 @@ impl Desk {
             let honest = self.wrong.forge.is_none();
             round.notice(link::now_us(), Notice::Receipt { epoch, upto, seqs, ids, honest });
             for sealed in self.wrong.seal(&receipt, &self.signer) {
-                if self.outbox.len() >= OUTBOX_MAX {
-                    self.outbox.pop_front();
-                }
-                self.outbox.push_back((now + self.wrong.delay_ms, sealed));
+                self.endpoints.queue(&on, now + self.wrong.delay_ms, &sealed);
             }
-        }
-    }
-
-    /// Hands over the receipts whose time has come; one that finds no room waits for the next round.
-    fn send(&mut self, now: u64) {
-        let Some(client) = &self.client else { return };
-        while let Some((due, sealed)) = self.outbox.front() {
-            let topic = format!("{}ack", self.root);
-            if *due > now || client.try_publish(topic, QoS::AtLeastOnce, false, sealed.clone()).is_err() {
-                return;
-            }
-            self.outbox.pop_front();
-            lock(&self.board).receipts += 1;
         }
     }
 
@@ -464,16 +485,13 @@ impl Desk {
     /// Until the next duty: a round of receipts, a receipt held back, a path's verdict.
     fn due(&self) -> Duration {
         let now = self.now_ms();
-        // A receipt that found no room is tried again after the usual pause.
-        let outbox = self.outbox.front().map(|(due, _)| if *due > now { *due } else { now + COALESCE_MS });
-        let outbox = outbox.filter(|_| self.client.is_some());
         let paths = lock(&self.board).paths.due_at_ms();
-        let duties = [outbox, self.receipts.due_at_ms(), paths, self.entries.due_at_ms()];
+        let duties = [self.endpoints.due_at_ms(now), self.receipts.due_at_ms(), paths, self.entries.due_at_ms()];
         let next = duties.into_iter().flatten().min();
         next.map_or(Duration::from_secs(3600), |due| Duration::from_millis(due.saturating_sub(now)))
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.began_ms + u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0)
     }
 }

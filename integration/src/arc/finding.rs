@@ -2,6 +2,7 @@
 //!
 //! Data only. The forms of `Entry` are on disk and stay readable for ever: add, never change.
 
+use super::paths::Verdict;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "k", rename_all = "snake_case")]
 pub enum Entry {
-    /// The centre's line to the broker came up.
+    /// A line of the centre's to a broker came up.
     Connected {
         /// Microseconds since 1970.
         at_us: u64,
@@ -47,6 +48,39 @@ pub enum Entry {
         epoch: u64,
         /// Its number.
         seq: u64,
+    },
+    /// What is thought of a path changed, and was told.
+    Path {
+        /// Microseconds since 1970.
+        at_us: u64,
+        /// Its name.
+        path: String,
+        /// What is thought of it.
+        verdict: Verdict,
+        /// How long it had been silent, milliseconds.
+        silent_ms: u64,
+    },
+    /// The hub was heard on no path any more, or on one again, and it was told.
+    AllPaths {
+        /// Microseconds since 1970.
+        at_us: u64,
+        /// Whether all were lost.
+        lost: bool,
+        /// How long nothing had been heard, milliseconds.
+        silent_ms: u64,
+    },
+    /// What was made of an entry delay that no event had ended.
+    EntryJudged {
+        /// Microseconds since 1970.
+        at_us: u64,
+        /// Where.
+        area: String,
+        /// The event that began it.
+        event: String,
+        /// A burglary, which was told; else the hub was heard afterwards.
+        burglary: bool,
+        /// How long nothing had been heard, milliseconds.
+        silent_ms: u64,
     },
 }
 

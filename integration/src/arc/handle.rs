@@ -48,12 +48,19 @@ pub struct Board {
     pub lines_before: u64,
     /// The last message of each topic below the gateway's.
     pub topics: BTreeMap<String, Value>,
-    /// Whether the line is up.
-    pub up: bool,
+    /// Whether the line to each broker is up, by the broker's host:port.
+    pub brokers: BTreeMap<String, bool>,
     /// Receipts handed to the broker.
     pub receipts: u64,
     /// Why the centre ended, once it has.
     pub ended: Option<String>,
+}
+
+impl Board {
+    /// Whether the line to at least one broker is up.
+    pub fn up(&self) -> bool {
+        self.brokers.values().any(|up| *up)
+    }
 }
 
 /// A running centre. Dropping it ends it without ceremony.
@@ -62,7 +69,7 @@ pub struct ArcHandle {
     pub(super) changed: watch::Receiver<u64>,
     pub(super) control: mpsc::Sender<Control>,
     pub(super) desk: JoinHandle<()>,
-    pub(super) line: JoinHandle<()>,
+    pub(super) lines: Vec<JoinHandle<()>>,
 }
 
 /// What a handle asks of its desk.
@@ -79,7 +86,7 @@ pub(super) enum Control {
 
 impl Drop for ArcHandle {
     fn drop(&mut self) {
-        self.line.abort();
+        self.lines.iter().for_each(JoinHandle::abort);
         self.desk.abort();
     }
 }
@@ -163,12 +170,20 @@ impl ArcHandle {
         Ok(self.replies(jti))
     }
 
-    /// Waits until the line to the broker is up.
+    /// Waits until the line to at least one broker is up.
     ///
     /// # Errors
     /// Not in time.
     pub async fn wait_up(&self, within: Duration) -> Result<(), NotInTime> {
-        self.wait_until("the line to the broker", within, |board| board.up).await
+        self.wait_until("the line to a broker", within, Board::up).await
+    }
+
+    /// Waits until the lines to all brokers are up.
+    ///
+    /// # Errors
+    /// Not in time.
+    pub async fn wait_all_up(&self, within: Duration) -> Result<(), NotInTime> {
+        self.wait_until("the lines to all brokers", within, |board| board.brokers.values().all(|up| *up)).await
     }
 
     /// Waits until `n` journaled events are held.

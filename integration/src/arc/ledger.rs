@@ -88,7 +88,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The centre's line came up: what was sent meanwhile may be missing, and that is not the hub's doing.
+    /// A line of the centre's came up: what was sent on it meanwhile may be missing, and that is not the hub's doing.
     pub fn connected(&mut self, at_us: u64) -> Entry {
         self.connections += 1;
         self.connected_at_us = at_us;
@@ -127,15 +127,17 @@ impl Ledger {
         (entry, findings)
     }
 
-    /// Puts back one entry of the ledger file, in the order in which it was written.
-    pub fn replay(&mut self, entry: &Entry) {
+    /// Puts back one entry of the ledger file, in the order in which it was written: what was found in it.
+    pub fn replay(&mut self, entry: &Entry) -> Vec<Finding> {
         match entry {
             Entry::Connected { at_us } => drop(self.connected(*at_us)),
-            Entry::Arrived { at_us, topic_class, body } => drop(self.take(*at_us, topic_class, body)),
+            Entry::Arrived { at_us, topic_class, body } => return self.take(*at_us, topic_class, body).1,
             Entry::Again { .. } => self.counts.duplicates += 1,
             Entry::Refused { .. } => self.counts.refused += 1,
             Entry::Dropped { epoch, seq, .. } => drop(self.dropped.insert((*epoch, *seq))),
+            Entry::Path { .. } | Entry::AllPaths { .. } | Entry::EntryJudged { .. } => {}
         }
+        Vec::new()
     }
 
     /// Everything counted, gaps as they are now.

@@ -2,6 +2,7 @@
 
 use super::entry::Assumed;
 use super::finding::Finding;
+use super::paths::AllPaths;
 use super::paths::PathNews;
 use serde::Serialize;
 use serde_json::Value;
@@ -32,22 +33,25 @@ pub enum Happening {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Notice {
-    /// The line to the broker is up and every subscription granted.
-    Connected,
-    /// The line to the broker is down.
+    /// The line to a broker is up and every subscription granted.
     #[allow(missing_docs)]
-    Disconnected { why: String },
+    Connected { broker: String },
+    /// The line to a broker is down.
+    #[allow(missing_docs)]
+    Disconnected { broker: String, why: String },
     /// A path's verdict changed.
     Path(PathNews),
+    /// The hub is heard on no path any more, or on one again.
+    AllPaths(AllPaths),
     /// The hub fell silent in an entry delay, and nothing became of it: burglary (B7).
     AssumedBurglary(Assumed),
     /// A beat came; `echoed` unless the centre is silent on purpose.
     #[allow(missing_docs)]
     Beat { path: String, counter: u64, echoed: bool },
-    /// A receipt was handed to the broker; `honest` unless a misbehaviour spoiled it.
+    /// A receipt was handed to the brokers; `honest` unless a misbehaviour spoiled it.
     #[allow(missing_docs)]
     Receipt { epoch: u64, upto: u64, seqs: usize, ids: usize, honest: bool },
-    /// An order was handed to the broker; `honest` unless it is wrong on purpose. What becomes of it follows as messages
+    /// An order was handed to every broker whose line is up; `honest` unless it is wrong on purpose. What becomes of it follows as messages
     /// on `reply/{jti}`.
     #[allow(missing_docs)]
     Order { jti: String, role: String, cmd: String, honest: bool },

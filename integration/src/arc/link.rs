@@ -1,4 +1,4 @@
-//! The centre's line to its broker: MQTT 5, clean start, session expiry 0, over plain TCP.
+//! The centre's line to one of its brokers: MQTT 5, clean start, session expiry 0, over plain TCP.
 //!
 //! The same four rules as the hub keeps: a fresh event loop per connection, polled by its own task, never cancelled
 //! but to end it, and nothing carried over. What the hub sends while the line is down it will send again.
@@ -53,15 +53,18 @@ pub fn now_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
-/// Keeps the line up until `news` is no longer read.
-pub async fn keep(host: String, port: u16, client_id: String, filters: Vec<String>, news: mpsc::Sender<LinkNews>) {
+/// The lines' common way to the desk: which line says it, and what.
+pub type News = mpsc::Sender<(usize, LinkNews)>;
+
+/// Keeps line `at` up until `news` is no longer read.
+pub async fn keep(at: usize, broker: (String, u16), client_id: String, filters: Vec<String>, news: News) {
     let mut wait = REDIAL.0;
     loop {
-        let options = options(&host, port, &client_id);
+        let options = options(&broker.0, broker.1, &client_id);
         let mut was_up = false;
-        let why = one_connection(options, &filters, &news, &mut was_up).await;
+        let why = one_connection(at, options, &filters, &news, &mut was_up).await;
         wait = if was_up { REDIAL.0 } else { (wait * 2).min(REDIAL.1) };
-        if news.send(LinkNews::Down(why)).await.is_err() {
+        if news.send((at, LinkNews::Down(why))).await.is_err() {
             return;
         }
         tokio::time::sleep(wait).await;
@@ -82,12 +85,7 @@ fn options(host: &str, port: u16, client_id: &str) -> MqttOptions {
     options
 }
 
-async fn one_connection(
-    options: MqttOptions,
-    filters: &[String],
-    news: &mpsc::Sender<LinkNews>,
-    was_up: &mut bool,
-) -> String {
+async fn one_connection(at: usize, options: MqttOptions, filters: &[String], news: &News, was_up: &mut bool) -> String {
     let (client, mut events) = AsyncClient::new(options, COMMANDS_MAX);
     loop {
         let packet = match events.poll().await {
@@ -119,7 +117,7 @@ async fn one_connection(
             Packet::Disconnect(disconnect) => return format!("the broker hung up: {:?}", disconnect.reason_code),
             _ => continue,
         };
-        if news.send(told).await.is_err() {
+        if news.send((at, told)).await.is_err() {
             return "the centre stopped".to_owned();
         }
     }

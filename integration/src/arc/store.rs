@@ -5,6 +5,7 @@
 
 use super::finding::Entry;
 use super::ledger::Ledger;
+use super::past::Past;
 use serde::Deserialize;
 use serde::Serialize;
 use std::fs::File;
@@ -53,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be used.
-    pub fn open(path: &Path, gateway: &str) -> Result<(Self, Ledger), StoreError> {
+    pub fn open(path: &Path, gateway: &str) -> Result<(Self, Ledger, Past), StoreError> {
         let failed = |doing| move |source| StoreError::Io { doing, path: path.to_owned(), source };
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed("opening"))?;
         match file.try_lock() {
@@ -82,7 +83,7 @@ impl Store {
                 parent.sync_all().map_err(failed("flushing the folder of"))?;
             }
         }
-        Ok((store, read.ledger))
+        Ok((store, read.ledger, read.past))
     }
 
     /// Appends whole lines and returns once the disk has them.
@@ -120,6 +121,8 @@ pub struct ReadBack {
     pub gateway: Option<String>,
     /// Rebuilt from it.
     pub ledger: Ledger,
+    /// Likewise.
+    pub past: Past,
     /// Bytes up to the last whole line.
     pub whole_bytes: u64,
 }
@@ -131,7 +134,7 @@ pub struct ReadBack {
 pub fn read(path: &Path) -> Result<ReadBack, StoreError> {
     let failed = |source| StoreError::Io { doing: "reading", path: path.to_owned(), source };
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
-    let mut back = ReadBack { gateway: None, ledger: Ledger::default(), whole_bytes: 0 };
+    let mut back = ReadBack { gateway: None, ledger: Ledger::default(), past: Past::default(), whole_bytes: 0 };
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -148,7 +151,8 @@ pub fn read(path: &Path) -> Result<ReadBack, StoreError> {
             back.gateway = Some(head.gateway);
         } else {
             let entry = serde_json::from_slice(&line).map_err(|e| wrong(format!("not a ledger's entry: {e}")))?;
-            back.ledger.replay(&entry);
+            let findings = back.ledger.replay(&entry);
+            back.past.replay(&entry, &findings);
         }
         back.whole_bytes += bytes as u64;
     }

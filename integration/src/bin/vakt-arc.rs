@@ -1,11 +1,12 @@
-//! `vakt-arc`: the reference receiving centre as a program. It never talks TLS itself: point it at the broker's plain
-//! loopback listener.
+//! `vakt-arc`: the reference receiving centre as a program. It never talks TLS itself: point it at its brokers' plain
+//! listeners.
 
 use clap::Parser;
 use clap::Subcommand;
 use ring::rand::SecureRandom;
 use ring::rand::SystemRandom;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
@@ -20,6 +21,7 @@ use vakt_integration::arc::Arc;
 use vakt_integration::arc::ArcError;
 use vakt_integration::arc::ArcHandle;
 use vakt_integration::arc::ArcSettings;
+use vakt_integration::arc::endpoints::ENDPOINTS_MAX;
 use vakt_integration::arc::jws::SEED_BYTES;
 use vakt_integration::arc::jws::Signer;
 use vakt_integration::arc::jws::key_file_text;
@@ -47,30 +49,36 @@ enum Command {
         out: PathBuf,
     },
     /// Receive. One JSON line on stdout for each thing that happens; orders and misbehaves by lines on stdin.
+    ///
+    /// Several brokers are several receiving endpoints of one centre: an event may come over any, its receipt goes back
+    /// over the one it came by, or over the others where that one is gone; orders go over all that live. A path that
+    /// misses its beats is told as `path`, a hub that is heard on no path as `all_paths` (Contact ID 350), a hub that
+    /// falls silent in an entry delay as `assumed_burglary`; each once, also across a restart on the same ledger.
     #[command(after_help = format!("Orders, on stdin: {}\n\nMisbehaviour, on stdin or with --misbehave: {WORDS}", order::WORDS))]
     Run {
-        /// The broker's plain listener, host:port.
-        #[arg(long)]
-        broker: String,
+        /// A broker's plain listener, host:port; again for each further endpoint, up to four.
+        #[arg(long, required = true, value_parser = broker_of)]
+        broker: Vec<(String, u16)>,
         /// The hub to receive.
-        #[arg(long)]
+        #[arg(long, value_parser = gateway_of)]
         gateway: String,
         /// The centre's key file.
         #[arg(long)]
         key: PathBuf,
         /// The name the hub lists that key under.
-        #[arg(long, default_value = "arc-1")]
+        #[arg(long, default_value = "arc-1", value_parser = name_of)]
         kid: String,
         /// The ledger file; made if missing.
         #[arg(long)]
         ledger: PathBuf,
-        /// The MQTT client id; `arc-` and the gateway if left out.
-        #[arg(long)]
+        /// The MQTT client id; `arc-` and the gateway if left out. At the second broker `-2` is added, and so on.
+        #[arg(long, value_parser = name_of)]
         client_id: Option<String>,
         /// Whether to sign for events.
         #[arg(long, default_value = "on", value_parser = ["on", "off"])]
         receipts: String,
-        /// Seconds between a path's beats where not 20, as name=seconds.
+        /// Seconds between a path's beats where not 20, as name=seconds. The hub's `beat_alternative_s` for its second
+        /// path: while no path of the shortest rhythm lives, the others are held to that rhythm.
         #[arg(long, value_parser = beat)]
         beat: Vec<(String, u64)>,
         /// Another issuer's key that orders may be signed with, as kid=file; `as=kid` in an order chooses it.
@@ -90,20 +98,56 @@ enum Command {
 
 /// How long an order waits for the line to the broker.
 const LINE_WITHIN: Duration = Duration::from_secs(10);
+/// The longest time between beats that is believed, seconds: a day.
+const BEAT_MAX_S: u64 = 86_400;
 
 /// An end that is not a success: its exit code and its words.
 struct Failure(u8, String);
 
 fn beat(text: &str) -> Result<(String, u64), String> {
-    let wrong = || format!("`{text}` is not name=seconds, for instance lte=180");
+    let wrong = || format!("it is not name=seconds with 1 to {BEAT_MAX_S} seconds, for instance lte=180");
     let (name, seconds) = text.split_once('=').ok_or_else(wrong)?;
-    Ok((name.to_owned(), seconds.parse::<u64>().map_err(|_| wrong())?.saturating_mul(1000)))
+    let seconds: u64 = seconds.parse().map_err(|_| wrong())?;
+    if name.is_empty() || !(1..=BEAT_MAX_S).contains(&seconds) {
+        return Err(wrong());
+    }
+    Ok((name.to_owned(), seconds * 1000))
 }
 
 fn other(text: &str) -> Result<(String, PathBuf), String> {
-    let (kid, file) =
-        text.split_once('=').ok_or_else(|| format!("`{text}` is not kid=file, for instance app-1=app.pem"))?;
-    Ok((kid.to_owned(), PathBuf::from(file)))
+    let (kid, file) = text.split_once('=').ok_or("it is not kid=file, for instance app-1=app.pem")?;
+    Ok((name_of(kid)?, PathBuf::from(file)))
+}
+
+fn broker_of(text: &str) -> Result<(String, u16), String> {
+    let wrong = || "it is not host:port, for instance 127.0.0.1:1883".to_owned();
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    if host.is_empty() { Err(wrong()) } else { Ok((host.to_owned(), port)) }
+}
+
+/// The contract's form of a gateway: with any other the topics would be nobody's.
+fn gateway_of(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let good = (1..=32).contains(&text.len()) && text.bytes().all(fits);
+    if good { Ok(text.to_owned()) } else { Err("it is not 1 to 32 of a-z, 0-9 and -".to_owned()) }
+}
+
+fn name_of(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let good = (1..=64).contains(&text.len()) && text.bytes().all(fits);
+    if good { Ok(text.to_owned()) } else { Err("it is not 1 to 64 of A-Z, a-z, 0-9, '.', '_' and -".to_owned()) }
+}
+
+/// Options that may be given again must not say the same thing twice.
+fn no_two_alike<'a, T: Ord + Debug + 'a>(option: &str, given: impl Iterator<Item = &'a T>) -> Result<(), Failure> {
+    let mut seen = BTreeSet::new();
+    for one in given {
+        if !seen.insert(one) {
+            return Err(Failure(64, format!("{option} names {one:?} twice; right would be once")));
+        }
+    }
+    Ok(())
 }
 
 fn main() -> ExitCode {
@@ -119,13 +163,24 @@ fn main() -> ExitCode {
         Command::Key { out } => key(&out),
         Command::Audit { ledger } => audit(&ledger),
         Command::Run { broker, gateway, key, kid, ledger, client_id, receipts, beat, also, misbehave } => {
-            let beats_ms: BTreeMap<String, u64> = beat.into_iter().collect();
-            let settings = broker_of(&broker).and_then(|broker| {
-                let client_id = client_id.unwrap_or_else(|| format!("arc-{gateway}"));
-                let misbehaviour = misbehaviour(&receipts, &misbehave)?;
-                Ok(ArcSettings { broker, gateway, client_id, key, kid, ledger, misbehaviour, beats_ms })
-            });
-            settings.and_then(|settings| run(settings, also))
+            let client_id = client_id.unwrap_or_else(|| format!("arc-{gateway}"));
+            let alike = no_two_alike("--broker", broker.iter())
+                .and_then(|()| no_two_alike("--beat", beat.iter().map(|(name, _)| name)))
+                .and_then(|()| no_two_alike("--kid or --also", also.iter().map(|(kid, _)| kid).chain([&kid])));
+            let endpoints = if broker.len() > ENDPOINTS_MAX {
+                Err(Failure(
+                    64,
+                    format!("--broker is given {} times; right would be 1 to {ENDPOINTS_MAX}", broker.len()),
+                ))
+            } else {
+                alike
+            };
+            endpoints.and_then(|()| misbehaviour(&receipts, &misbehave)).and_then(|misbehaviour| {
+                let beats_ms = beat.into_iter().collect();
+                let settings =
+                    ArcSettings { brokers: broker, gateway, client_id, key, kid, ledger, misbehaviour, beats_ms };
+                run(settings, also)
+            })
         }
     };
     match done {
@@ -135,12 +190,6 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
-}
-
-fn broker_of(text: &str) -> Result<(String, u16), Failure> {
-    let wrong = || Failure(64, format!("--broker `{text}` is not host:port, for instance 127.0.0.1:1883"));
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    Ok((host.to_owned(), port.parse().map_err(|_| wrong())?))
 }
 
 fn misbehaviour(receipts: &str, lines: &[String]) -> Result<Misbehaviour, Failure> {

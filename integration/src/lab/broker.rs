@@ -67,14 +67,39 @@ impl Broker {
         options: BrokerOptions,
         net: Option<&Net>,
     ) -> Result<Self, LabError> {
+        let at = net.map(|net| (net.broker(), net.broker_from_here()));
+        Self::start_at(folder, certs, options, net, at).await
+    }
+
+    /// Starts a second one likewise, beside the first.
+    ///
+    /// # Errors
+    /// It is not installed, or does not start.
+    pub async fn start_other(
+        folder: &Path,
+        certs: &Certs,
+        options: BrokerOptions,
+        net: Option<&Net>,
+    ) -> Result<Self, LabError> {
+        let at = net.map(|net| (net.other_broker(), net.other_broker_from_here()));
+        Self::start_at(folder, certs, options, net, at).await
+    }
+
+    async fn start_at(
+        folder: &Path,
+        certs: &Certs,
+        options: BrokerOptions,
+        net: Option<&Net>,
+        at: Option<(SocketAddr, SocketAddr)>,
+    ) -> Result<Self, LabError> {
         std::fs::create_dir_all(folder).map_err(LabError::io("making", folder.display()))?;
         let mut tries = 0;
         loop {
             tries += 1;
             let port = || free_port().map_err(LabError::io("finding a free port for", "mosquitto"));
             let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let (tls, plain) = match net {
-                Some(net) => (net.broker(), net.broker_from_here()),
+            let (tls, plain) = match at {
+                Some(at) => at,
                 None => (address(port()?), address(port()?)),
             };
             let starter = net.map(Net::at_the_broker).unwrap_or_default();

@@ -77,6 +77,7 @@ pub struct CentreKey {
 pub struct Upstream {
     pub alarm_deadline_s: u64,
     pub beat_primary_s: u64,
+    pub beat_alternative_s: u64,
     pub path: Vec<UpstreamPath>,
 }
 

@@ -25,8 +25,9 @@ use std::process::Stdio;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 
-/// The broker, for hubs.
+/// The broker, for hubs, and a second one beside it.
 const BROKER: &str = "203.0.113.129";
+const OTHER_BROKER: &str = "203.0.113.130";
 /// Labs of one process, each with a link of its own to this machine.
 static LABS: AtomicU8 = AtomicU8::new(0);
 
@@ -122,7 +123,9 @@ impl Net {
             run("ip", &["-n", &space, "link", "set", "lo", "up"])?;
         }
         let broker = net.space("broker");
-        run("ip", &["-n", &broker, "addr", "add", &format!("{BROKER}/32"), "dev", "lo"])?;
+        for address in [BROKER, OTHER_BROKER] {
+            run("ip", &["-n", &broker, "addr", "add", &format!("{address}/32"), "dev", "lo"])?;
+        }
         for way in &WAYS {
             net.lay(way)?;
         }
@@ -151,7 +154,9 @@ impl Net {
             in_space(space, &["addr", "add", &format!("{address}/30"), "dev", device])?;
             in_space(space, &["link", "set", device, "up"])?;
         }
-        in_space(&router, &["route", "add", &format!("{BROKER}/32"), "via", way.broker_side])?;
+        for address in [BROKER, OTHER_BROKER] {
+            in_space(&router, &["route", "add", &format!("{address}/32"), "via", way.broker_side])?;
+        }
         in_space(&broker, &["route", "add", way.network, "via", way.router_inside])?;
         run("ip", &["netns", "exec", &router, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])?;
         run("ip", &["netns", "exec", &router, "nft", "add table inet lab"])?;
@@ -238,6 +243,16 @@ impl Net {
         });
         let bound = there.join().unwrap_or_else(|_| Err(io::Error::other("the thread fell")));
         bound.map_err(LabError::io("listening at the broker's host on", address))
+    }
+
+    /// Where hubs find the second broker.
+    pub fn other_broker(&self) -> SocketAddr {
+        SocketAddr::from((OTHER_BROKER.parse::<Ipv4Addr>().unwrap_or(Ipv4Addr::LOCALHOST), 8883))
+    }
+
+    /// Where this machine finds it.
+    pub fn other_broker_from_here(&self) -> SocketAddr {
+        SocketAddr::from((self.here(2), 1884))
     }
 
     /// The interface of a path at the hub.
