@@ -359,7 +359,8 @@ fn centre_key(folder: &Path) -> Result<String, LabError> {
         std::fs::write(&path, key_file_text(&seed)).map_err(LabError::io("writing", path.display()))?;
     }
     let bytes = std::fs::read(&path).map_err(LabError::io("reading", path.display()))?;
-    Ok(Signer::from_file_bytes(KID, &bytes).map_err(ArcError::Key)?.public_key_text())
+    let signer = Signer::from_file_bytes(KID, &bytes).map_err(|why| ArcError::Key { path, why })?;
+    Ok(signer.public_key_text())
 }
 
 fn config(

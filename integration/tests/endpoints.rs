@@ -67,12 +67,14 @@ impl Flow {
         arc.wait_until(&format!("{path} to be {verdict:?}"), SOON, said).await.unwrap();
     }
 
-    /// The operator stops the siren, and hears that it was done.
+    /// The operator notes something about the fire, and hears that it is noted.
     async fn order(&self) {
         let arc = self.lab.arc.as_ref().unwrap();
-        let jti = arc.order("order arc_operator siren_stop").await.unwrap();
+        let fire = arc.events().into_iter().rfind(|row| row.kind == "alarm_raised").unwrap().json();
+        let incident = fire.get("incident").unwrap_or(&fire["id"]).as_str().unwrap();
+        let jti = arc.order(&format!("order arc_operator incident_note incident={incident} text=seen")).await.unwrap();
         let replies = arc.wait_reply(&jti, 0, SOON).await.unwrap();
-        assert!(replies.iter().all(|reply| reply["status"] != json!("refused")), "{replies:?}");
+        assert_eq!(replies[0]["status"], json!("accepted"), "{replies:?}");
     }
 
     fn broker(&mut self, path: &str) -> &mut Broker {

@@ -382,3 +382,54 @@ fn a_made_key_is_private_never_overwritten_and_its_public_half_is_printed() {
     assert_eq!(signer.public_key_text(), public.trim());
     assert_eq!(vakt_arc(&["key", "--out", name]).0, 74);
 }
+
+#[test]
+fn an_option_or_a_file_that_makes_no_sense_is_named_with_what_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (key, ledger) = (file("key"), file("ledger"));
+    assert_eq!(vakt_arc(&["key", "--out", &key]).0, 0);
+    std::fs::write(file("no-key"), "hello").unwrap();
+    let usual = ["--broker", "127.0.0.1:1", "--gateway", "hub", "--key", &key, "--ledger", &ledger];
+    // One option more, or in place of the usual one.
+    let run = |more: &[&str]| {
+        let replaced = |pair: &&[&str]| pair[0] == "--broker" || !more.contains(&pair[0]);
+        let kept = usual.chunks(2).filter(replaced).flatten().copied();
+        let (code, out, err) = vakt_arc(&[&["run"], kept.collect::<Vec<_>>().as_slice(), more].concat());
+        assert_eq!(out, "", "{more:?}");
+        (code, err)
+    };
+    for (more, named) in [
+        (vec!["--broker", "example"], "--broker <BROKER>': it is not host:port"),
+        (vec!["--broker", "127.0.0.1:0"], "it is not host:port"),
+        (vec!["--broker", "127.0.0.1:1"], "--broker names (\"127.0.0.1\", 1) twice"),
+        (
+            vec!["--broker", "h:1", "--broker", "h:2", "--broker", "h:3", "--broker", "h:4"],
+            "5 times; right would be 1 to 4",
+        ),
+        (vec!["--gateway", "Hub/+"], "--gateway <GATEWAY>': it is not 1 to 32 of a-z"),
+        (vec!["--kid", ""], "--kid <KID>': it is not 1 to 64 of"),
+        (vec!["--client-id", "a b"], "--client-id <CLIENT_ID>': it is not 1 to 64 of"),
+        (vec!["--beat", "lte"], "--beat <BEAT>': it is not name=seconds"),
+        (vec!["--beat", "lte=0"], "1 to 86400 seconds"),
+        (vec!["--beat", "lte=20", "--beat", "lte=30"], "--beat names \"lte\" twice"),
+        (vec!["--also", "app-1"], "--also <ALSO>': it is not kid=file"),
+        (vec!["--also", "arc-1=x"], "--kid or --also names \"arc-1\" twice"),
+        (vec!["--misbehave", "forge well"], "`forge well` is not understood"),
+    ] {
+        let (code, err) = run(&more);
+        assert!(code == 64 && err.contains(named), "{more:?}: exit {code}: {err}");
+    }
+    for (more, exit, named) in [
+        (vec!["--key", "/nowhere/key"], 66, "reading the centre's key /nowhere/key"),
+        (vec!["--key", &file("no-key")], 65, "no-key"),
+        (vec!["--also", "app-1=/nowhere/app"], 66, "reading the key /nowhere/app"),
+        (vec!["--ledger", &file("no-key")], 65, "no-key, line 1: it is no ledger"),
+        (vec!["--ledger", folder.path().to_str().unwrap()], 74, "the ledger"),
+    ] {
+        let (code, err) = run(&more);
+        assert!(code == exit && err.contains(named), "{more:?}: exit {code}: {err}");
+    }
+    assert!(!folder.path().join("ledger").exists(), "nothing was begun");
+    assert_eq!(std::fs::read(file("no-key")).unwrap(), b"hello", "what is no ledger is left alone");
+}

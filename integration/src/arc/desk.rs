@@ -85,8 +85,9 @@ pub enum ArcError {
     #[allow(missing_docs)]
     KeyFile { path: PathBuf, why: std::io::Error },
     /// Its key is none.
-    #[error(transparent)]
-    Key(#[from] JwsError),
+    #[error("the centre's key {path}: {why}")]
+    #[allow(missing_docs)]
+    Key { path: PathBuf, why: JwsError },
     /// Its ledger cannot be used.
     #[error(transparent)]
     Ledger(#[from] StoreError),
@@ -102,7 +103,8 @@ impl Arc {
     /// Its key or its ledger cannot be used.
     pub fn start(settings: ArcSettings) -> Result<ArcHandle, ArcError> {
         let key = std::fs::read(&settings.key).map_err(|why| ArcError::KeyFile { path: settings.key.clone(), why })?;
-        let signer = Signer::from_file_bytes(&settings.kid, &key)?;
+        let signer = Signer::from_file_bytes(&settings.kid, &key);
+        let signer = signer.map_err(|why| ArcError::Key { path: settings.key.clone(), why })?;
         let (store, ledger, past) = Store::open(&settings.ledger, &settings.gateway)?;
         let beat_ms = settings.beats_ms.values().copied().min().unwrap_or(BEAT_MS).min(BEAT_MS);
         let mut paths = Paths::new(settings.beats_ms.clone(), BEAT_MS, settings.brokers.len());

@@ -108,8 +108,9 @@ impl Paths {
     /// that the hub can be heard on, nothing is judged.
     pub fn line(&mut self, line: usize, up: bool, now_ms: u64) {
         let was_audible = self.audible();
-        if let Some(known) = self.lines.get_mut(line) {
-            *known = up;
+        match self.lines.get_mut(line) {
+            Some(known) if *known != up => *known = up,
+            _ => return, // one more dial that failed begins no new silence
         }
         let all = !was_audible && self.audible();
         for path in self.paths.values_mut().filter(|path| all || path.line.is_none_or(|of| of == line)) {
@@ -357,6 +358,7 @@ mod tests {
     fn one_dead_line_of_two_loses_its_path_a_minute_later_and_only_then_all() {
         let mut paths = two();
         paths.line(0, false, 10_000);
+        paths.line(0, false, 12_000);
         assert_eq!(names(&paths.poll(67_999)), Vec::<&str>::new(), "a broker that is started again costs nothing");
         assert_eq!(names(&paths.poll(68_000)), ["eth"]);
         assert_eq!(paths.whole(68_000), None);

@@ -1,7 +1,7 @@
 //! The ledger file: JSON Lines, appended and flushed to disk before anything is signed for.
 //!
-//! It never rewrites a line. The one thing it cuts off is a last line without its end, which a fall left behind and
-//! which nobody was ever told about.
+//! It never rewrites a line. The one thing it cuts off is a ledger's last line without its end, which a fall left behind
+//! and which nobody was ever told about; a file that is no ledger it does not touch.
 
 use super::finding::Entry;
 use super::ledger::Ledger;
@@ -64,6 +64,15 @@ impl Store {
         }
         let mut store = Self { path: path.to_owned(), file };
         let read = read(path)?;
+        let head = Head { vakt_arc_ledger: 1, gateway: gateway.to_owned() };
+        let mut line = serde_json::to_vec(&head).expect("a number and a text have a JSON form");
+        line.push(b'\n');
+        // Only the beginning of a head may be a head's torn line; anything else is another file, and is not cut.
+        let torn = || std::fs::read(path).map_err(failed("reading"));
+        if read.gateway.is_none() && !line.starts_with(&torn()?) {
+            let why = "it is no ledger; right would be a new file, or the ledger of this gateway".to_owned();
+            return Err(StoreError::Content { path: path.to_owned(), line: 1, why });
+        }
         if read.whole_bytes < store.file.metadata().map_err(failed("measuring"))?.len() {
             store.file.set_len(read.whole_bytes).map_err(failed("cutting the torn last line off"))?;
         }
@@ -74,9 +83,6 @@ impl Store {
             }
             Some(_) => {}
             None => {
-                let head = Head { vakt_arc_ledger: 1, gateway: gateway.to_owned() };
-                let mut line = serde_json::to_vec(&head).expect("a number and a text have a JSON form");
-                line.push(b'\n');
                 store.append(&line)?;
                 let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                 let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(failed("opening the folder of"))?;

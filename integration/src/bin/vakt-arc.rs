@@ -246,7 +246,7 @@ async fn run(settings: ArcSettings, also: Vec<(String, PathBuf)>) -> Result<(), 
     let mut arc = Arc::start(settings).map_err(|error| match &error {
         ArcError::Ledger(store) => Failure(exit_code(store), error.to_string()),
         ArcError::KeyFile { .. } => Failure(66, error.to_string()),
-        ArcError::Key(_) => Failure(65, error.to_string()),
+        ArcError::Key { .. } => Failure(65, error.to_string()),
     })?;
     for signer in others {
         arc.also_signs(signer).await;

@@ -16,6 +16,8 @@ pub enum Beside<'a> {
     Peer(&'a str, f64),
     /// Likewise, and what the project wants it to stay below.
     PeerAndLimit(&'a str, f64, f64),
+    /// What the project wants it to stay below, and nothing beside it.
+    Limit(f64),
 }
 
 /// Every figure of a run, printed as it comes.
@@ -32,7 +34,7 @@ impl Figures {
     pub fn put(&mut self, name: &str, value: f64, unit: &str, beside: Beside<'_>) {
         let mut figure = json!({"name": name, "value": value, "unit": unit});
         let said = match beside {
-            Beside::Nothing => String::new(),
+            Beside::Nothing | Beside::Limit(_) => String::new(),
             Beside::Missing => "  (peer missing)".to_owned(),
             Beside::Peer(peer, peer_value) | Beside::PeerAndLimit(peer, peer_value, _) => {
                 figure["peer"] = peer.into();
@@ -42,7 +44,7 @@ impl Figures {
             }
         };
         let aim = match beside {
-            Beside::PeerAndLimit(_, _, limit) => {
+            Beside::PeerAndLimit(_, _, limit) | Beside::Limit(limit) => {
                 figure["limit"] = limit.into();
                 format!("  limit {}", shown(limit))
             }
@@ -74,6 +76,11 @@ impl Times {
     pub fn push(&mut self, us: u64) {
         let at = self.0.partition_point(|earlier| *earlier <= us);
         self.0.insert(at, us);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The time that `share` of a hundred stay at or below, seconds. Of nothing: not a number.

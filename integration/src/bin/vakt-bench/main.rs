@@ -3,9 +3,12 @@
 
 #![allow(clippy::print_stdout)] // it speaks to whoever runs it
 
+mod backlog;
+mod bridge;
 mod core;
 mod failover;
 mod figures;
+mod lte;
 mod zigbee;
 
 use clap::Parser;
@@ -20,6 +23,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use serde_json::Value;
 use serde_json::json;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,7 +68,8 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// Measures the daemon beside what limits it.
 #[derive(Parser)]
 struct Arguments {
-    /// Only figures of this group: alarm (with disk and loopback), core, failover, journal, rss, start, zigbee
+    /// Only figures of this group: alarm (with disk and loopback), backlog, core, failover, journal, lte-bytes,
+    /// rss, start, zigbee
     name: Option<String>,
     /// Write JSON Lines there too
     #[arg(long)]
@@ -105,12 +110,18 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     if wanted("failover") {
         failover::failover(&mut figures).await?;
     }
+    if wanted("lte-bytes") {
+        lte::lte(&mut figures).await?;
+    }
+    if wanted("backlog") {
+        backlog::backlog(&mut figures).await?;
+    }
     if ["alarm", "disk", "loopback", "journal", "rss", "start"].into_iter().any(&wanted) {
         metered(&wanted, fresh.p50(), &mut figures).await?;
     }
     if figures.is_empty() {
         return Err(
-            "no figure begins so; there are alarm, core, disk, failover, loopback, journal, rss, start and zigbee"
+            "no figure begins so; there are alarm, backlog, core, disk, failover, loopback, journal, lte-bytes, rss, start and zigbee"
                 .into(),
         );
     }
@@ -195,7 +206,11 @@ impl Drop for Disk {
 
 /// A plain client on the broker's second listener; what arrives comes with its time in microseconds since 1970.
 fn client(lab: &Lab, id: &str) -> (AsyncClient, mpsc::Receiver<(u64, Vec<u8>)>) {
-    let address = lab.broker.plain_address();
+    client_at(lab.broker.plain_address(), id)
+}
+
+/// Likewise on any broker.
+fn client_at(address: SocketAddr, id: &str) -> (AsyncClient, mpsc::Receiver<(u64, Vec<u8>)>) {
     let mut options = MqttOptions::new(id, address.ip().to_string(), address.port());
     options.set_keep_alive(Duration::from_secs(20));
     options.set_max_packet_size(Some(TAP_PACKET_BYTES));
