@@ -145,23 +145,23 @@ pub async fn lte(figures: &mut Figures) -> Outcome<()> {
             None
         }
     };
-    let beside =
-        |name, value: fn(&Peer) -> f64| peer.as_ref().map_or(Beside::Missing, |peer| Beside::Peer(name, value(peer)));
-    let day = hub.day();
-    figures.put("lte.day_at_rest", day, "B", Beside::Limit(DAY_AIM_B));
-    let bridge = beside("mosquitto's bridge, keep-alive 180 s", |peer| peer.cycle * DAY_S / 180.0);
-    figures.put("lte.day_at_rest.beside_180", day, "B", bridge);
-    let bridge = beside("mosquitto's bridge, keep-alive 20 s", |peer| peer.cycle * DAY_S / 20.0);
-    figures.put("lte.day_at_rest.beside_20", day, "B", bridge);
-    figures.put("lte.connect", started, "B", beside("mosquitto's bridge", |peer| peer.connect));
-    match &peer {
-        Some(peer) => {
-            let beside = Beside::PeerAndLimit("one message over mosquitto's bridge", peer.message, ALARM_AIM_B);
-            figures.put("lte.alarm.hedged", hub.alarm, "B", beside);
-        }
-        None => figures.put("lte.alarm.hedged", hub.alarm, "B", Beside::Limit(ALARM_AIM_B)),
-    }
+    tell(figures, &hub, started, peer.as_ref());
     Ok(())
+}
+
+fn tell(figures: &mut Figures, hub: &Hub, started: f64, peer: Option<&Peer>) {
+    let beside = |name, value: fn(&Peer) -> f64, limit| match peer {
+        Some(peer) => Beside::PeerAndLimit(name, value(peer), limit),
+        None => Beside::Limit(limit),
+    };
+    let at_180 = beside("mosquitto's bridge, keep-alive 180 s", |peer| peer.cycle * DAY_S / 180.0, DAY_AIM_B);
+    figures.put("lte.day_at_rest", hub.day(), "B", at_180);
+    let at_20 = beside("mosquitto's bridge, keep-alive 20 s", |peer| peer.cycle * DAY_S / 20.0, DAY_AIM_B);
+    figures.put("lte.day_at_rest.beside_20", hub.day(), "B", at_20);
+    let bridge = peer.map_or(Beside::Missing, |peer| Beside::Peer("mosquitto's bridge", peer.connect));
+    figures.put("lte.connect", started, "B", bridge);
+    let message = beside("one message over mosquitto's bridge", |peer| peer.message, ALARM_AIM_B);
+    figures.put("lte.alarm.hedged", hub.alarm, "B", message);
 }
 
 /// What the hub's second path costs while the first is good.
