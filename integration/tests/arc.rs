@@ -523,3 +523,24 @@ async fn b7_an_entry_delay_that_ran_out_while_the_centre_was_down_is_judged_when
     past.entries.line(true, 0, u64::MAX / 2);
     assert_eq!(past.entries.due_at_ms(), None, "the next centre has nothing left to judge");
 }
+
+#[tokio::test]
+async fn what_the_other_broker_remembers_does_not_take_the_place_of_what_is_newer() {
+    let site = Site::with_two().await;
+    let topic = format!("vakt/v1/{GATEWAY}/state");
+    for (broker, minute) in [(&site.broker, 5), (site.other.as_ref().unwrap(), 0)] {
+        let mut hub = Hub::connect_to(broker).await;
+        let state = json!({"as_of": format!("2026-11-20T21:{minute:02}:00.000Z")}).to_string();
+        hub.client.publish(&topic, QoS::AtLeastOnce, true, state).await.unwrap();
+        hub.say("cmd", &json!("so that the broker has the other")).await;
+        assert_eq!(hub.next().await.0, "cmd");
+    }
+    let arc = site.centre(&[]).await;
+    let remembered = |line: &vakt_integration::arc::line::Line| {
+        matches!(&line.what, Happening::Noticed(Notice::Message { retained: true, .. }))
+    };
+    let both =
+        |board: &vakt_integration::arc::handle::Board| board.lines.iter().filter(|line| remembered(line)).count() == 2;
+    arc.wait_until("both memories", SOON, both).await.unwrap();
+    assert_eq!(arc.look(|board| board.topics["state"]["as_of"].clone()), "2026-11-20T21:05:00.000Z");
+}

@@ -209,6 +209,13 @@ impl Round {
     }
 }
 
+/// Whether a word says of itself that it is older than another: each broker keeps what it heard last, and a hub that has
+/// moved to the other tells it no more.
+fn is_older(word: &Value, than: &Value) -> bool {
+    let time = |of: &Value| ["as_of", "since"].iter().find_map(|key| of.get(key)?.as_str().map(str::to_owned));
+    time(word).zip(time(than)).is_some_and(|(word, than)| word < than)
+}
+
 /// What came, by which line.
 struct Message<'a> {
     line: usize,
@@ -347,7 +354,9 @@ impl Desk {
             _ => {}
         }
         let mut board = lock(&self.board);
-        if board.topics.len() < TOPICS_KEPT || board.topics.contains_key(below) {
+        let held = board.topics.get(below);
+        let stale = retained && held.is_some_and(|held| is_older(&payload, held));
+        if !stale && (held.is_some() || board.topics.len() < TOPICS_KEPT) {
             board.topics.insert(below.to_owned(), payload.clone());
         }
         if parts.last() != Some(&"beat") {

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 /// After the deadline a hub that lives has this long to say what became of it, in milliseconds: the requirements' "report
 /// delay", and more than a fail-over takes.
 pub const GRACE_MS: u64 = 10_000;
+/// The events that say something of an entry delay.
+pub const KINDS: [&str; 4] = ["entry_started", "local_warning", "alarm_raised", "area_disarmed"];
 /// Areas whose newest word is kept; one hub has fewer. Beyond it the one told longest ago and not open is forgotten, and
 /// if all are open a further one is not watched.
 pub const AREAS_MAX: usize = 64;

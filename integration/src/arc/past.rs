@@ -3,6 +3,7 @@
 //!
 //! Pure: it is rebuilt from the ledger's entries, in the order in which they were written.
 
+use super::entry;
 use super::entry::Entries;
 use super::entry::Word;
 use super::finding::Entry;
@@ -51,7 +52,9 @@ pub fn watch(entries: &mut Entries, finding: &Finding, body: &str, now_ms: u64) 
         Finding::Unjournaled { id, kind, .. } => (kind, id, None),
         _ => return,
     };
-    let event: Value = serde_json::from_str(body).unwrap_or_default();
+    // Every event tells how far the journal is; few say anything of an entry.
+    let matters = entry::KINDS.contains(&kind.as_str());
+    let event: Value = if matters { serde_json::from_str(body).unwrap_or_default() } else { Value::Null };
     let area = event.get("area").and_then(Value::as_str).unwrap_or_default();
     entries.event(Word { kind, id, area, detail: &event["detail"], place }, now_ms);
 }
