@@ -13,6 +13,7 @@
 use super::LabError;
 use rustix::thread::LinkNameSpaceType;
 use rustix::thread::move_into_link_name_space;
+use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -22,14 +23,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::Ordering;
 
 /// The broker, for hubs, and a second one beside it.
 const BROKER: &str = "203.0.113.129";
 const OTHER_BROKER: &str = "203.0.113.130";
-/// Labs of one process, each with a link of its own to this machine.
-static LABS: AtomicU8 = AtomicU8::new(0);
+/// Labs with networks on this machine at once; each has a link of its own to it. One more is refused.
+const LABS_MAX: u8 = 16;
 
 /// A way from the hub to the broker.
 struct Way {
@@ -95,6 +94,8 @@ pub enum Fault {
 pub struct Net {
     tag: String,
     lab: u8,
+    /// Nobody else on this machine is this lab.
+    _lock: File,
 }
 
 impl Drop for Net {
@@ -115,8 +116,8 @@ impl Net {
     /// # Errors
     /// A tool is missing, or this is not root.
     pub fn make() -> Result<Self, LabError> {
-        let lab = LABS.fetch_add(1, Ordering::Relaxed) % 16;
-        let net = Self { tag: format!("vk{}x{lab}", std::process::id()), lab };
+        let (lab, _lock) = free_lab()?;
+        let net = Self { tag: format!("vk{}x{lab}", std::process::id()), lab, _lock };
         for name in ["hub", "eth", "lte", "broker"] {
             let space = net.space(name);
             run("ip", &["netns", "add", &space])?;
@@ -237,7 +238,7 @@ impl Net {
         let address = SocketAddr::new(self.broker().ip(), port);
         // A thread of its own goes there and ends; the socket stays.
         let there = std::thread::spawn(move || {
-            let there = std::fs::File::open(space)?;
+            let there = File::open(space)?;
             move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network))?;
             TcpListener::bind(address)
         });
@@ -323,8 +324,28 @@ impl Net {
     }
 
     fn here(&self, host: u8) -> Ipv4Addr {
-        Ipv4Addr::new(192, 0, 2, 128 + 4 * self.lab + host)
+        here(self.lab, host)
     }
+}
+
+fn here(lab: u8, host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(192, 0, 2, 128 + 4 * lab + host)
+}
+
+/// A lab that nobody is, in this process or in another: two of one number would have the same addresses.
+fn free_lab() -> Result<(u8, File), LabError> {
+    for lab in 0..LABS_MAX {
+        let path = format!("/run/vakt-lab-{lab}.lock");
+        let lock = File::options().create(true).append(true).open(&path).map_err(LabError::io("opening", &path))?;
+        // A lab whose process was killed has left its address behind.
+        let address = here(lab, 1).to_string();
+        let found = Command::new("ip").args(["-o", "addr", "show", "to", &address]).output();
+        let left = found.is_ok_and(|found| !found.stdout.is_empty());
+        if !left && lock.try_lock().is_ok() {
+            return Ok((lab, lock));
+        }
+    }
+    Err(LabError::Misuse(format!("{LABS_MAX} labs with networks run on this machine; wait until one has ended")))
 }
 
 fn way(path: &str) -> Result<&'static Way, LabError> {
