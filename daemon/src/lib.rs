@@ -118,9 +118,16 @@ pub mod upstream {
     }
 }
 pub mod network {
-    //! The interfaces below upstream's paths.
-    pub mod io;
-    pub mod links; // how each stands
+    //! The interfaces below upstream's paths, and the modem.
+    pub mod links; //   how each stands, by the kernel
+    pub mod manager; // by NetworkManager
+    pub mod modem; //   by ModemManager
+    pub mod io {
+        //! rtnetlink and the system bus.
+        pub mod bus;
+        pub mod links;
+        pub mod watch;
+    }
 }
 
 // — face
@@ -141,6 +148,7 @@ pub mod hub {
         pub mod core;
         pub mod desk;
         pub mod mesh;
+        pub mod networks;
         pub mod notify;
         pub mod start;
         pub mod view;

@@ -5,6 +5,7 @@
 //! the run, and every child dies with the lab. It never touches the machine's own broker or configuration.
 
 pub mod broker;
+pub mod bus;
 pub mod certs;
 pub mod daemon;
 pub mod flow;

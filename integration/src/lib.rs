@@ -16,6 +16,7 @@ pub mod world;
 pub mod twins {
     pub mod evil_broker;
     pub mod hub;
+    pub mod modem;
     pub mod mqtt;
     pub mod ncp;
     pub mod portal;

@@ -5,6 +5,8 @@
 use crate::event::{Class, EventId};
 use crate::stamp::Stamp;
 use crate::warrant::Answer;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,6 +32,155 @@ pub enum LinkState {
 
 /// Every interface, by name. One that is not among them is not there.
 pub type Links = BTreeMap<String, LinkState>;
+
+/// How far a modem has come, by ModemManager's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModemState {
+    /// It cannot be used at all; why stands beside it.
+    Failed,
+    /// ModemManager does not say, or is finding out.
+    #[default]
+    Unknown,
+    /// Its SIM wants a code first.
+    Locked,
+    /// Nobody has switched its radio on, or it is being switched off.
+    Disabled,
+    /// Its radio is on, and it is in no network.
+    Searching,
+    /// A network has taken it; nothing is carried.
+    Registered,
+    /// It carries data, or is about to.
+    Connected,
+}
+
+/// What a modem's SIM wants before it can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SimLock {
+    /// Nobody says.
+    #[default]
+    Unknown,
+    /// Nothing.
+    None,
+    /// Its PIN.
+    Pin,
+    /// Its PUK: its PIN was wrong too often. Ten wrong ones end the SIM.
+    Puk,
+    /// A code of the modem's maker or of its network's operator.
+    Other,
+}
+
+/// A modem, by its own word. Measurements: they are shown, and are no events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Modem {
+    /// How far it has come.
+    pub state: ModemState,
+    /// Why it cannot be used, where it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// What its SIM wants.
+    pub lock: SimLock,
+    /// How often a PIN may still be tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin_retries: Option<u32>,
+    /// `home`, `roaming`, `searching`, `denied`, `idle` or `unknown`.
+    pub registration: &'static str,
+    /// The operator's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// Its number (MCC and MNC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator_code: Option<String>,
+    /// `5g`, `lte`, `umts`, `gsm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub technology: Option<&'static str>,
+    /// The modem's own measure, per cent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality_percent: Option<u8>,
+    /// All that is received in the channel, noise too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rssi_dbm: Option<i16>,
+    /// What of it is the cell's reference signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rsrp_dbm: Option<i16>,
+    /// Its share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rsrq_db: Option<i16>,
+    /// Signal to interference and noise. AT modems do not tell it, QMI and MBIM modems do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snr_db: Option<i16>,
+    /// The modem's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imei: Option<String>,
+    /// The SIM card's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iccid: Option<String>,
+    /// The serving cell, as ModemManager writes it: MCC, MNC, LAC, cell, TAC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// Bytes received and sent since it connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<(u64, u64)>,
+}
+
+/// How well a modem is connected, as coarsely as people want to know it: each change of it costs a publish on a path
+/// whose bytes are paid for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Signal {
+    /// 0 to 4, as on a phone.
+    pub bars: u8,
+    /// The operator's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// `5g`, `lte`, `umts`, `gsm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub technology: Option<String>,
+}
+
+/// What NetworkManager says of an interface it manages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Managed {
+    /// `activated`, `disconnected`, `failed`, `unmanaged` … (NMDeviceState).
+    pub state: &'static str,
+    /// What its own check of the way out says: `full`, `portal`, `limited`, `none`. A hint and no verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connectivity: Option<&'static str>,
+}
+
+/// Bytes that went over the path that is paid for, this month.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DataUsed {
+    /// The month, `2026-11`, in UTC; empty while no trusted clock has said which it is.
+    pub month: String,
+    /// Received and sent.
+    pub bytes: u64,
+    /// What was agreed with the operator, in millions of bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monthly_mb: Option<u64>,
+}
+
+/// What there is to know of the networks below the paths beside their cables.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Networks {
+    /// Whether ModemManager answers.
+    pub modem_manager: bool,
+    /// Whether NetworkManager answers.
+    pub network_manager: bool,
+    /// The modem of the mobile path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modem: Option<Modem>,
+    /// How it is connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
+    /// Its network is drowned in noise, by what the modem tells.
+    pub jammed: bool,
+    /// What NetworkManager says of each path's interface.
+    pub managed: BTreeMap<String, Managed>,
+    /// What the mobile path has cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataUsed>,
+}
 
 /// The journal's last row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,7 +7,7 @@ use crate::upstream::receipt::ReceiptPayload;
 use crate::upstream::topic::BeatPayload;
 use crate::upstream::topic::DeviceView;
 use crate::upstream::topic::Echo;
-use crate::upstream::topic::PathStatus;
+use crate::upstream::topic::PathPayload;
 use crate::upstream::topic::ReplyPayload;
 use crate::upstream::topic::StatePayload;
 use schemars::schema_for;
@@ -19,7 +19,7 @@ pub fn text(what: Schema) -> String {
         Schema::Event => schema_for!(vakt_core::canonical::EventV1).to_value(),
         Schema::State => schema_for!(StatePayload).to_value(),
         Schema::Device => schema_for!(DeviceView).to_value(),
-        Schema::Path => schema_for!(PathStatus).to_value(),
+        Schema::Path => schema_for!(PathPayload).to_value(),
         Schema::Beat => schema_for!(BeatPayload).to_value(),
         Schema::Echo => schema_for!(Echo).to_value(),
         Schema::Receipt => schema_for!(ReceiptPayload).to_value(),

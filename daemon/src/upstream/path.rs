@@ -14,6 +14,7 @@ use crate::upstream::route::Pace;
 use crate::upstream::settings::PathSettings;
 use crate::upstream::shown::Show;
 use crate::upstream::shown::Shown;
+use crate::upstream::shown::SignalShown;
 use crate::upstream::topic;
 use crate::upstream::topic::Beat;
 use crate::upstream::topic::PathStatus;
@@ -33,6 +34,7 @@ use vakt_core::event::Class;
 use vakt_core::port::Head;
 use vakt_core::port::LinkState;
 use vakt_core::port::Links;
+use vakt_core::port::Signal;
 use vakt_core::port::UpstreamNote;
 use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
@@ -66,6 +68,9 @@ pub(crate) struct Live {
     pub(crate) conn: Conn,
     heart: Heart,
     shown: Shown,
+    /// Since when it is up, as its birth says, and what that says of its modem, if it has one.
+    since: String,
+    signal: Option<SignalShown>,
     /// The broker does not take a class of events, and why.
     refused: Option<(Class, u8)>,
 }
@@ -110,6 +115,8 @@ pub(crate) struct Path {
     device: Option<String>,
     /// What is wrong with that, by the kernel's word.
     cable: Option<Reason>,
+    /// Its modem hears noise and no network.
+    jammed: bool,
     beat_ms: u64,
     beats: u64,
 }
@@ -120,6 +127,7 @@ impl Path {
             name: settings.name.clone(),
             device: settings.device.clone(),
             cable: None,
+            jammed: false,
             at,
             phase: Phase::Idle { until_ms: 0 },
             backoff: Backoff::default(),
@@ -219,12 +227,22 @@ impl Path {
         let heart = Heart::new(self.beat_ms, site.now.mono_ms);
         let mut shown = Shown::default();
         shown.compare(site.view, site.paths);
-        let mut live = Live { conn, heart, shown, refused: None };
-        let birth = PathStatus { up: true, since: site.now.at(), reason: None };
-        let topic = site.topics.path(&self.name);
-        live.control(topic, true, topic::path_payload(&birth), site.now.mono_ms, outs);
+        let signal = || SignalShown::born(self.signal(site).cloned(), site.now.mono_ms);
+        let signal = (self.name == METERED).then(signal);
+        let mut live = Live { conn, heart, shown, since: site.now.at(), signal, refused: None };
+        live.birth(site.topics.path(&self.name), self.signal(site), site.now.mono_ms, outs);
         self.phase = Phase::Live(Box::new(live));
         Ok(Some(id))
+    }
+
+    /// How its modem is connected, if it has one.
+    fn signal<'a>(&self, site: &Site<'a>) -> Option<&'a Signal> {
+        site.view.mobile.signal.as_ref().filter(|_| self.name == METERED)
+    }
+
+    /// Whether what its modem hears is noise and no network.
+    pub(crate) fn jammed(&mut self, jammed: bool) {
+        self.jammed = jammed && self.name == METERED;
     }
 
     /// A farewell, instead of the last will.
@@ -248,7 +266,12 @@ impl Path {
     /// What is due on this path besides events and replies: beats, state, devices.
     pub(crate) fn show(&mut self, site: &Site<'_>, outs: &mut Outs) {
         let (now_ms, devices) = (site.now.mono_ms, !self.is_metered());
+        let signal = self.signal(site);
         let Phase::Live(live) = &mut self.phase else { return };
+        let changed = |shown: &mut SignalShown| shown.next(signal, now_ms);
+        if live.conn.window.room().control && live.signal.as_mut().is_some_and(changed) {
+            live.birth(site.topics.path(&self.name), signal, now_ms, outs);
+        }
         if live.heart.next_ms() <= now_ms && live.conn.window.room().control {
             self.beats += 1;
             live.beat(site, &self.name, self.beats, outs);
@@ -379,7 +402,8 @@ impl Path {
                 let room = live.conn.window.room().control;
                 let shown = live.shown.due_ms(!self.is_metered()).filter(|_| room && self.carries);
                 let beat = room.then(|| live.heart.next_ms());
-                [answer, shown, beat, self.teller.due_ms()].into_iter().flatten().min()
+                let signal = live.signal.as_ref().and_then(SignalShown::due_ms).filter(|_| room);
+                [answer, shown, beat, signal, self.teller.due_ms()].into_iter().flatten().min()
             }
         }
     }
@@ -398,8 +422,8 @@ impl Path {
         };
         outs.extend(self.conn().map(Out::Close));
         self.phase = Phase::Idle { until_ms: self.backoff.ended(now_ms, lived, random) };
-        // a name that is not found says less than a cable that is out
-        let reason = self.cable.as_ref().unwrap_or(&failure.reason);
+        // a name that is not found says less than a cable that is out, and that less than a jammer
+        let reason = if self.jammed { &Reason::Jammed } else { self.cable.as_ref().unwrap_or(&failure.reason) };
         let note = self.teller.tell(&self.name, Some(reason), now_ms);
         let text = format!("path {}, {reason}: {}", self.name, failure.detail);
         outs.push_back(Out::Log { weight: if note.is_some() { Weight::Warn } else { Weight::Debug }, text });
@@ -409,7 +433,7 @@ impl Path {
     /// The verdict of a living connection: the note, if it changed.
     pub(crate) fn judge(&mut self, now_ms: u64, outs: &mut Outs) -> Option<UpstreamNote> {
         let verdict = if let Some(cable) = &self.cable {
-            Some(cable.clone())
+            Some(if self.jammed { Reason::Jammed } else { cable.clone() })
         } else if let Phase::Live(live) = &self.phase {
             live.verdict(now_ms)?
         } else {
@@ -468,6 +492,11 @@ impl Live {
         fits
     }
 
+    fn birth(&mut self, topic: String, signal: Option<&Signal>, now_ms: u64, outs: &mut Outs) {
+        let status = PathStatus { up: true, since: self.since.clone(), reason: None };
+        self.control(topic, true, topic::birth_payload(&status, signal), now_ms, outs);
+    }
+
     fn fits(&self, topic: &str, payload: &[u8], outs: &mut Outs) -> bool {
         let bytes = topic.len() + payload.len() + PUBLISH_OVERHEAD;
         let fits = bytes <= self.conn.packet_max;
@@ -519,6 +548,7 @@ impl Live {
 
     pub(crate) fn compare(&mut self, view: &View, paths: &BTreeMap<String, PathStatus>) {
         self.shown.compare(view, paths);
+        self.signal.iter_mut().for_each(|signal| signal.compare(view.mobile.signal.as_ref()));
     }
 
     /// The centre was heard: whether it had been silent.

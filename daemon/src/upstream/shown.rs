@@ -8,6 +8,7 @@ use crate::upstream::topic::View;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use vakt_core::device::DeviceId;
+use vakt_core::port::Signal;
 
 /// Between two `state` publishes, in milliseconds (contract).
 pub const STATE_EVERY_MS: u64 = 5_000;
@@ -19,6 +20,43 @@ pub enum Show {
     State,
     /// This device; one that is no longer in the view is taken off with an empty payload.
     Device(DeviceId),
+}
+
+/// Between two publishes of how a modem is connected, in milliseconds: its bytes are paid for (contract, `path/{name}`).
+pub const SIGNAL_EVERY_MS: u64 = 15 * 60_000;
+
+/// One connection's memory of how its modem is connected.
+#[derive(Debug, Clone)]
+pub struct SignalShown {
+    shown: Option<Signal>,
+    at_ms: u64,
+    due: bool,
+}
+
+impl SignalShown {
+    /// It stood in the birth.
+    pub fn born(signal: Option<Signal>, now_ms: u64) -> Self {
+        Self { shown: signal, at_ms: now_ms, due: false }
+    }
+
+    /// It may have changed.
+    pub fn compare(&mut self, signal: Option<&Signal>) {
+        self.due = self.shown.as_ref() != signal;
+    }
+
+    /// Whether it is to be shown at `now_ms`; it counts as shown.
+    pub fn next(&mut self, signal: Option<&Signal>, now_ms: u64) -> bool {
+        let next = self.due_ms().is_some_and(|at| at <= now_ms);
+        if next {
+            *self = Self::born(signal.cloned(), now_ms);
+        }
+        next
+    }
+
+    /// When it is to be shown; `None` when nothing has changed.
+    pub fn due_ms(&self) -> Option<u64> {
+        self.due.then_some(self.at_ms + SIGNAL_EVERY_MS)
+    }
 }
 
 /// One connection's memory.
@@ -125,5 +163,21 @@ mod tests {
         shown.compare(&view, &paths);
         assert_eq!((shown.next(&view, &paths, false, 60_000), shown.due_ms(false)), (None, None), "not on LTE");
         assert!(shown.next(&view, &paths, true, 60_000).is_some(), "on the other path it still is");
+    }
+
+    #[test]
+    fn a_signal_is_shown_in_the_birth_and_then_every_quarter_of_an_hour_at_most() {
+        let bars = |bars| Signal { bars, operator: None, technology: None };
+        let mut shown = SignalShown::born(Some(bars(3)), 1_000);
+        shown.compare(Some(&bars(3)));
+        assert_eq!((shown.due_ms(), shown.next(Some(&bars(3)), 9_000_000)), (None, false));
+        shown.compare(Some(&bars(2)));
+        assert!(!shown.next(Some(&bars(2)), 900_999), "its bytes are paid for");
+        assert_eq!(shown.due_ms(), Some(901_000));
+        shown.compare(Some(&bars(3)));
+        assert!(!shown.next(Some(&bars(3)), 901_000), "it is as it was shown");
+        shown.compare(None);
+        assert!(shown.next(None, 901_000));
+        assert_eq!(shown.due_ms(), None);
     }
 }

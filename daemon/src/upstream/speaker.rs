@@ -146,6 +146,7 @@ impl Speaker {
             self.notes.extend(overdue);
         }
         for at in 0..self.paths.len() {
+            self.paths[at].jammed(around.view.mobile.jammed);
             let unplugged = self.paths[at].cable(around.links, now.mono_ms, around.random);
             if let Some(failure) = &unplugged {
                 self.end(at, failure, around);

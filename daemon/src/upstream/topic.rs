@@ -19,6 +19,7 @@ use vakt_core::event::EventId;
 use vakt_core::event::Service;
 use vakt_core::port::Answered;
 use vakt_core::port::Head;
+use vakt_core::port::Signal;
 use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
 use vakt_core::warrant::Status;
@@ -109,6 +110,8 @@ pub struct View {
     pub state: StateView,
     /// Every device. `last_heard` in it should be coarse: each change is a publish.
     pub devices: BTreeMap<DeviceId, DeviceView>,
+    /// What `path/lte` shows beside its birth.
+    pub mobile: Mobile,
 }
 
 /// The site as a whole.
@@ -227,6 +230,26 @@ pub struct PathStatus {
     pub reason: Option<String>,
 }
 
+/// What is known of the mobile path's network.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mobile {
+    /// How its modem is connected, if it says.
+    pub signal: Option<Signal>,
+    /// It is drowned in noise.
+    pub jammed: bool,
+}
+
+/// A path's topic: its birth, last will or farewell, and how its modem is connected, if it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PathPayload<'a> {
+    /// Whether it works, and since when.
+    #[serde(flatten)]
+    pub status: &'a PathStatus,
+    /// On the mobile path, while it is up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<&'a Signal>,
+}
+
 /// What a heartbeat says beside its head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beat {
@@ -343,7 +366,12 @@ pub fn reply_payload(answered: &Answered) -> Vec<u8> {
 
 /// The payload of a birth, last will or farewell.
 pub fn path_payload(status: &PathStatus) -> Vec<u8> {
-    json(status)
+    birth_payload(status, None)
+}
+
+/// The payload of a path that is up.
+pub fn birth_payload(status: &PathStatus, signal: Option<&Signal>) -> Vec<u8> {
+    json(&PathPayload { status, signal })
 }
 
 /// The payload of a device.
@@ -473,6 +501,11 @@ mod tests {
         assert_eq!(text(path_payload(&up)), r#"{"up":true,"since":"2026-11-20T21:39:00.007Z"}"#);
         let down = PathStatus { up: false, since: NOW.at(), reason: Some("dns".into()) };
         assert_eq!(text(path_payload(&down)), r#"{"up":false,"since":"2026-11-20T21:39:00.007Z","reason":"dns"}"#);
+        let signal = Signal { bars: 3, operator: Some("Twin Net".into()), technology: None };
+        assert_eq!(
+            text(birth_payload(&up, Some(&signal))),
+            r#"{"up":true,"since":"2026-11-20T21:39:00.007Z","signal":{"bars":3,"operator":"Twin Net"}}"#
+        );
         let device = DeviceView {
             kind: DeviceKind::Smoke,
             area: Some(AreaId::new("house").unwrap()),

@@ -19,6 +19,8 @@ pub enum Reason {
     NoCarrier,
     /// That interface has no address.
     NoAddress,
+    /// The modem below it hears noise and no network.
+    Jammed,
     /// No broker's name resolves and no address is remembered.
     Dns,
     /// The broker's port is closed.
@@ -73,6 +75,7 @@ impl fmt::Display for Reason {
             Reason::NoDevice => f.write_str("no_device"),
             Reason::NoCarrier => f.write_str("no_carrier"),
             Reason::NoAddress => f.write_str("no_address"),
+            Reason::Jammed => f.write_str("jammed"),
             Reason::Dns => f.write_str("dns"),
             Reason::TcpRefused => f.write_str("tcp_refused"),
             Reason::TcpTimeout => f.write_str("tcp_timeout"),

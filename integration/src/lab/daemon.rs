@@ -157,6 +157,8 @@ pub struct Daemon {
     starter: Vec<String>,
     /// What gives it another wall clock than the machine's.
     clock: Vec<String>,
+    /// The system bus it is shown; none unless a test makes one, so that no lab ever touches this machine's modem.
+    bus: String,
     child: Option<Child>,
 }
 
@@ -170,7 +172,9 @@ impl Daemon {
             std::fs::create_dir_all(dir).map_err(LabError::io("making", dir.display()))?;
         }
         let (config_path, log) = (folder.join("vaktd.toml"), folder.join("vaktd.log"));
-        let mut daemon = Self { config: config.clone(), config_path, log, starter, clock: Vec::new(), child: None };
+        let bus = format!("unix:path={}", folder.join("no-bus").display());
+        let clock = Vec::new();
+        let mut daemon = Self { config: config.clone(), config_path, log, starter, clock, bus, child: None };
         daemon.configure(|_| {})?;
         Ok(daemon)
     }
@@ -203,6 +207,11 @@ impl Daemon {
         let settings = ["TZ=UTC", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"].map(str::to_owned);
         self.clock = ["env".to_owned(), preload, format!("FAKETIME=@{time}")].into_iter().chain(settings).collect();
         Ok(())
+    }
+
+    /// Shows it this system bus from the next start on.
+    pub fn on_bus(&mut self, address: String) {
+        self.bus = address;
     }
 
     /// The configuration file.
@@ -239,6 +248,7 @@ impl Daemon {
         let out = log.try_clone().map_err(LabError::io("opening", self.log.display()))?;
         let mut command = super::command(&[&self.starter[..], &self.clock].concat(), &program);
         command.arg("run").arg("--config").arg(&self.config_path).stdin(Stdio::null()).stdout(out).stderr(log);
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", &self.bus);
         let started = Instant::now();
         let child = command.kill_on_drop(true).spawn().map_err(LabError::io("starting", program.display()))?;
         self.child = Some(child);

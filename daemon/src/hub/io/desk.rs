@@ -56,10 +56,8 @@ pub struct Desk {
     pub secrets: Arc<Mutex<Secrets>>,
     /// The same, to look codes up: a change that hangs with its disk must not keep anybody from disarming.
     pub codes: Arc<Mutex<Secrets>>,
-    /// What the panel knows.
-    pub seen: watch::Receiver<super::core::Seen>,
-    /// Signal and last word of each device.
-    pub heard: view::Heard,
+    /// What is known of panel, devices and networks.
+    pub sight: view::Sight,
     /// Devices the receivers know.
     pub known: watch::Receiver<Known>,
     /// Devices nobody knows.
@@ -83,10 +81,10 @@ impl Desk {
         let line = match request {
             Request::Ping {} => json!({"ok": true}).to_string(),
             Request::Status {} => self.status(),
-            Request::MayRestart {} => may_restart(&self.seen.borrow()),
+            Request::MayRestart {} => may_restart(&self.sight.seen.borrow()),
             Request::DeviceList {} => {
-                let seen = self.seen.borrow().clone();
-                for line in view::device_lines(&seen.state, &self.heard) {
+                let seen = self.sight.seen.borrow().clone();
+                for line in view::device_lines(&seen.state, &self.sight.heard) {
                     if answers.send(line).await.is_err() {
                         return;
                     }
@@ -103,9 +101,10 @@ impl Desk {
     }
 
     fn status(&self) -> String {
-        let seen = self.seen.borrow().clone();
+        let seen = self.sight.seen.borrow().clone();
         let waiting = *self.waiting.borrow();
-        let view = view::view(&seen.state, &self.heard);
+        let networks = self.sight.networks.borrow().clone();
+        let view = view::view(&seen.state, &self.sight.heard, &networks);
         let mut status = json!({
             "ok": true,
             "service": seen.state.standing.agreed(),
@@ -116,6 +115,7 @@ impl Desk {
             "outcomes": seen.state.outcomes,
             "faults": view.state.faults,
             "paths": seen.state.paths.iter().map(|(path, why)| (path.clone(), json!({"up": why.is_none(), "reason": why}))).collect::<serde_json::Map<_, _>>(),
+            "networks": *networks,
             "sound": seen.sound,
             "journal": {"epoch": seen.place.epoch, "seq": seen.place.seq, "unreceipted": waiting.events, "counted": waiting.journaled, "waiting_for_disk": seen.pending},
         });
@@ -151,7 +151,7 @@ impl Desk {
             let others = |seen: &super::core::Seen| {
                 seen.state.devices.keys().any(|other| other.as_str().starts_with(prefix.as_str()))
             };
-            let last = !others(&self.seen.borrow().clone());
+            let last = !others(&self.sight.seen.borrow().clone());
             if last && let Err(why) = self.order(Order::Remove(device)).await {
                 let text = format!(
                     "it is gone from the panel, but still has the network's key ({why}); it is sent away when the \
@@ -284,7 +284,7 @@ impl Desk {
 
     async fn set_code(&self, user: UserId, code: Hidden, duress: bool) -> Result<(), String> {
         self.disk_answers()?;
-        if duress && !self.seen.borrow().state.duress {
+        if duress && !self.sight.seen.borrow().state.duress {
             let text = "codes cannot be given under threat on this site: `vaktd duress on` first";
             return Err(refusal("no_duress", text));
         }
@@ -292,7 +292,7 @@ impl Desk {
     }
 
     fn disk_answers(&self) -> Result<(), String> {
-        match self.seen.borrow().state.disk_down {
+        match self.sight.seen.borrow().state.disk_down {
             Some(_) => Err(refusal("disk", "the journal's disk does not answer: settings wait until it does")),
             None => Ok(()),
         }

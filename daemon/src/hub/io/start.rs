@@ -11,6 +11,7 @@ use super::core::Seen;
 use super::core::ToCentre;
 use super::desk::Desk;
 use super::mesh;
+use super::networks;
 use super::notify;
 use super::view;
 use crate::config::settings::Config;
@@ -187,9 +188,9 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     radios.extend(port);
     let waiting = journal.waiting();
     let line = Line { journal: journal.clone(), next, listed, challenges, warrants: warrants_in };
-    let voice = voice(&config, (seen.clone(), heard.clone()), line, (unjournaled, answers), &inputs_in, upstream_stop);
-    let desk =
-        Desk { commands: commands_in, secrets, codes, seen, heard, known, strangers: strangers_in, mesh, waiting };
+    let sight = view::Sight { seen, heard, networks: networks::start(&config) };
+    let voice = voice(&config, sight.clone(), line, (unjournaled, answers), &inputs_in, upstream_stop);
+    let desk = Desk { commands: commands_in, secrets, codes, sight, known, strangers: strangers_in, mesh, waiting };
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
     tokio::spawn(control::io::run(listener, asked_in));
     tokio::spawn(desk.run(asked));
@@ -404,7 +405,7 @@ type FromCore = (mpsc::Receiver<Unjournaled>, mpsc::Receiver<Answered>);
 /// Starts upstream and what stands between it and the rest.
 fn voice(
     config: &Config,
-    (mut seen, heard): (watch::Receiver<Seen>, view::Heard),
+    mut sight: view::Sight,
     line: Line,
     from_core: FromCore,
     inputs: &mpsc::Sender<Input>,
@@ -414,8 +415,7 @@ fn voice(
     let (view_in, shown) = watch::channel(Arc::<upstream::topic::View>::default());
     tokio::spawn(async move {
         loop {
-            let now = seen.borrow_and_update().clone();
-            let made = view::view(&now.state, &heard);
+            let made = sight.view();
             view_in.send_if_modified(|view| {
                 let changed = **view != made;
                 *view = Arc::new(made);
@@ -423,7 +423,8 @@ fn voice(
             });
             tokio::time::sleep(VIEW).await;
             tokio::select! {
-                changed = seen.changed() => if changed.is_err() { return },
+                changed = sight.seen.changed() => if changed.is_err() { return },
+                Ok(()) = sight.networks.changed() => {}
                 // When a device was last heard, and how well, changes without an event.
                 () = tokio::time::sleep(VIEW_SIGNS) => {}
             }
@@ -432,7 +433,7 @@ fn voice(
     tokio::spawn(take_notes(notes, line.journal.clone(), inputs.clone()));
     let settings = upstream_settings(config);
     let (links_in, links) = watch::channel(None);
-    tokio::spawn(network::io::watch(links_in));
+    tokio::spawn(network::io::links::watch(links_in));
     let inlets = move |(unjournaled, answers)| upstream::io::run::Inlets {
         head: line.journal.head(),
         next: line.next.clone(),

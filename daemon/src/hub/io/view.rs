@@ -1,5 +1,6 @@
 //! The core's state in the forms that others show: the centre's `state` and `device` topics, the socket's lists.
 
+use super::core::Seen;
 use crate::journal::chain::public_key;
 use crate::subghz::io::Known;
 use crate::upstream::topic::AreaView;
@@ -8,11 +9,13 @@ use crate::upstream::topic::Battery;
 use crate::upstream::topic::DeviceView;
 use crate::upstream::topic::FaultView;
 use crate::upstream::topic::IncidentView;
+use crate::upstream::topic::Mobile;
 use crate::upstream::topic::StateView;
 use crate::upstream::topic::View;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use tokio::sync::watch;
 use vakt_core::alarm::incident::Incident;
 use vakt_core::alarm::state::Arming;
 use vakt_core::alarm::state::Device;
@@ -28,6 +31,7 @@ use vakt_core::event::ArmMode;
 use vakt_core::event::EventId;
 use vakt_core::input::Input;
 use vakt_core::port::ListedKey;
+use vakt_core::port::Networks;
 use vakt_core::stamp::Stamp;
 use vakt_core::stamp::rfc3339;
 
@@ -49,6 +53,26 @@ pub struct Signs {
     tells_battery: bool,
     /// When it last tested itself, and whether it passed: the ledger (R18).
     self_test: Option<(Stamp, bool)>,
+}
+
+/// What may be looked at.
+#[derive(Clone)]
+pub struct Sight {
+    /// What the panel knows.
+    pub seen: watch::Receiver<Seen>,
+    /// Signal and last word of each device.
+    pub heard: Heard,
+    /// The modem, and what else is known of the networks.
+    pub networks: watch::Receiver<Arc<Networks>>,
+}
+
+impl Sight {
+    /// What the centre sees.
+    pub fn view(&mut self) -> View {
+        let state = self.seen.borrow_and_update().state.clone();
+        let networks = self.networks.borrow_and_update().clone();
+        view(&state, &self.heard, &networks)
+    }
 }
 
 /// Each device's.
@@ -75,9 +99,10 @@ pub fn note(heard: &Heard, now: Stamp, input: &Input) {
 }
 
 /// What the centre sees.
-pub fn view(state: &State, heard: &Heard) -> View {
+pub fn view(state: &State, heard: &Heard, networks: &Networks) -> View {
     let devices = state.devices.iter().map(|(id, device)| (id.clone(), device_view(state, id, device, heard)));
-    View { state: state_view(state), devices: devices.collect() }
+    let mobile = Mobile { signal: networks.signal.clone(), jammed: networks.jammed };
+    View { state: state_view(state), devices: devices.collect(), mobile }
 }
 
 fn state_view(state: &State) -> StateView {
