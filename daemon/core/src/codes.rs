@@ -67,8 +67,8 @@ classes! {
     Fault {
         JournalRestarted DiskFailed DiskRecovered ReceiverFailed ReceiverRecovered FaultRaised FaultCleared PathUp
         PathDown NotDeliveredInTime JoinRefused SecretsLost MainsLost MainsBack HubBatteryLow HubBatteryWell
-        LastBreath HubMoved HubBack SimSwapped SimBack JammingStarted JammingEnded NeverFired FalseAlarmsRepeated
-        AlarmSuppressed ReceiptRefused DiskNearlyFull DiskHasRoom AllPathsDown PathsBack
+        LastBreath HubMoved HubBack SimSwapped SimBack SimLocked SimUnlocked DataUsed JammingStarted JammingEnded
+        NeverFired FalseAlarmsRepeated AlarmSuppressed ReceiptRefused DiskNearlyFull DiskHasRoom AllPathsDown PathsBack
     }
     Access {
         AreaArmed AreaDisarmed ArmFailed ExitStarted SirenStopped CodeRefused CodeBlocked ArmOverridden
@@ -78,14 +78,14 @@ classes! {
     }
     State {
         HubStarted HubStopped DeviceChanged AlarmRestored IncidentClosed Settled CodeUnused DoorLeftOpen AirNow
-        CoverOpened BatteryChangeEnded ScheduleWarned ScheduleRan ScheduleSkipped LimitCrossed IncidentNoted
+        CoverOpened BatteryChangeEnded ModemRecovery ScheduleWarned ScheduleRan ScheduleSkipped LimitCrossed IncidentNoted
         CommandSent CommandConfirmed CommandFailed
     }
     Test {
         TestStarted TestEnded TestOverdue TestSuggested
     }
     Audit {
-        WarrantRefused OrderRefused KeyListed KeyWithdrawn ProfileSet TimezoneSet DuressSet LockSet FogServiced
+        WarrantRefused OrderRefused SimBound KeyListed KeyWithdrawn ProfileSet TimezoneSet DuressSet LockSet FogServiced
         EndAnnounced ScheduleSet ScheduleRemoved RuleSet RuleRemoved ServiceChanged AreaSet ZoneSet PermitOpened
         PermitClosed DeviceAdded DeviceAssigned DeviceRemoved
     }

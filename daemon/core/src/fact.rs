@@ -264,8 +264,14 @@ pub enum Fact {
     HubMoved { gateway: bool, silent: u32 },
     /// It stands where it was installed.
     HubBack {},
-    /// A modem or SIM is another than the one it was bound to.
-    SimSwapped { modem: String },
+    /// A modem or SIM is another than the one it was bound to; what is there now, as far as it says.
+    SimSwapped {
+        modem: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        imei: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        iccid: Option<String>,
+    },
     /// It is the bound one again.
     SimBack { modem: String },
     /// Somebody jams this receiver.
@@ -316,6 +322,16 @@ pub enum Fact {
     LimitCrossed { rule: String, beyond: bool, value_milli: i64 },
     /// An operator's note.
     IncidentNoted {},
+    /// This modem and this SIM card belong to this hub from here on.
+    SimBound { modem: String, imei: String, iccid: String },
+    /// A SIM card wants a code, and does not get it: why.
+    SimLocked { modem: String, why: String },
+    /// It works again.
+    SimUnlocked { modem: String },
+    /// A modem did nothing for its path: `activate` its connection, `reset` it, take its `power`.
+    ModemRecovery { modem: String, step: String, reason: String },
+    /// So much of the data agreed for the month is used.
+    DataUsed { modem: String, percent: u8, used_mb: u64, of_mb: u64 },
 }
 
 fn is_false(it: &bool) -> bool {

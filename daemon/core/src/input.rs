@@ -65,6 +65,22 @@ pub struct Supply {
     pub dying: bool,
 }
 
+/// What a modem's port says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ModemWord {
+    /// This modem, with this SIM card, as far as they say who they are. Said again now and then.
+    Seen { imei: Option<String>, iccid: Option<String> },
+    /// Its card wants a code, and why it does not get one.
+    Locked { why: String },
+    /// It wants none any more.
+    Unlocked,
+    /// It did nothing for its path, and this was done to it.
+    Helped { step: String, reason: String },
+    /// So much of the month's data is used.
+    DataUsed { percent: u8, used_mb: u64, of_mb: u64 },
+}
+
 /// A short sign to people, given once and never repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
@@ -343,8 +359,8 @@ pub enum Input {
     Supply(Supply),
     /// What is around the hub: other cells, another router than where it was installed.
     Surroundings { cells: bool, gateway: bool },
-    /// A modem or its SIM is another than the one it was bound to, or that one again.
-    Sim { modem: String, swapped: bool },
+    /// The modem of a path, and what there is to know of it.
+    Modem { modem: String, word: ModemWord },
     /// A known detector has left its network, or cannot be heard for want of its key.
     Gone { device: DeviceId },
     /// The file of codes and keys was damaged and is put aside.

@@ -31,6 +31,7 @@ pub mod alarm {
     pub(crate) mod install; //  areas, zones, people, devices
     pub(crate) mod jam; //      whether somebody jams the radio
     pub mod lock; //            the door
+    pub mod modem; //           its SIM card and its modem, and no others
     pub(crate) mod orders; //   what a warrant that may is obeyed by
     pub mod outcome; //         what became of alarms, detector by detector
     pub mod panel; //           decide, apply, next_due

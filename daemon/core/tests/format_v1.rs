@@ -180,7 +180,7 @@ fn facts() -> Vec<Fact> {
         Fact::LastBreath {},
         Fact::HubMoved { gateway: true, silent: 3 },
         Fact::HubBack {},
-        Fact::SimSwapped { modem: text("lte") },
+        Fact::SimSwapped { modem: text("lte"), imei: None, iccid: None },
         Fact::SimBack { modem: text("lte") },
         Fact::JammingStarted { receiver: text("zigbee") },
         Fact::JammingEnded { receiver: text("zigbee") },
@@ -222,6 +222,12 @@ fn facts() -> Vec<Fact> {
         Fact::DiskHasRoom {},
         Fact::AllPathsDown {},
         Fact::PathsBack {},
+        Fact::SimSwapped { modem: text("lte"), imei: Some(text("001017123456780")), iccid: None },
+        Fact::SimBound { modem: text("lte"), imei: text("001017123456780"), iccid: text("89460001234567890123") },
+        Fact::SimLocked { modem: text("lte"), why: text("puk") },
+        Fact::SimUnlocked { modem: text("lte") },
+        Fact::ModemRecovery { modem: text("lte"), step: text("reset"), reason: text("not_registered") },
+        Fact::DataUsed { modem: text("lte"), percent: 80, used_mb: 400, of_mb: 500 },
     ]
 }
 
@@ -314,6 +320,11 @@ fn name(fact: &Fact) -> &'static str {
         Fact::HubBack { .. } => "hub_back",
         Fact::SimSwapped { .. } => "sim_swapped",
         Fact::SimBack { .. } => "sim_back",
+        Fact::SimBound { .. } => "sim_bound",
+        Fact::SimLocked { .. } => "sim_locked",
+        Fact::SimUnlocked { .. } => "sim_unlocked",
+        Fact::ModemRecovery { .. } => "modem_recovery",
+        Fact::DataUsed { .. } => "data_used",
         Fact::JammingStarted { .. } => "jamming_started",
         Fact::JammingEnded { .. } => "jamming_ended",
         Fact::NeverFired { .. } => "never_fired",

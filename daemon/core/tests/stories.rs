@@ -555,6 +555,7 @@ stories! {
     r79_clock: "r79-clock.txt",
     r79_clock_ahead: "r79-clock-ahead.txt",
     site_is_made: "site-is-made.txt",
+    r45_sim: "r45-sim.txt",
     r50_service: "r50-service.txt",
     tamper: "tamper.txt",
     told_once: "told-once.txt",

@@ -73,7 +73,7 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
         | Input::Measured { .. }
         | Input::Supply(_)
         | Input::Surroundings { .. }
-        | Input::Sim { .. }
+        | Input::Modem { .. }
         | Input::Warrant(_)
         | Input::Tick
         | Input::Report(_)

@@ -17,6 +17,7 @@ use crate::alarm::install;
 use crate::alarm::jam;
 use crate::alarm::jam::Air;
 use crate::alarm::lock;
+use crate::alarm::modem;
 use crate::alarm::power;
 use crate::alarm::rules;
 use crate::alarm::schedule;
@@ -154,7 +155,7 @@ impl Panel {
             }
             Input::Supply(supply) => power::on_supply(draft, supply),
             Input::Surroundings { cells, gateway } => power::on_surroundings(draft, cells, gateway),
-            Input::Sim { modem, swapped } => power::on_sim(draft, modem, swapped),
+            Input::Modem { modem, word } => modem::on_word(draft, modem, word),
             other => hub::on_input(draft, other),
         }
     }

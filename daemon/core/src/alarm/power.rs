@@ -1,11 +1,10 @@
-//! The hub's own supply, and whether it still stands where it was installed (B21, B22, R45, R48).
+//! The hub's own supply, and whether it still stands where it was installed (B21, B22, R48).
 //!
 //! Mains lost is told at once, with how long the battery will do. After it everything is as it was before. A hub that was
 //! carried away goes on alarming: that it has moved is a fault for the centre, never a reason to be silent.
 
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
-use crate::alarm::draft::cut;
 use crate::alarm::state::State;
 use crate::alarm::supervision;
 use crate::device::DeviceFault;
@@ -64,17 +63,6 @@ pub(crate) fn on_surroundings(draft: &mut Draft, cells: bool, gateway: bool) {
     }
 }
 
-/// The modem or its SIM is another than the one it was bound to, or the bound one again.
-pub(crate) fn on_sim(draft: &mut Draft, modem: String, swapped: bool) {
-    let modem = cut(modem);
-    let known = draft.state.swapped.contains(&modem);
-    match (swapped, known) {
-        (true, false) => say(draft, Fact::SimSwapped { modem }),
-        (false, true) => say(draft, Fact::SimBack { modem }),
-        _ => {}
-    }
-}
-
 fn say(draft: &mut Draft, fact: Fact) {
     draft.emit(fact, About::default());
 }
@@ -88,8 +76,6 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
         Fact::HubBatteryWell { .. } => state.power.battery_low = false,
         Fact::HubMoved { .. } => state.power.moved = true,
         Fact::HubBack {} => state.power.moved = false,
-        Fact::SimSwapped { modem } => drop(state.swapped.insert(modem.clone())),
-        Fact::SimBack { modem } => drop(state.swapped.remove(modem)),
         _ => {}
     }
 }

@@ -16,6 +16,8 @@ use crate::alarm::install;
 use crate::alarm::jam;
 use crate::alarm::lock;
 use crate::alarm::lock::Lock;
+use crate::alarm::modem;
+use crate::alarm::modem::Modems;
 use crate::alarm::outcome;
 use crate::alarm::outcome::Outcomes;
 use crate::alarm::power;
@@ -107,8 +109,8 @@ pub struct State {
     pub silent: Vec<EventId>,
     /// The hub's supply.
     pub power: Power,
-    /// Modems that are not what they were bound to.
-    pub swapped: BTreeSet<String>,
+    /// Modems and their SIM cards.
+    pub modems: Modems,
     /// Receivers that somebody jams.
     pub jammed: BTreeSet<String>,
     /// When movement was last seen anywhere, RFC 3339: for whoever comes to help.
@@ -398,6 +400,7 @@ impl State {
         self.apply_hub(event);
         lock::apply(self, event);
         fog::apply(self, event);
+        modem::apply(self, event);
         power::apply(self, event);
         jam::apply(self, event);
         schedule::apply(self, event);

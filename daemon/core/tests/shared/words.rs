@@ -6,10 +6,27 @@ use std::collections::BTreeMap;
 use vakt_core::canonical;
 use vakt_core::device::{AreaId, Authenticated, DeviceKind, DeviceState, Report, UserId, ZoneId};
 use vakt_core::event::{Act, ArmMode, EventId, Media, Method, RestartReason};
-use vakt_core::input::{CodeChecked, Command, Input, InstalledKey, LockUsed, Supply};
+use vakt_core::input::{CodeChecked, Command, Input, InstalledKey, LockUsed, ModemWord, Supply};
 use vakt_core::warrant::{Digest, Order, Warrant};
 
 /// `256*x`: so many of it.
+/// `is card-a in hub-a`, `is unread in hub-a`, `is locked: puk`, `is open`, `was helped by reset: failed`, `has used 80 percent`.
+fn modem_word(words: &[&str]) -> Result<ModemWord, String> {
+    let read = |word: &str| (word != "unread").then(|| word.to_owned());
+    Ok(match words {
+        ["is", iccid, "in", imei] => ModemWord::Seen { imei: read(imei), iccid: read(iccid) },
+        ["is", "locked:", why] => ModemWord::Locked { why: (*why).to_owned() },
+        ["is", "open"] => ModemWord::Unlocked,
+        ["was", "helped", "by", step, reason] => {
+            ModemWord::Helped { step: step.trim_end_matches(':').to_owned(), reason: (*reason).to_owned() }
+        }
+        ["has", "used", percent, "percent"] => {
+            ModemWord::DataUsed { percent: percent.parse().map_err(|_| "how much?")?, used_mb: 400, of_mb: 500 }
+        }
+        _ => return Err("what about the modem?".to_owned()),
+    })
+}
+
 fn many(value: &str) -> Option<String> {
     value.split_once('*').and_then(|(n, of)| Some(of.repeat(n.parse().ok()?)))
 }
@@ -54,8 +71,8 @@ impl Story {
                 let (cells, gateway) = (around.contains(&"cells"), around.contains(&"router"));
                 turn(Input::Surroundings { cells, gateway })
             }
-            ["sim", "of", modem, "is", verdict] => {
-                turn(Input::Sim { modem: (*modem).to_owned(), swapped: *verdict == "another" })
+            ["modem", "of", path, word @ ..] => {
+                turn(Input::Modem { modem: (*path).to_owned(), word: modem_word(word)? })
             }
             ["noise", "at", receiver, verdict] => {
                 turn(Input::Interference { receiver: (*receiver).to_owned(), on: *verdict == "begins" })
