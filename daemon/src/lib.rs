@@ -63,6 +63,11 @@ pub mod zigbee {
     pub mod zdo_request; //  what the hub asks and orders of them
 }
 
+pub mod board {
+    //! Pins.
+    pub mod io;
+}
+
 // — memory
 pub mod journal {
     //! Every event, in order, before anything else happens.
@@ -119,12 +124,17 @@ pub mod upstream {
 }
 pub mod network {
     //! The interfaces below upstream's paths, and the modem.
-    pub mod links; //   how each stands, by the kernel
+    pub mod air; //     whether a network is drowned in noise
+    pub mod ladder; //  when a modem is helped up, and how far
+    pub mod links; //   how each interface stands, by the kernel
     pub mod manager; // by NetworkManager
-    pub mod modem; //   by ModemManager
+    pub mod modem; //   the modem, by ModemManager
+    pub mod sim; //     whether a locked card may be given its PIN
+    pub mod usage; //   how much of the month's data is used
     pub mod io {
         //! rtnetlink and the system bus.
         pub mod bus;
+        pub mod keeper;
         pub mod links;
         pub mod watch;
     }

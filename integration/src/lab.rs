@@ -403,6 +403,7 @@ fn config(
                 baud: None,
             }],
         },
+        modem: None,
         zigbee: None,
         clock: Some(Clock { trust: toml::Value::String("always".to_owned()) }),
         journal: Some(Journal { commit_limit_ms: None, keep_days: None }),

@@ -172,6 +172,15 @@ const INTERFACE: Shape = Shape {
     echo: true,
 };
 
+const GPIO: Shape = Shape {
+    name: "a GPIO line",
+    right: "chip:line, such as gpiochip0:17",
+    pattern: Some("^gpiochip[0-9]{1,3}:[0-9]{1,4}$"),
+    max: 16,
+    check: |text| gpio(text).is_some(),
+    echo: true,
+};
+
 const BROKER: Shape = Shape {
     name: "a broker",
     right: "host:port, such as arc.example:8883 or [2001:db8::1]:8883",
@@ -189,6 +198,14 @@ const SERVER_NAME: Shape = Shape {
     check: |text| host_name(text) || text.parse::<Ipv6Addr>().is_ok(),
     echo: true,
 };
+
+/// A GPIO chip's name and a line's number on it.
+pub fn gpio(text: &str) -> Option<(&str, u32)> {
+    let (chip, line) = text.split_once(':')?;
+    let digits = |text: &str, max: usize| (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let right = digits(chip.strip_prefix("gpiochip")?, 3) && digits(line, 4);
+    Some((chip, line.parse().ok()?)).filter(|_| right)
+}
 
 fn absolute(text: &str) -> bool {
     let control = text.bytes().any(|b| b.is_ascii_control());
@@ -224,7 +241,7 @@ const fn unique(key: &'static str, kind: Kind, example: Literal, doc: &'static s
 
 /// Every section, parents before children, in the order of the default file.
 pub const SECTIONS: &[Section] =
-    &[ROOT, SITE, CLOCK, JOURNAL, CENTRE, CENTRE_KEY, UPSTREAM, PATH, TLS, SUBGHZ, PORT, ZIGBEE];
+    &[ROOT, SITE, CLOCK, JOURNAL, CENTRE, CENTRE_KEY, UPSTREAM, PATH, TLS, MODEM, SUBGHZ, PORT, ZIGBEE];
 
 const ROOT: Section = Section {
     path: "",
@@ -414,6 +431,46 @@ const TLS: Section = Section {
             Kind::Text(&SERVER_NAME),
             Absent::Optional(Literal::Text("arc.example")),
             "The name the broker's certificate must carry; without it the host in `brokers`.",
+        ),
+    ],
+};
+
+const MODEM: Section = Section {
+    path: "modem",
+    form: Form::Once,
+    doc: "The modem of the path `lte`. ModemManager and NetworkManager look after it; the hub watches, and helps.",
+    fields: &[
+        field(
+            "pin_file",
+            Kind::Text(&FILE),
+            Absent::Optional(Literal::Text("/etc/vakt/sim-pin")),
+            "The file with the SIM card's PIN, readable by the daemon alone. It is given once: a card that refuses it \
+             waits for another PIN, or for a person.",
+        ),
+        field(
+            "monthly_mb",
+            Kind::Int(1, 1_000_000, "MB of 1,000,000 bytes"),
+            Absent::Optional(Literal::Int(500)),
+            "The data agreed for a month. At 80 and at 100 per cent the centre is told; no alarm is ever held back.",
+        ),
+        field(
+            "power_gpio",
+            Kind::Text(&GPIO),
+            Absent::Optional(Literal::Text("gpiochip0:17")),
+            "The GPIO line that gives the modem its power while it is active, as chip:line.",
+        ),
+        field(
+            "recover_after_s",
+            Kind::Int(5, 86_400, "seconds"),
+            Absent::Default(Literal::Int(180)),
+            "So long the path is down by the modem's fault before it is helped: its connection is activated again, then \
+             it is reset, then its power is taken for a while.",
+        ),
+        field(
+            "recover_pause_s",
+            Kind::Int(5, 86_400, "seconds"),
+            Absent::Default(Literal::Int(300)),
+            "From one such step to the next. At most three resets and power cuts a day.",
         ),
     ],
 };

@@ -33,6 +33,8 @@ pub struct Config {
     pub centre: Centre,
     /// How events reach it.
     pub upstream: Upstream,
+    /// The modem of the path `lte`.
+    pub modem: Modem,
     /// 868 MHz.
     pub subghz: SubGhz,
     /// A Zigbee coordinator, if there is one.
@@ -212,6 +214,22 @@ impl TryFrom<String> for Broker {
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
     }
+}
+
+/// The modem of the path `lte`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modem {
+    /// Where the SIM card's PIN stands.
+    pub pin_file: Option<PathBuf>,
+    /// Millions of bytes agreed for a month.
+    pub monthly_mb: Option<u64>,
+    /// The line that gives it its power, as `gpiochip0:17`.
+    pub power_gpio: Option<String>,
+    /// Seconds of its path being down before it is helped.
+    pub recover_after_s: u64,
+    /// Seconds from one step to the next.
+    pub recover_pause_s: u64,
 }
 
 /// 868 MHz.

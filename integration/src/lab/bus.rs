@@ -89,7 +89,14 @@ impl SystemBus {
     ///
     /// # Errors
     /// It is not installed, or does not start.
-    pub async fn network_manager(&mut self, net: &Net, interface: &str, address: &str) -> Result<(), LabError> {
+    pub async fn network_manager(
+        &mut self,
+        net: &Net,
+        interface: &str,
+        address: &str,
+        router: &str,
+        metric: u32,
+    ) -> Result<(), LabError> {
         let folder = self.folder.join("nm");
         let profiles = folder.join("profiles");
         std::fs::create_dir_all(&profiles).map_err(LabError::io("making", profiles.display()))?;
@@ -102,7 +109,7 @@ impl SystemBus {
         );
         let profile = format!(
             "[connection]\nid=twin\nuuid=6fd3b4ac-6f0e-4b3c-9f9e-3f1f7c1d2a10\ntype=ethernet\ninterface-name={interface}\n\
-             autoconnect=true\n[ipv4]\nmethod=manual\naddress1={address}\n[ipv6]\nmethod=disabled\n"
+             autoconnect=true\n[ipv4]\nmethod=manual\naddress1={address},{router}\nroute-metric={metric}\n[ipv6]\nmethod=disabled\n"
         );
         write_private(&folder.join("NetworkManager.conf"), &config)?;
         write_private(&profiles.join("twin.nmconnection"), &profile)?;
@@ -120,6 +127,23 @@ impl SystemBus {
         manager.args(&starter[1..]).env("DBUS_SYSTEM_BUS_ADDRESS", &self.address);
         self.manager = Some(spawn(manager, &self.folder.join("networkmanager.log"), "network-manager")?);
         self.until("NetworkManager", || self.owned(MANAGER)).await
+    }
+
+    /// NetworkManager's names for the profiles that are up, as it writes them: each activation has a name of its own.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn active(&self) -> Result<String, LabError> {
+        let get = "org.freedesktop.DBus.Properties.Get";
+        self.call(MANAGER, "/org/freedesktop/NetworkManager", get, &[MANAGER, "ActiveConnections"]).await
+    }
+
+    /// Waits until other profiles are up than these.
+    ///
+    /// # Errors
+    /// They still are.
+    pub async fn activated_after(&self, before: &str) -> Result<(), LabError> {
+        self.until("another activation", || async { self.active().await.is_ok_and(|now| now != before) }).await
     }
 
     async fn owned(&self, name: &str) -> bool {

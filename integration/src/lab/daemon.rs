@@ -40,6 +40,8 @@ pub struct Config {
     pub upstream: Upstream,
     pub subghz: Subghz,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub modem: Option<Modem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub zigbee: Option<Zigbee>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
@@ -121,6 +123,20 @@ pub struct SubghzPort {
     pub receiver: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baud: Option<u32>,
+}
+
+/// `[modem]`
+#[derive(Debug, Clone, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Modem {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monthly_mb: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recover_after_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recover_pause_s: Option<u64>,
 }
 
 /// `[zigbee]`

@@ -22,7 +22,6 @@ use crate::journal::io::reader;
 use crate::journal::io::store;
 use crate::journal::io::writer;
 use crate::journal::io::writer::Journal;
-use crate::network;
 use crate::secrets::io::Secrets;
 use crate::subghz;
 use crate::upstream;
@@ -146,10 +145,10 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let (secrets, lost) = Secrets::open_or_anew(&config.state_dir)?;
     let codes = Arc::new(Mutex::new(Secrets::open(&config.state_dir)?));
     let (sign, hub_public) = secrets.sign_key()?;
-    let keys = writer::Keys { seal: secrets.seal_key()?, sign };
-    let opened = store::open(&config.state_dir, &keys.seal, first_epoch())?;
+    let seal = secrets.seal_key()?;
+    let opened = store::open(&config.state_dir, &seal, first_epoch())?;
     clock::remember(opened.state.clock_floor_ms);
-    let (journal, writer) = writer::start(config.state_dir.clone(), opened.store, keys)?;
+    let (journal, writer) = writer::start(config.state_dir.clone(), opened.store, writer::Keys { seal, sign })?;
     let suspect = journal.clone();
     let next = reader::serve(config.state_dir.join("journal.db"), move || suspect.suspect())?;
     let socket = config.run_dir.join("control.sock");
@@ -188,7 +187,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     radios.extend(port);
     let waiting = journal.waiting();
     let line = Line { journal: journal.clone(), next, listed, challenges, warrants: warrants_in };
-    let sight = view::Sight { seen, heard, networks: networks::start(&config) };
+    let sight = networks::start(&config, (seen, heard), inputs_in.clone(), seal, upstream_stop.clone());
     let voice = voice(&config, sight.clone(), line, (unjournaled, answers), &inputs_in, upstream_stop);
     let desk = Desk { commands: commands_in, secrets, codes, sight, known, strangers: strangers_in, mesh, waiting };
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
@@ -413,6 +412,7 @@ fn voice(
 ) -> JoinHandle<()> {
     let (notes_in, notes) = mpsc::channel(NOTES_MAX);
     let (view_in, shown) = watch::channel(Arc::<upstream::topic::View>::default());
+    let links = sight.links.clone();
     tokio::spawn(async move {
         loop {
             let made = sight.view();
@@ -432,8 +432,6 @@ fn voice(
     });
     tokio::spawn(take_notes(notes, line.journal.clone(), inputs.clone()));
     let settings = upstream_settings(config);
-    let (links_in, links) = watch::channel(None);
-    tokio::spawn(network::io::links::watch(links_in));
     let inlets = move |(unjournaled, answers)| upstream::io::run::Inlets {
         head: line.journal.head(),
         next: line.next.clone(),

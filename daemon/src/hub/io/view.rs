@@ -30,6 +30,7 @@ use vakt_core::device::Report;
 use vakt_core::event::ArmMode;
 use vakt_core::event::EventId;
 use vakt_core::input::Input;
+use vakt_core::port::Links;
 use vakt_core::port::ListedKey;
 use vakt_core::port::Networks;
 use vakt_core::stamp::Stamp;
@@ -62,6 +63,8 @@ pub struct Sight {
     pub seen: watch::Receiver<Seen>,
     /// Signal and last word of each device.
     pub heard: Heard,
+    /// How the interfaces stand, if the kernel says.
+    pub links: watch::Receiver<Option<Arc<Links>>>,
     /// The modem, and what else is known of the networks.
     pub networks: watch::Receiver<Arc<Networks>>,
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use zbus::Connection;
 use zbus::MessageStream;
+use zbus::ObjectPath;
 use zbus::Structure;
 use zbus::Variant;
 
@@ -130,6 +131,43 @@ impl Bus {
     pub async fn measure(&self, modem: &str, every_s: u32) -> Result<(), BusError> {
         let at = (MODEMS, modem, crate::network::modem::SIGNAL);
         self.call(at, "Setup", &(every_s,), DEED).await.map(drop)
+    }
+
+    /// Gives a SIM card its PIN.
+    ///
+    /// # Errors
+    /// It refuses it. The error never holds the PIN: ModemManager does not say it again.
+    pub async fn unlock(&self, sim: &str, pin: &str) -> Result<(), BusError> {
+        self.call((MODEMS, sim, crate::network::modem::SIM), "SendPin", &(pin,), DEED).await.map(drop)
+    }
+
+    /// Starts a modem anew.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    pub async fn reset(&self, modem: &str) -> Result<(), BusError> {
+        self.call((MODEMS, modem, crate::network::modem::MODEM), "Reset", &(), DEED).await.map(drop)
+    }
+
+    /// Switches a modem's radio on.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    pub async fn enable(&self, modem: &str) -> Result<(), BusError> {
+        self.call((MODEMS, modem, crate::network::modem::MODEM), "Enable", &(true,), DEED).await.map(drop)
+    }
+
+    /// Has NetworkManager connect a profile on a device.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    pub async fn activate(&self, profile: &str, device: &str) -> Result<(), BusError> {
+        let object = |path: &str| {
+            let what = || "ActivateConnection".to_owned();
+            ObjectPath::try_from(path.to_owned()).map_err(|why| BusError::Call { what: what(), why })
+        };
+        let body = (object(profile)?, object(device)?, object("/")?);
+        self.call((MANAGER, MANAGER_AT, MANAGER), "ActivateConnection", &body, DEED).await.map(drop)
     }
 
     async fn call<B>(

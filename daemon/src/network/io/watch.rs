@@ -7,27 +7,32 @@ use crate::network::io::bus::DEVICES_AT;
 use crate::network::io::bus::MANAGER;
 use crate::network::io::bus::MODEMS;
 use crate::network::io::bus::MODEMS_AT;
+use crate::network::io::keeper::Found;
+use crate::network::io::keeper::Keeper;
+use crate::network::ladder::Limits;
 use crate::network::manager;
 use crate::network::modem;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio::time::sleep;
-use tokio::time::timeout;
-use vakt_core::port::Managed;
+use vakt_core::input::Input;
+use vakt_core::port::Links;
 use vakt_core::port::Modem;
 use vakt_core::port::ModemState;
 use vakt_core::port::Networks;
+use vakt_core::stamp::Stamp;
 
-/// Without a ring everything is read again after this.
+/// Without a ring everything is read again after this; a bus that is not there is looked for as often.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Rings within this are answered by one look.
 const SETTLE: Duration = Duration::from_millis(500);
-/// The wait when there is no bus.
-const PAUSE: Duration = Duration::from_secs(5);
 /// How often a modem measures its signal, in seconds.
 const MEASURE_S: u32 = 10;
 /// A modem that would not measure is asked again after this.
@@ -35,13 +40,23 @@ const MEASURE_AGAIN: Duration = Duration::from_secs(60);
 /// MM_MODEM_LOCATION_SOURCE_3GPP_LAC_CI: the serving cell.
 const SERVING_CELL: u64 = 1;
 
-/// What is watched.
-#[derive(Debug, Clone, Default)]
+/// What is watched, and how the modem is looked after.
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The interfaces, by path.
     pub interfaces: BTreeMap<String, String>,
     /// The path that has a modem.
     pub mobile: Option<String>,
+    /// Where the SIM card's PIN stands.
+    pub pin_file: Option<PathBuf>,
+    /// By which a PIN that was tried is known again.
+    pub key: [u8; 32],
+    /// Millions of bytes agreed for a month.
+    pub monthly_mb: Option<u64>,
+    /// How the modem is helped up.
+    pub limits: Limits,
+    /// What must outlive a fall.
+    pub file: PathBuf,
 }
 
 impl Settings {
@@ -50,21 +65,68 @@ impl Settings {
     }
 }
 
-/// Tells how the networks stand, whenever that changes, until nobody listens.
-pub async fn watch(settings: Settings, to: watch::Sender<Arc<Networks>>) {
-    let mut watcher = Watcher { settings, to, said: String::new(), measure: None };
-    while !watcher.to.is_closed() {
-        if let Err(error) = watcher.follow().await {
-            watcher.say(format!("{error}; each path is a plain interface"));
-            watcher.to.send_replace(Arc::default());
-            sleep(PAUSE).await;
+/// Whom it tells, and whom it asks.
+pub struct Outlets {
+    /// How the networks stand.
+    pub networks: watch::Sender<Arc<Networks>>,
+    /// To the core. Full: the watcher waits.
+    pub inputs: mpsc::Sender<Input>,
+    /// How the interfaces stand, if the kernel says.
+    pub links: watch::Receiver<Option<Arc<Links>>>,
+    /// Whether the mobile path works end to end.
+    pub up: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Takes the modem's power and gives it back, where that can be.
+    pub power: Option<mpsc::Sender<oneshot::Sender<Result<(), String>>>>,
+    /// The hub's clock.
+    pub now: fn() -> Stamp,
+}
+
+impl Outlets {
+    /// Tells the core. When it has gone, nobody is left to be told.
+    pub async fn tell(&self, input: Input) {
+        let _ = self.inputs.send(input).await;
+    }
+}
+
+/// Watches until told to stop.
+pub async fn watch(settings: Settings, outlets: Outlets, mut stop: watch::Receiver<bool>) {
+    let networks = outlets.networks.clone();
+    let mut keeper = settings.mobile.clone().map(|path| Keeper::new(path, settings.clone(), outlets));
+    let mut watcher = Watcher { settings, bus: None, said: String::new(), measure: None };
+    while !*stop.borrow_and_update() {
+        let mut found = watcher.find().await;
+        if let Some(keeper) = &mut keeper {
+            keeper.tend(watcher.bus.as_ref(), &mut found).await;
         }
+        networks.send_if_modified(|known| {
+            let changed = **known != found.networks;
+            if changed {
+                *known = Arc::new(found.networks);
+            }
+            changed
+        });
+        sleep(SETTLE).await;
+        tokio::select! {
+            () = ring(watcher.bus.as_ref()) => {}
+            () = sleep(AGAIN) => {}
+            changed = stop.changed() => if changed.is_err() { break },
+        }
+    }
+    if let Some(mut keeper) = keeper {
+        keeper.save().await;
+    }
+}
+
+async fn ring(bus: Option<&Bus>) {
+    match bus {
+        Some(bus) => bus.bell.notified().await,
+        None => std::future::pending().await,
     }
 }
 
 struct Watcher {
     settings: Settings,
-    to: watch::Sender<Arc<Networks>>,
+    bus: Option<Bus>,
     /// What was last said of the services, so that it is said once.
     said: String,
     /// Which modem was last asked to measure, and when.
@@ -72,24 +134,28 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn follow(&mut self) -> Result<(), BusError> {
-        let bus = Bus::open().await?;
-        while !self.to.is_closed() {
-            let networks = self.look(&bus).await?;
-            self.to.send_if_modified(|known| {
-                let changed = **known != networks;
-                if changed {
-                    *known = Arc::new(networks);
+    /// Everything the bus tells; nothing without one.
+    async fn find(&mut self) -> Found {
+        let bus = match self.bus.take() {
+            Some(bus) => Ok(bus),
+            None => Bus::open().await,
+        };
+        let (bus, error) = match bus {
+            Ok(bus) => match self.look(&bus).await {
+                Ok(found) => {
+                    self.bus = Some(bus);
+                    return found;
                 }
-                changed
-            });
-            sleep(SETTLE).await;
-            let _ = timeout(AGAIN, bus.bell.notified()).await;
-        }
-        Ok(())
+                Err(error) => (Some(bus), error),
+            },
+            Err(error) => (None, error),
+        };
+        drop(bus); // one that does not answer is opened anew
+        self.say(format!("{error}; each path is a plain interface"));
+        Found { networks: Networks::default(), modem: None, profile: None }
     }
 
-    async fn look(&mut self, bus: &Bus) -> Result<Networks, BusError> {
+    async fn look(&mut self, bus: &Bus) -> Result<Found, BusError> {
         let (modem_manager, network_manager) = (bus.has(MODEMS).await?, bus.has(MANAGER).await?);
         self.say(match (modem_manager, network_manager) {
             (true, true) => "ModemManager and NetworkManager answer".to_owned(),
@@ -98,21 +164,30 @@ impl Watcher {
             (false, false) => "neither ModemManager nor NetworkManager runs; each path is a plain interface".to_owned(),
         });
         let modem = if modem_manager && self.settings.mobile.is_some() { self.modem(bus).await } else { None };
-        let managed = if network_manager { self.managed(bus).await } else { BTreeMap::new() };
+        let (object, modem) = modem.unzip();
+        let objects = if network_manager { told(bus.objects(MANAGER, DEVICES_AT).await) } else { None };
+        let objects = objects.unwrap_or_default();
+        let of = |(path, interface): (&String, &String)| {
+            let mobile = self.settings.mobile.as_ref() == Some(path);
+            Some((path.clone(), manager::managed(&objects, interface, mobile)?))
+        };
+        let managed = self.settings.interfaces.iter().filter_map(of).collect();
+        let profile = self.settings.interface().and_then(|name| manager::profile(&objects, name, true));
         let signal = modem.as_ref().and_then(modem::signal);
-        Ok(Networks { modem_manager, network_manager, modem, signal, managed, ..Networks::default() })
+        let networks = Networks { modem_manager, network_manager, modem, signal, managed, ..Networks::default() };
+        Ok(Found { networks, modem: object, profile })
     }
 
-    /// The mobile path's modem; `None` when there is none, or when it went while it was asked.
-    async fn modem(&mut self, bus: &Bus) -> Option<Modem> {
+    /// The mobile path's modem, with its object and its card's; `None` when there is none, or when it went while it was asked.
+    async fn modem(&mut self, bus: &Bus) -> Option<((String, Option<String>), Modem)> {
         let objects = told(bus.objects(MODEMS, MODEMS_AT).await)?;
         let path = modem::choose(&objects, self.settings.interface())?.to_owned();
         let mut object = objects[&path].clone();
-        let (mut sim, mut bearers) = (None, Vec::new());
+        let (mut card, mut sim, mut bearers) = (None, None, Vec::new());
         for (of, interface) in modem::named(&object) {
             let properties = told(bus.properties(&of, interface).await);
             match interface {
-                modem::SIM => sim = properties,
+                modem::SIM => (card, sim) = (Some(of), properties),
                 _ => bearers.extend(properties),
             }
         }
@@ -122,9 +197,9 @@ impl Watcher {
         }
         let modem = modem::read(&object, sim.as_ref(), &bearers);
         if object[modem::SIGNAL]["Rate"].as_u64() == Some(0) && modem.state != ModemState::Failed {
-            self.measure(bus, path).await;
+            self.measure(bus, path.clone()).await;
         }
-        Some(modem)
+        Some(((path, card), modem))
     }
 
     async fn measure(&mut self, bus: &Bus, modem: String) {
@@ -133,15 +208,6 @@ impl Watcher {
             told(bus.measure(&modem, MEASURE_S).await);
             self.measure = Some((modem, Instant::now()));
         }
-    }
-
-    async fn managed(&self, bus: &Bus) -> BTreeMap<String, Managed> {
-        let Some(objects) = told(bus.objects(MANAGER, DEVICES_AT).await) else { return BTreeMap::new() };
-        let of = |(path, interface): (&String, &String)| {
-            let mobile = self.settings.mobile.as_ref() == Some(path);
-            Some((path.clone(), manager::managed(&objects, interface, mobile)?))
-        };
-        self.settings.interfaces.iter().filter_map(of).collect()
     }
 
     fn say(&mut self, what: String) {

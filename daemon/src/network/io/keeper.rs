@@ -1,0 +1,264 @@
+//! Looks after the mobile path's modem: gives its card the PIN, tells the core what it sees and hears, helps it up, counts its
+//! bytes. What it judges by stands in its pure neighbours; what must outlive a fall stands in `modem.json`, written before
+//! anything is done that must not be done twice.
+
+use crate::network::air::Air;
+use crate::network::io::bus::Bus;
+use crate::network::io::watch::Outlets;
+use crate::network::io::watch::Settings;
+use crate::network::ladder;
+use crate::network::ladder::Ladder;
+use crate::network::ladder::Step;
+use crate::network::sim;
+use crate::network::sim::Pin;
+use crate::network::sim::Tried;
+use crate::network::sim::Verdict;
+use crate::network::usage;
+use serde::Deserialize;
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio::time::timeout;
+use vakt_core::input::Input;
+use vakt_core::input::ModemWord;
+use vakt_core::port::LinkState;
+use vakt_core::port::Modem;
+use vakt_core::port::ModemState;
+use vakt_core::port::Networks;
+use vakt_core::port::SimLock;
+use vakt_core::stamp::Stamp;
+
+/// How often the bytes used are written down. A fall loses what went since, and the kernel's counter gives it back.
+const SAVE: Duration = Duration::from_secs(600);
+/// A disk that hangs is waited for so long; without its word no PIN is given and nothing is switched.
+const SAVED: Duration = Duration::from_secs(3);
+/// What card is in which modem is said again, because a technician's visit changes what follows from it.
+const SEEN_AGAIN: Duration = Duration::from_secs(60);
+/// A power cycle takes its pause, and no longer.
+const CYCLED: Duration = Duration::from_secs(15);
+/// The longest PIN file that is read, in bytes.
+const PIN_FILE_MAX: u64 = 64;
+
+/// What outlives a fall.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Kept {
+    /// There was a modem.
+    had: bool,
+    /// A PIN that was given, until a card was seen open.
+    tried: Option<Tried>,
+    ladder: ladder::Record,
+    data: usage::Record,
+}
+
+/// What a look at the bus has found.
+pub struct Found {
+    /// What is told of the networks.
+    pub networks: Networks,
+    /// The modem's object, and its card's.
+    pub modem: Option<(String, Option<String>)>,
+    /// What would connect it again: profile and device.
+    pub profile: Option<(String, String)>,
+}
+
+/// The keeper of one modem.
+pub struct Keeper {
+    path: String,
+    interface: Option<String>,
+    settings: Settings,
+    outlets: Outlets,
+    kept: Kept,
+    /// As it stands on disk.
+    saved: Kept,
+    saved_at: Instant,
+    air: Air,
+    ladder: Ladder,
+    seen: Option<(Option<String>, Option<String>, Instant)>,
+    lock: Option<ModemWord>,
+}
+
+impl Keeper {
+    /// Reads what was kept. A file that cannot be read is begun anew: its loss costs a second try at a PIN at worst, and
+    /// the last of a card's tries is never ours.
+    pub fn new(path: String, settings: Settings, outlets: Outlets) -> Self {
+        let text = std::fs::read_to_string(&settings.file).unwrap_or_default();
+        let kept: Kept = serde_json::from_str(&text).unwrap_or_default();
+        let ladder = Ladder::new(settings.limits, kept.ladder.clone(), (outlets.now)());
+        let interface = settings.interfaces.get(&path).cloned();
+        let (saved, saved_at) = (kept.clone(), Instant::now());
+        let (air, seen, lock) = (Air::default(), None, None);
+        Self { path, interface, settings, outlets, kept, saved, saved_at, air, ladder, seen, lock }
+    }
+
+    /// Everything that is to be done about the modem now. What it adds is put beside what was found.
+    pub async fn tend(&mut self, bus: Option<&Bus>, found: &mut Found) {
+        let now = (self.outlets.now)();
+        let modem = found.networks.modem.clone();
+        if let Some(on) = self.air.hear(now.mono_ms, modem.as_ref()) {
+            self.outlets.tell(Input::Interference { receiver: self.path.clone(), on }).await;
+        }
+        found.networks.jammed = self.air.noisy();
+        if let Some(modem) = &modem {
+            self.kept.had = true;
+            self.introduce(modem).await;
+            self.unlock(modem, bus, found.modem.as_ref().and_then(|(_, sim)| sim.as_deref())).await;
+        }
+        self.count(now).await;
+        found.networks.data = Some(self.kept.data.shown(self.settings.monthly_mb));
+        self.help(now, bus, found).await;
+        if self.saved_at.elapsed() >= SAVE {
+            self.save().await;
+        }
+    }
+
+    async fn introduce(&mut self, modem: &Modem) {
+        let again = |(imei, iccid, at): &(Option<String>, Option<String>, Instant)| {
+            *imei != modem.imei || *iccid != modem.iccid || at.elapsed() >= SEEN_AGAIN
+        };
+        if self.seen.as_ref().is_none_or(again) {
+            self.seen = Some((modem.imei.clone(), modem.iccid.clone(), Instant::now()));
+            self.word(ModemWord::Seen { imei: modem.imei.clone(), iccid: modem.iccid.clone() }).await;
+        }
+    }
+
+    async fn unlock(&mut self, modem: &Modem, bus: Option<&Bus>, card: Option<&str>) {
+        let pin = if modem.lock == SimLock::Pin { self.pin().await } else { Pin::None };
+        let word = match sim::judge(modem, &pin, self.kept.tried.as_ref(), &self.settings.key) {
+            Verdict::Open => {
+                if modem.lock == SimLock::None && self.kept.tried.take().is_some() {
+                    self.save().await;
+                }
+                ModemWord::Unlocked
+            }
+            Verdict::Locked(why) => ModemWord::Locked { why: why.to_owned() },
+            Verdict::Try(tried) => {
+                let (Some(bus), Some(card), Pin::Digits(digits)) = (bus, card, pin) else { return };
+                self.kept.tried = Some(tried);
+                if self.save().await {
+                    tracing::info!("the SIM card is given its PIN");
+                    if let Err(error) = bus.unlock(card, &digits).await {
+                        tracing::warn!(%error, "the SIM card does not take its PIN; it is not tried again");
+                    }
+                    return;
+                }
+                self.kept.tried = None;
+                ModemWord::Locked { why: "disk".to_owned() }
+            }
+        };
+        if modem.lock != SimLock::Unknown && self.lock.as_ref() != Some(&word) {
+            self.lock = Some(word.clone());
+            self.word(word).await;
+        }
+    }
+
+    async fn pin(&self) -> Pin {
+        let Some(file) = self.settings.pin_file.clone() else { return Pin::None };
+        let read = tokio::task::spawn_blocking(move || {
+            let small = std::fs::metadata(&file)?.len() <= PIN_FILE_MAX;
+            if small { std::fs::read_to_string(&file) } else { Ok(String::new()) }
+        });
+        match timeout(SAVED, read).await {
+            Ok(Ok(Ok(text))) => Pin::of(&text),
+            _ => Pin::Unreadable,
+        }
+    }
+
+    async fn count(&mut self, now: Stamp) {
+        let counter = self.interface.as_deref().and_then(bytes);
+        let monthly_mb = self.settings.monthly_mb;
+        if let (Some(percent), Some(of_mb)) = (self.kept.data.count(now, counter, monthly_mb), monthly_mb) {
+            let used_mb = self.kept.data.used_mb();
+            self.word(ModemWord::DataUsed { percent, used_mb, of_mb }).await;
+            self.save().await;
+        }
+    }
+
+    async fn help(&mut self, now: Stamp, bus: Option<&Bus>, found: &Found) {
+        let links = self.outlets.links.borrow().clone();
+        let link = self.interface.as_ref().zip(links);
+        // An interface that is gone has no carrier either.
+        let link = link.map(|(name, links)| links.get(name).copied().unwrap_or(LinkState::NoCarrier));
+        let cause = ladder::cause(&found.networks, link, self.kept.had);
+        let step = self.ladder.look(now, (self.outlets.up)(), cause);
+        self.kept.ladder = self.ladder.record().clone();
+        let (Some(step), Some(cause), Some(bus)) = (step, cause, bus) else { return };
+        let (word, reason) = (step.word().to_owned(), cause.to_owned());
+        if !self.save().await {
+            tracing::warn!("the modem is not helped: the disk does not take down that it was");
+            return;
+        }
+        tracing::warn!(step = word, reason, "the mobile path is down by its modem's fault");
+        self.word(ModemWord::Helped { step: word, reason }).await;
+        if let Err(error) = self.take(step, bus, found).await {
+            tracing::warn!(%error, "that could not be done");
+        }
+    }
+
+    async fn take(&self, step: Step, bus: &Bus, found: &Found) -> Result<(), String> {
+        let modem = found.modem.as_ref().map(|(modem, _)| modem.as_str());
+        let off = found.networks.modem.as_ref().is_some_and(|modem| modem.state == ModemState::Disabled);
+        match (step, &found.profile, modem) {
+            (Step::Activate, Some((profile, device)), _) => {
+                bus.activate(profile, device).await.map_err(|error| error.to_string())
+            }
+            (Step::Activate, None, Some(modem)) if off => bus.enable(modem).await.map_err(|error| error.to_string()),
+            (Step::Activate, ..) => Err("NetworkManager has no profile for it".to_owned()),
+            (Step::Reset, _, Some(modem)) => bus.reset(modem).await.map_err(|error| error.to_string()),
+            (Step::Reset, _, None) => Err("there is no modem".to_owned()),
+            (Step::Power, ..) => {
+                let orders = self.outlets.power.as_ref().ok_or("no power_gpio is configured")?;
+                let (answer, answered) = oneshot::channel();
+                orders.send(answer).await.map_err(|_| "nobody switches pins".to_owned())?;
+                let cycled = timeout(CYCLED, answered).await.map_err(|_| "the pin does not answer".to_owned())?;
+                cycled.map_err(|_| "the pin was let go".to_owned())?
+            }
+        }
+    }
+
+    async fn word(&self, word: ModemWord) {
+        self.outlets.tell(Input::Modem { modem: self.path.clone(), word }).await;
+    }
+
+    /// Writes down what must not be forgotten. `false`: the disk has not taken it.
+    pub async fn save(&mut self) -> bool {
+        self.saved_at = Instant::now();
+        if self.kept == self.saved {
+            return true;
+        }
+        let (file, kept) = (self.settings.file.clone(), self.kept.clone());
+        let written = tokio::task::spawn_blocking(move || write(&file, &kept).map(|()| kept));
+        match timeout(SAVED, written).await {
+            Ok(Ok(Ok(kept))) => {
+                self.saved = kept;
+                true
+            }
+            other => {
+                tracing::warn!(?other, file = %self.settings.file.display(), "what must be known of the modem is not on disk");
+                false
+            }
+        }
+    }
+}
+
+/// Whole or not at all: a new file takes the old one's place.
+fn write(file: &Path, kept: &Kept) -> std::io::Result<()> {
+    let new = PathBuf::from(format!("{}.new", file.display()));
+    let mut to = std::fs::File::create(&new)?;
+    to.write_all(&serde_json::to_vec(kept).map_err(std::io::Error::other)?)?;
+    to.sync_all()?;
+    std::fs::rename(&new, file)?;
+    file.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+}
+
+/// What the kernel has counted on an interface, both ways.
+fn bytes(interface: &str) -> Option<u64> {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(format!("/sys/class/net/{interface}/statistics/{name}")).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    Some(read("rx_bytes")? + read("tx_bytes")?)
+}

@@ -1,0 +1,139 @@
+//! Whether a locked SIM card may be given its PIN. One try and no second: three wrong ones lock a card for good, and a hub in
+//! a cupboard has nobody to look at it. A PUK is never touched. The PIN itself is written nowhere.
+
+use hmac::Hmac;
+use hmac::KeyInit;
+use hmac::Mac;
+use serde::Deserialize;
+use serde::Serialize;
+use sha2::Sha256;
+use vakt_core::canonical::hex;
+use vakt_core::port::Modem;
+use vakt_core::port::SimLock;
+
+/// So many tries must be left before ours: a wrong one then leaves one to whoever comes.
+const TRIES_MIN: u32 = 2;
+
+/// A try that has been made, or was about to be when the hub fell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// At which card, where it said.
+    pub iccid: Option<String>,
+    /// With which PIN: its mark by the hub's own key. A PIN has four digits, so anything without a key is the PIN itself.
+    pub mark: String,
+}
+
+/// What is to be done about a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is none, or nobody says.
+    Open,
+    /// The PIN is to be given, once this try is on disk.
+    Try(Tried),
+    /// It stays, and why.
+    Locked(&'static str),
+}
+
+/// The PIN as its file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// No file is configured.
+    None,
+    /// It cannot be read.
+    Unreadable,
+    /// What stands in it is no PIN.
+    Malformed,
+    /// Four to eight digits (TS 102 221, 9.5.1).
+    Digits(String),
+}
+
+impl Pin {
+    /// Takes a file's text.
+    pub fn of(text: &str) -> Self {
+        let text = text.trim();
+        let right = (4..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        if right { Pin::Digits(text.to_owned()) } else { Pin::Malformed }
+    }
+}
+
+/// Judges a lock.
+pub fn judge(modem: &Modem, pin: &Pin, tried: Option<&Tried>, key: &[u8]) -> Verdict {
+    let digits = match (modem.lock, pin) {
+        (SimLock::Unknown | SimLock::None, _) => return Verdict::Open,
+        (SimLock::Puk, _) => return Verdict::Locked("puk"),
+        (SimLock::Other, _) => return Verdict::Locked("other_code"),
+        (SimLock::Pin, Pin::None) => return Verdict::Locked("no_pin_file"),
+        (SimLock::Pin, Pin::Unreadable) => return Verdict::Locked("pin_file_unreadable"),
+        (SimLock::Pin, Pin::Malformed) => return Verdict::Locked("pin_file_malformed"),
+        (SimLock::Pin, Pin::Digits(digits)) => digits,
+    };
+    let now = Tried { iccid: modem.iccid.clone(), mark: mark(digits, key) };
+    // Where a card has not said who it is, it is the one that was tried.
+    let same = |tried: &Tried| {
+        let other = tried.iccid.as_ref().zip(now.iccid.as_ref()).is_some_and(|(then, now)| then != now);
+        tried.mark == now.mark && !other
+    };
+    if tried.is_some_and(same) {
+        return Verdict::Locked("pin_refused");
+    }
+    match modem.pin_retries {
+        Some(left) if left >= TRIES_MIN => Verdict::Try(now),
+        Some(_) => Verdict::Locked("last_try"),
+        None => Verdict::Locked("tries_unknown"),
+    }
+}
+
+fn mark(digits: &str, key: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(b"vakt sim pin");
+    mac.update(digits.as_bytes());
+    hex(&mac.finalize().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = &[7; 32];
+
+    fn locked(retries: Option<u32>, iccid: Option<&str>) -> Modem {
+        Modem { lock: SimLock::Pin, pin_retries: retries, iccid: iccid.map(str::to_owned), ..Modem::default() }
+    }
+
+    fn pin(text: &str) -> Pin {
+        Pin::of(text)
+    }
+
+    #[test]
+    fn one_try_and_no_second() {
+        let modem = locked(Some(3), Some("8946"));
+        let Verdict::Try(tried) = judge(&modem, &pin("1234\n"), None, KEY) else { panic!("the first is made") };
+        assert!(!format!("{tried:?}").contains("1234"), "the PIN is written nowhere");
+        let again = |modem: &Modem, digits: &str| judge(modem, &pin(digits), Some(&tried), KEY);
+        assert_eq!(again(&modem, "1234"), Verdict::Locked("pin_refused"));
+        assert_eq!(again(&locked(Some(3), None), "1234"), Verdict::Locked("pin_refused"), "a card that does not say");
+        assert!(matches!(again(&modem, "4321"), Verdict::Try(_)), "another PIN was put in the file");
+        assert!(matches!(again(&locked(Some(3), Some("8947")), "1234"), Verdict::Try(_)), "another card");
+    }
+
+    #[test]
+    fn the_last_try_is_somebodys_who_looks() {
+        for (retries, why) in [(Some(1), "last_try"), (Some(0), "last_try"), (None, "tries_unknown")] {
+            assert_eq!(judge(&locked(retries, None), &pin("1234"), None, KEY), Verdict::Locked(why));
+        }
+        assert!(matches!(judge(&locked(Some(2), None), &pin("1234"), None, KEY), Verdict::Try(_)));
+    }
+
+    #[test]
+    fn a_puk_is_never_touched_and_what_is_no_pin_is_not_tried() {
+        let puk = Modem { lock: SimLock::Puk, pin_retries: Some(3), ..Modem::default() };
+        assert_eq!(judge(&puk, &pin("1234"), None, KEY), Verdict::Locked("puk"));
+        for wrong in ["", "123", "123456789", "12a4", "1234 5678"] {
+            assert_eq!(pin(wrong), Pin::Malformed, "{wrong}");
+        }
+        let modem = locked(Some(3), None);
+        assert_eq!(judge(&modem, &Pin::Malformed, None, KEY), Verdict::Locked("pin_file_malformed"));
+        assert_eq!(judge(&modem, &Pin::None, None, KEY), Verdict::Locked("no_pin_file"));
+        assert_eq!(judge(&Modem::default(), &pin("1234"), None, KEY), Verdict::Open);
+    }
+}
