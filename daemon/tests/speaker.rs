@@ -18,6 +18,7 @@ use vakt_core::port::Links;
 use vakt_core::port::MediaPiece;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
+use vakt_core::port::Signal;
 use vakt_core::port::Stored;
 use vakt_core::port::UpstreamNote;
 use vakt_core::port::Waiting;
@@ -429,6 +430,38 @@ fn a_cable_that_is_in_again_is_dialled_within_half_a_second_whatever_the_path_wa
         let dialled = site.dials[ETH].iter().find(|at| **at >= back).map(|at| at - back);
         assert!(dialled.is_some_and(|after| after <= ALARM_JITTER_MS), "on its way: {on_its_way}: {dialled:?}");
     }
+}
+
+#[test]
+fn r27_a_mobile_path_that_is_down_in_a_jammed_network_says_so_and_one_that_works_does_not() {
+    let mut site = Site::new();
+    let since = site.now_ms;
+    site.view.mobile.jammed = true;
+    site.pass(4 * MINUTE);
+    assert_eq!(site.path_notes(since), [], "whatever its modem hears, it carries");
+    site.silent(LTE, true);
+    site.links.as_mut().unwrap().insert("wwan0".to_owned(), LinkState::NoCarrier);
+    site.links.as_mut().unwrap().insert("eth0".to_owned(), LinkState::NoCarrier);
+    site.pass(100);
+    assert_eq!(site.path_notes(since), [("eth", Some("no_carrier")), ("lte", Some("jammed"))], "no cable is jammed");
+    site.view.mobile.jammed = false;
+    site.pass(100);
+    assert_eq!(site.path_notes(since).last(), Some(&("lte", Some("no_carrier"))));
+}
+
+#[test]
+fn r45_how_the_modem_is_connected_is_said_on_its_own_path_every_quarter_of_an_hour_at_most() {
+    let mut site = Site::new();
+    let since = site.now_ms;
+    let shown =
+        |site: &Site, path: usize, topic: &str| site.said(path, since).iter().filter(|said| **said == topic).count();
+    for bars in 0..20 {
+        site.view.mobile.signal = Some(Signal { bars: bars % 4, operator: None, technology: None });
+        let view = site.view.clone();
+        site.speaker.seen(&view);
+        site.pass(MINUTE);
+    }
+    assert_eq!((shown(&site, LTE, "path/lte"), shown(&site, ETH, "path/eth")), (1, 0));
 }
 
 #[test]

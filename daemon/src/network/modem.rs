@@ -54,11 +54,13 @@ pub fn read(modem: &Value, sim: Option<&Value>, bearers: &[Value]) -> Modem {
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let technology = technology(own["AccessTechnologies"].as_u64().unwrap_or(0));
     let told = |name: &str| {
-        let rows = match technology {
-            Some("5g") => ["Nr5g", "Lte"],
-            Some("umts") => ["Umts", "Gsm"],
-            Some("gsm") => ["Gsm", "Umts"],
-            _ => ["Lte", "Nr5g"],
+        // In no network it tells what it hears wherever it looks.
+        let rows: &[&str] = match technology {
+            Some("5g") => &["Nr5g", "Lte"],
+            Some("umts") => &["Umts"],
+            Some("gsm") => &["Gsm"],
+            Some(_) => &["Lte"],
+            None => &["Lte", "Nr5g", "Umts", "Gsm"],
         };
         rows.iter().find_map(|row| decibel(&signal[row][name]))
     };

@@ -113,10 +113,11 @@ impl SystemBus {
         );
         write_private(&folder.join("NetworkManager.conf"), &config)?;
         write_private(&profiles.join("twin.nmconnection"), &profile)?;
-        // Its folders below /run and /var are its own here, whatever this machine has.
+        // Its folders below /run and /var are its own here, whatever this machine has. With a /sys that can be written it
+        // would wait for udev to tell of the interface, and udev does not know namespaces.
         let run = format!(
-            "mount -t tmpfs none /run/NetworkManager 2>/dev/null || {{ mkdir -p /run/NetworkManager && mount -t tmpfs none \
-             /run/NetworkManager; }}; mount -t tmpfs none /var/lib/NetworkManager; exec NetworkManager --no-daemon \
+            "ip addr flush dev {interface}; mkdir -p /run/NetworkManager /var/lib/NetworkManager; mount -o \
+             remount,bind,ro /sys; mount -t tmpfs none /run/NetworkManager; mount -t tmpfs none /var/lib/NetworkManager; exec NetworkManager --no-daemon \
              --config={0}/NetworkManager.conf --config-dir={0}/none --system-config-dir={0}/none \
              --intern-config={0}/intern.conf --state-file={0}/state --pid-file={0}/pid",
             folder.display()

@@ -290,7 +290,9 @@ impl State {
             // RSRQ in half dB from -20, RSRP in dB from -141
             "+CESQ" => match self.air {
                 Air::Good => "+CESQ: 99,99,255,255,20,49".to_owned(),
-                Air::Nothing | Air::Noise => "+CESQ: 99,99,255,255,255,255".to_owned(),
+                Air::Nothing => "+CESQ: 99,99,255,255,255,255".to_owned(),
+                // It looks for GSM too, and hears -53 dBm there
+                Air::Noise => "+CESQ: 58,99,255,255,255,255".to_owned(),
             },
             "+CESQ=?" => "+CESQ: (0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)".to_owned(),
             "+COPS=3,0" | "+COPS=3,2" => {
