@@ -160,6 +160,7 @@ async fn r45_a_locked_card_is_given_its_pin_once_and_not_again_after_a_fall() {
     assert_eq!((site.count("sim_locked"), site.modem.deeds().puks.len()), (1, 0));
     // A card that was opened may be opened again when the board loses its power.
     site.bus.kill_modem_manager().await;
+    site.modem("no modem", Value::is_null).await;
     site.modem.swap(site.modem.card());
     site.modem_manager().await;
     site.modem("the card, open again", |modem| modem["lock"] == "none").await;
@@ -222,7 +223,7 @@ async fn r27_a_network_that_is_gone_is_jamming_after_a_while_and_the_modem_is_he
     site.bus.network_manager(net, "wwan0", "198.51.100.1/30", "198.51.100.2", 700).await.unwrap();
     site.modem_manager().await;
     site.lab.daemon.start().await.unwrap();
-    site.enable().await;
+    // NetworkManager has switched its radio on.
     site.modem("a measured signal", |modem| modem["rsrp_dbm"].is_i64()).await;
     site.up().await;
     let managed = |status: &Value| status["networks"]["managed"]["lte"]["state"] == "activated";

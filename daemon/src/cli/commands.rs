@@ -18,12 +18,14 @@ use crate::config::load;
 use crate::config::settings::Config;
 use crate::control::io::AskError;
 use crate::control::io::Client;
+use crate::hub::io::networks;
 use crate::hub::io::start;
 use crate::journal::export;
 use crate::journal::io::reader::FOLLOW_MS;
 use crate::journal::io::reader::Reader;
 use crate::journal::io::store::JournalError;
 use crate::journal::io::store::sqlite_version;
+use crate::network::io::watch;
 use crate::subghz::decode as wmbus;
 use crate::subghz::wmbus_link::FrameKind;
 use crate::zigbee::decode as zcl;
@@ -541,7 +543,15 @@ fn may_restart(socket: &Path) -> Result<(), Exit> {
 }
 
 fn doctor(config: &Config, as_json: bool) -> Result<(), Exit> {
-    let findings = doctor::examine(config);
+    let mut findings = doctor::examine(config);
+    let settings = networks::settings(config, [0; 32]); // it looks only: no PIN is tried, so none has to be known again
+    if settings.mobile.is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            say(format!("start the runtime: {error}"));
+            Exit::Internal
+        })?;
+        findings.extend(doctor::modem(&runtime.block_on(watch::once(settings))));
+    }
     for finding in &findings {
         match as_json {
             true => print(&json!(finding).to_string())?,

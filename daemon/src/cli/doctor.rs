@@ -4,6 +4,7 @@
 use crate::config::settings::ClockTrust;
 use crate::config::settings::Config;
 use crate::config::settings::UpstreamPath;
+use crate::network::modem as network;
 use crate::upstream::io::names::LISTS;
 use crate::upstream::names::servers;
 use serde::Serialize;
@@ -13,6 +14,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
+use vakt_core::port::ModemState;
+use vakt_core::port::Networks;
+use vakt_core::port::SimLock;
 
 /// What was looked at, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,6 +77,58 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     if paths.iter().any(|path| path.device.is_some() && named(path)) {
         let lists: Vec<String> = LISTS.iter().filter_map(|list| std::fs::read_to_string(list).ok()).collect();
         findings.push(name_servers(&servers(lists.iter().map(String::as_str))));
+    }
+    findings
+}
+
+/// What there is to be said of a mobile path's modem.
+pub fn modem(networks: &Networks) -> Vec<Finding> {
+    let service = |name: &str, runs: bool| {
+        let found = if runs { "runs" } else { "does not run; a modem that is a plain interface needs it not" };
+        let remedy = format!("apt-get install {}", name.to_lowercase().replace("networkm", "network-m"));
+        Finding { remedy: (!runs).then_some(remedy), ..Finding::good("service", name, found) }
+    };
+    let mut findings =
+        vec![service("ModemManager", networks.modem_manager), service("NetworkManager", networks.network_manager)];
+    let bad = |found: String, remedy: &str| Finding::bad("modem", "lte", found, remedy);
+    let Some(modem) = &networks.modem else {
+        let none =
+            bad("ModemManager knows none for this path".to_owned(), "`mmcli -L` lists what it knows; plug it in");
+        findings.extend(networks.modem_manager.then_some(none));
+        return findings;
+    };
+    findings.push(match (modem.state, modem.lock) {
+        (ModemState::Failed, _) => {
+            let why = modem.failed.as_deref().unwrap_or("unknown");
+            bad(format!("cannot be used: {why}"), "put a SIM card in, or pull the modem's plug for a minute")
+        }
+        (_, SimLock::Pin) => {
+            let tries = modem.pin_retries.map_or_else(|| "?".to_owned(), |tries| tries.to_string());
+            let remedy = "write the SIM card's PIN into the file that `modem.pin_file` names";
+            bad(format!("its SIM card wants a PIN, {tries} tries are left"), remedy)
+        }
+        (_, SimLock::Puk) => {
+            bad("its SIM card wants its PUK".to_owned(), "put it into a phone and unlock it there; the hub never tries")
+        }
+        (_, SimLock::Other) => bad("is locked to another operator or device".to_owned(), "ask who sold it"),
+        (ModemState::Disabled, _) => {
+            bad("its radio is off".to_owned(), "let NetworkManager connect it: `nmcli connection up` and its profile")
+        }
+        (ModemState::Searching, _) => {
+            bad(format!("is in no network ({})", modem.registration), "look at its antenna, and at its operator's bill")
+        }
+        _ => {
+            let name = modem.operator.as_deref().unwrap_or("a network without a name");
+            Finding::good("modem", "lte", format!("is in {name}, {}", modem.technology.unwrap_or("?")))
+        }
+    });
+    if let Some(signal) = networks.signal.as_ref().filter(|_| network::registered(modem)) {
+        let measured = modem.rsrp_dbm.map_or_else(String::new, |rsrp| format!(", RSRP {rsrp} dBm"));
+        let found = format!("{} of 4 bars{measured}", signal.bars);
+        findings.push(match signal.bars {
+            0 | 1 => Finding::bad("signal", "lte", found, "move the antenna, a window is often enough"),
+            _ => Finding::good("signal", "lte", found),
+        });
     }
     findings
 }
@@ -281,6 +337,34 @@ mod tests {
         assert!(!name_servers(&servers(["nameserver 127.0.0.53"])).ok);
         let found = name_servers(&servers(["nameserver 127.0.0.53\nnameserver 192.0.2.53"]));
         assert_eq!((found.ok, found.found.as_str()), (true, "192.0.2.53 asked on each path"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_modem_is_found_and_a_missing_service_is_no_fault() {
+        use vakt_core::port::Modem;
+        let bad = |networks: &Networks| {
+            let bad = modem(networks).into_iter().filter(|finding| !finding.ok);
+            bad.map(|finding| format!("{} {}", finding.check, finding.found)).collect::<Vec<_>>().join(", ")
+        };
+        let text = modem(&Networks::default()).iter().map(ToString::to_string).collect::<String>();
+        assert!(
+            text.contains("-> apt-get install modemmanager") && text.contains("-> apt-get install network-manager")
+        );
+        assert_eq!(bad(&Networks::default()), "");
+        let manager = Networks { modem_manager: true, ..Networks::default() };
+        assert_eq!(bad(&manager), "modem ModemManager knows none for this path");
+        let with = |state, registration, lock, rsrp| {
+            let modem =
+                Modem { state, registration, lock, rsrp_dbm: Some(rsrp), pin_retries: Some(2), ..Modem::default() };
+            Networks { signal: network::signal(&modem), modem: Some(modem), ..manager.clone() }
+        };
+        let locked = with(ModemState::Locked, "unknown", SimLock::Pin, 0);
+        assert_eq!(bad(&locked), "modem its SIM card wants a PIN, 2 tries are left");
+        let lost = with(ModemState::Searching, "searching", SimLock::None, 0);
+        assert_eq!(bad(&lost), "modem is in no network (searching)");
+        assert_eq!(bad(&with(ModemState::Connected, "home", SimLock::None, -92)), "");
+        let weak = with(ModemState::Connected, "home", SimLock::None, -121);
+        assert_eq!(bad(&weak), "signal 1 of 4 bars, RSRP -121 dBm");
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub fn start(
     Sight { seen, heard, links, networks: seeing }
 }
 
-fn settings(config: &Config, key: [u8; 32]) -> networks::Settings {
+/// What the watchers are told of the configuration.
+pub fn settings(config: &Config, key: [u8; 32]) -> networks::Settings {
     let paths = &config.upstream.paths;
     let ms = |seconds: u64| seconds.saturating_mul(1_000);
     networks::Settings {

@@ -92,7 +92,7 @@ impl Outlets {
 pub async fn watch(settings: Settings, outlets: Outlets, mut stop: watch::Receiver<bool>) {
     let networks = outlets.networks.clone();
     let mut keeper = settings.mobile.clone().map(|path| Keeper::new(path, settings.clone(), outlets));
-    let mut watcher = Watcher { settings, bus: None, said: String::new(), measure: None };
+    let mut watcher = Watcher { settings, bus: None, said: String::new(), asks: true, measure: None };
     while !*stop.borrow_and_update() {
         let mut found = watcher.find().await;
         if let Some(keeper) = &mut keeper {
@@ -117,6 +117,11 @@ pub async fn watch(settings: Settings, outlets: Outlets, mut stop: watch::Receiv
     }
 }
 
+/// Looks once, and asks nothing of anybody that would change anything.
+pub async fn once(settings: Settings) -> Networks {
+    Watcher { settings, bus: None, said: String::new(), asks: false, measure: None }.find().await.networks
+}
+
 async fn ring(bus: Option<&Bus>) {
     match bus {
         Some(bus) => bus.bell.notified().await,
@@ -129,6 +134,8 @@ struct Watcher {
     bus: Option<Bus>,
     /// What was last said of the services, so that it is said once.
     said: String,
+    /// Whether a modem may be asked to measure.
+    asks: bool,
     /// Which modem was last asked to measure, and when.
     measure: Option<(String, Instant)>,
 }
@@ -196,7 +203,7 @@ impl Watcher {
             object[modem::CELL] = told(location).map_or(Value::Null, |all| all[SERVING_CELL.to_string()].clone());
         }
         let modem = modem::read(&object, sim.as_ref(), &bearers);
-        if object[modem::SIGNAL]["Rate"].as_u64() == Some(0) && modem.state != ModemState::Failed {
+        if self.asks && object[modem::SIGNAL]["Rate"].as_u64() == Some(0) && modem.state != ModemState::Failed {
             self.measure(bus, path.clone()).await;
         }
         Some(((path, card), modem))
