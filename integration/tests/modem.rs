@@ -83,7 +83,7 @@ async fn r45_the_modem_is_shown_and_no_path_needs_those_who_tell_of_it() {
 
     for round in 0..2 {
         let port = site.modem.port().to_owned();
-        site.bus.modem_manager(&port).await.unwrap();
+        site.bus.modem_manager(&port, "generic").await.unwrap();
         site.enable().await;
         let modem = site.modem("a measured signal", |modem| modem["rsrp_dbm"].is_i64()).await;
         assert_eq!(
@@ -132,7 +132,7 @@ impl Site {
 
     async fn modem_manager(&mut self) {
         let port = self.modem.port().to_owned();
-        self.bus.modem_manager(&port).await.unwrap();
+        self.bus.modem_manager(&port, "generic").await.unwrap();
     }
 }
 
@@ -221,7 +221,8 @@ async fn r27_a_network_that_is_gone_is_jamming_after_a_while_and_the_modem_is_he
     site.lab.daemon.configure(quick).unwrap();
     let net = site.lab.net().unwrap();
     site.bus.network_manager(net, "wwan0", "198.51.100.1/30", "198.51.100.2", 700).await.unwrap();
-    site.modem_manager().await;
+    let port = site.modem.port().to_owned();
+    site.bus.modem_manager(&port, "telit").await.unwrap();
     site.lab.daemon.start().await.unwrap();
     // NetworkManager has switched its radio on.
     site.modem("a measured signal", |modem| modem["rsrp_dbm"].is_i64()).await;

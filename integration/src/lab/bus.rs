@@ -62,11 +62,11 @@ impl SystemBus {
         &self.address
     }
 
-    /// Starts ModemManager and shows it a modem's port.
+    /// Starts ModemManager and shows it a modem's port, to be spoken to as this plugin does.
     ///
     /// # Errors
     /// It is not installed, or does not take the port.
-    pub async fn modem_manager(&mut self, port: &str) -> Result<(), LabError> {
+    pub async fn modem_manager(&mut self, port: &str, plugin: &str) -> Result<(), LabError> {
         let mut modems = Command::new("ModemManager");
         modems.args(["--test-session", "--test-enable", "--test-no-udev", "--debug"]);
         modems.env("DBUS_SESSION_BUS_ADDRESS", &self.address).env("DBUS_SYSTEM_BUS_ADDRESS", &self.address);
@@ -74,7 +74,7 @@ impl SystemBus {
         self.until("ModemManager", || self.owned(MODEMS)).await?;
         let ports = format!("['{port}']");
         let show = format!("{MODEMS}.Test.SetProfile");
-        self.call(MODEMS, "/org/freedesktop/ModemManager1", &show, &["twin", "generic", &ports]).await.map(drop)
+        self.call(MODEMS, "/org/freedesktop/ModemManager1", &show, &["twin", plugin, &ports]).await.map(drop)
     }
 
     /// kill -9 of ModemManager.

@@ -241,7 +241,8 @@ impl State {
                 self.radio = true;
                 ok()
             }
-            "Z" | "+CFUN=1,1" => {
+            // As Telit's modems are told; ModemManager's generic plugin cannot reset any.
+            "#REBOOT" => {
                 self.deeds.resets += 1;
                 (self.open, self.told) = (false, [0; 3]);
                 ok()
