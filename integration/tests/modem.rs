@@ -85,7 +85,11 @@ async fn r45_the_modem_is_shown_and_no_path_needs_those_who_tell_of_it() {
         let port = site.modem.port().to_owned();
         site.bus.modem_manager(&port, "generic").await.unwrap();
         site.enable().await;
-        let modem = site.modem("a measured signal", |modem| modem["rsrp_dbm"].is_i64()).await;
+        let modem = site
+            .modem("a measured signal", |modem| {
+                modem["state"] == "registered" && modem["rsrp_dbm"].is_i64() && modem["operator"].is_string()
+            })
+            .await;
         assert_eq!(
             modem,
             json!({
