@@ -585,6 +585,10 @@ fn on_lte_media_leave_in_small_pieces() {
     site.pass(MINUTE);
     site.stock = 100_000;
     let then = site.now_ms;
+    site.view.mobile.spent = true;
+    site.pass(5_000);
+    assert_eq!(site.pieces, [], "the month's data are used up");
+    site.view.mobile.spent = false;
     site.pass(5_000);
     let pieces: Vec<_> = site.pieces.iter().filter(|(at, _, _)| *at >= then).collect();
     assert!(pieces.iter().all(|(_, path, bytes)| (*path, *bytes <= 8 * 1024) == (LTE, true)), "{pieces:?}");

@@ -216,7 +216,9 @@ async fn r45_another_card_is_told_to_the_centre_and_the_first_one_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r27_a_network_that_is_gone_is_jamming_after_a_while_and_the_modem_is_helped_step_by_step() {
     let paths = ["eth", "lte"].map(str::to_owned).to_vec();
-    let settings = LabSettings { networks: true, paths, beat_primary_s: 5, ..LabSettings::default() };
+    // A standby path that is silent is known by its next beat.
+    let beats = LabSettings { beat_primary_s: 5, beat_alternative_s: 5, ..LabSettings::default() };
+    let settings = LabSettings { networks: true, paths, ..beats };
     let mut site = Site::with("ladder", Card::new(ICCID, None), settings).await;
     let quick = |config: &mut Config| {
         let modem = config.modem.get_or_insert_default();

@@ -225,11 +225,13 @@ impl Speaker {
         &self.outbox
     }
 
-    /// Media last.
+    /// Media last, and not for more money than was agreed: events go all the same.
     fn speak_media(&mut self, carrier: Option<usize>, calm: bool, around: &mut Around<'_>) {
         let calm = calm && !self.outbox.alarm_waits();
         let metered = |at: usize| (at, self.paths[at].is_metered());
-        let calm = Calm { carrier: carrier.map(metered), calm, stock: around.media, now_ms: around.now.mono_ms };
+        let may = |(_, metered): &(usize, bool)| !(*metered && around.view.mobile.spent);
+        let calm =
+            Calm { carrier: carrier.map(metered).filter(may), calm, stock: around.media, now_ms: around.now.mono_ms };
         let Self { media, topics, last_conn, outs, .. } = self;
         media.work(&calm, topics, last_conn, (around.random)(), outs);
     }

@@ -237,6 +237,8 @@ pub struct Mobile {
     pub signal: Option<Signal>,
     /// It is drowned in noise.
     pub jammed: bool,
+    /// The month's data are used up.
+    pub spent: bool,
 }
 
 /// A path's topic: its birth, last will or farewell, and how its modem is connected, if it has one.

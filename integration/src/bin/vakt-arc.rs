@@ -77,9 +77,9 @@ enum Command {
         /// Whether to sign for events.
         #[arg(long, default_value = "on", value_parser = ["on", "off"])]
         receipts: String,
-        /// Seconds between a path's beats where not 20, as name=seconds. The hub's `beat_alternative_s` for its second
+        /// Seconds between a path's beats where not 20, as name=seconds; any given replaces this default. The hub's `beat_alternative_s` for its second
         /// path: while no path of the shortest rhythm lives, the others are held to that rhythm.
-        #[arg(long, value_parser = beat)]
+        #[arg(long, value_parser = beat, default_value = "lte=180")]
         beat: Vec<(String, u64)>,
         /// Another issuer's key that orders may be signed with, as kid=file; `as=kid` in an order chooses it.
         #[arg(long, value_parser = other)]

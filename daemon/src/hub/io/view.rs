@@ -30,6 +30,7 @@ use vakt_core::device::Report;
 use vakt_core::event::ArmMode;
 use vakt_core::event::EventId;
 use vakt_core::input::Input;
+use vakt_core::port::DataUsed;
 use vakt_core::port::Links;
 use vakt_core::port::ListedKey;
 use vakt_core::port::Networks;
@@ -104,7 +105,9 @@ pub fn note(heard: &Heard, now: Stamp, input: &Input) {
 /// What the centre sees.
 pub fn view(state: &State, heard: &Heard, networks: &Networks) -> View {
     let devices = state.devices.iter().map(|(id, device)| (id.clone(), device_view(state, id, device, heard)));
-    let mobile = Mobile { signal: networks.signal.clone(), jammed: networks.jammed };
+    let spent = |data: &DataUsed| data.monthly_mb.is_some_and(|mb| data.bytes >= mb.saturating_mul(1_000_000));
+    let spent = networks.data.as_ref().is_some_and(spent);
+    let mobile = Mobile { signal: networks.signal.clone(), jammed: networks.jammed, spent };
     View { state: state_view(state), devices: devices.collect(), mobile }
 }
 
