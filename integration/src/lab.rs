@@ -223,7 +223,7 @@ impl Lab {
                 let broker = leads_to(at);
                 path.brokers = vec![broker.to_string()];
                 if settings.names {
-                    names.insert(path.name.clone(), NameServer::start(&folder, net, &path.name)?);
+                    names.insert(path.name.clone(), NameServer::start(&folder, net, &path.name, broker.ip())?);
                     path.brokers = vec![format!("{BROKER_NAME}:{}", broker.port())];
                 }
                 path.device = Some(net.device(&path.name)?.to_owned());

@@ -8,6 +8,7 @@ use serde_json::json;
 use vakt_integration::arc::misbehave::Misbehaviour;
 use vakt_integration::lab::Lab;
 use vakt_integration::lab::LabSettings;
+use vakt_integration::lab::names::NameServer;
 use vakt_integration::lab::net::Fault;
 use vakt_integration::lab::site::smoke;
 
@@ -31,6 +32,38 @@ async fn path(lab: &Lab, path: &str, up: bool) -> Value {
     let stands = |status: &Value| status["paths"][path]["up"] == json!(up);
     let status = lab.until(&format!("{path} to be {}", if up { "up" } else { "down" }), stands).await.unwrap();
     status["paths"][path].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_a_name_server_that_lies_keeps_its_own_path_down_and_nothing_from_a_path_that_has_worked() {
+    let paths = PATHS.map(str::to_owned).to_vec();
+    let settings = LabSettings { networks: true, names: true, paths, beat_primary_s: 5, ..LabSettings::default() };
+    let mut lab = Lab::start(settings).await.unwrap();
+    lab.start_arc(Misbehaviour::default()).await.unwrap();
+    // As behind a captive portal: an answer at once, and it is the router.
+    let lie = |lab: &mut Lab| {
+        let router = lab.net().unwrap().at_the_router("eth").unwrap().1;
+        lab.names.remove("eth");
+        let server = NameServer::start(lab.folder(), lab.net().unwrap(), "eth", router.parse().unwrap()).unwrap();
+        lab.names.insert("eth".to_owned(), server);
+    };
+    lie(&mut lab);
+    lab.daemon.start().await.unwrap();
+    lab.furnish(SMOKE, &[]).await.unwrap();
+    path(&lab, "lte", true).await;
+    alarm(&lab).await;
+    assert_eq!(path(&lab, "eth", false).await["reason"], json!("tcp_refused"));
+    // The truth once, and then the lie does no harm.
+    lab.names.remove("eth");
+    let broker = lab.net().unwrap().broker().ip();
+    let server = NameServer::start(lab.folder(), lab.net().unwrap(), "eth", broker).unwrap();
+    lab.names.insert("eth".to_owned(), server);
+    path(&lab, "eth", true).await;
+    lie(&mut lab);
+    lab.daemon.kill().await;
+    lab.daemon.start().await.unwrap();
+    path(&lab, "eth", true).await;
+    alarm(&lab).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,6 +81,8 @@ pub(crate) struct Media {
     /// Read, and not sent.
     piece: Option<MediaPiece>,
     asking: bool,
+    /// Nothing may leave now: whoever changes that wakes us.
+    blocked: bool,
     /// The stock when a round found nothing more, and when the next round begins all the same.
     done: Option<(u64, u64)>,
 }
@@ -94,6 +96,7 @@ impl Media {
             after: None,
             piece: None,
             asking: false,
+            blocked: true,
             done: None,
         }
     }
@@ -108,6 +111,7 @@ impl Media {
     /// Everything that can be done at this moment. `next`: a number for a connection.
     pub(crate) fn work(&mut self, at: &Calm, topics: &Topics, next: &mut ConnId, random: u64, outs: &mut Outs) {
         let now_ms = at.now_ms;
+        self.blocked = at.carrier.is_none() || at.stock == 0 || !at.calm;
         let Some((path, metered)) = at.carrier else { return self.close(now_ms, outs) };
         if self.conn().is_some_and(|(of, _)| of != path) {
             self.close(now_ms, outs);
@@ -205,8 +209,9 @@ impl Media {
 
     /// When it needs attention next, in monotonic milliseconds.
     pub(crate) fn due_ms(&self) -> Option<u64> {
-        let again = self.done.map(|(_, until)| until);
+        let again = self.done.map(|(_, until)| until).filter(|_| !self.blocked);
         match &self.phase {
+            Phase::Idle { .. } if self.blocked => None,
             Phase::Idle { until_ms } => self.piece.as_ref().map(|_| *until_ms).or(again),
             Phase::Dialing(_) => None, // the dialler and the client have their own limits
             Phase::Live { flight: Some(flight), .. } => Some(flight.since_ms + BROKER_PATIENCE_MS),

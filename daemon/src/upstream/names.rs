@@ -1,7 +1,7 @@
 //! Finding a broker's addresses: which name servers there are, what they are asked and what their answers say.
 //!
 //! Pure. It believes no answer more than another and needs not: whoever lies about an address has no certificate of the
-//! pinned authority, so a lie costs a dial and nothing else.
+//! pinned authority, so a lie costs an attempt, and the next address is tried.
 
 use core::net::IpAddr;
 use core::net::Ipv4Addr;
@@ -83,7 +83,9 @@ impl Search {
         let Some(kind) = self.ids.iter().position(|id| *id == packet.id()) else { return };
         let same = |question: &Question<'_>| question.qname.to_string().eq_ignore_ascii_case(&self.name);
         let open = self.asked.iter_mut().find(|(server, of, answered)| {
-            *server == from && *of == kind && !answered && packet.has_flags(PacketFlag::RESPONSE)
+            // a link-local address has its interface's number in an answer only
+            let same = (server.ip(), server.port()) == (from.ip(), from.port());
+            same && *of == kind && !answered && packet.has_flags(PacketFlag::RESPONSE)
         });
         let (Some((_, _, answered)), true) = (open, packet.questions.iter().all(same)) else { return };
         *answered = true;
@@ -207,6 +209,16 @@ mod tests {
         assert_eq!(search.found().len(), 1);
         search.told(server(1), &answer(&questions[0].1, Some(2)));
         assert_eq!(search.found().len(), 1, "one answer a question");
+    }
+
+    #[test]
+    fn a_router_that_answers_from_its_link_local_address_is_heard() {
+        let router = servers(["nameserver fe80::1%eth0"]);
+        let mut search = Search::begin(NAME, &router, 3).unwrap();
+        let questions = search.questions();
+        let from = SocketAddr::V6(core::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 53, 0, 7));
+        search.told(from, &answer(&questions[0].1, Some(1)));
+        assert_eq!(search.found().len(), 1);
     }
 
     #[test]

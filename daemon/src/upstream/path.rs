@@ -435,7 +435,11 @@ impl Path {
         let verdict = if let Some(cable) = &self.cable {
             Some(if self.jammed { Reason::Jammed } else { cable.clone() })
         } else if let Phase::Live(live) = &self.phase {
-            live.verdict(now_ms)?
+            let Some(verdict) = live.verdict(now_ms) else {
+                self.teller.unknown();
+                return None;
+            };
+            verdict
         } else {
             return None; // why it ended was told then
         };

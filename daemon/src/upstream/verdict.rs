@@ -158,6 +158,11 @@ impl Teller {
         Some(UpstreamNote::Path { path: path.to_owned(), reason: verdict.map(Reason::to_string) })
     }
 
+    /// Nobody knows how the path stands: what was held is not so any more.
+    pub fn unknown(&mut self) {
+        self.held = None;
+    }
+
     /// When what is held will have stood for long enough, in monotonic milliseconds.
     pub fn due_ms(&self) -> Option<u64> {
         self.held.as_ref().map(|(_, since)| since + STEADY_MS)

@@ -8,7 +8,14 @@ use super::net::run;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use rustix::process::kill_process;
+use rustix::process::test_kill_process;
+use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long it is waited for, and how often it is looked at meanwhile.
+const GONE_LOOKS: u32 = 200;
+const GONE_LOOK: Duration = Duration::from_millis(5);
 
 /// The name server of one path. It ends when it is dropped.
 #[derive(Debug)]
@@ -18,24 +25,30 @@ pub struct NameServer {
 
 impl Drop for NameServer {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may be gone already. Whoever takes its place needs its port.
         let _ = kill_process(self.pid, Signal::KILL);
+        for _ in 0..GONE_LOOKS {
+            if test_kill_process(self.pid).is_err() {
+                return;
+            }
+            std::thread::sleep(GONE_LOOK);
+        }
     }
 }
 
 impl NameServer {
-    /// Starts it in the path's router, and returns when it answers.
+    /// Starts it in the path's router, and returns when it answers: that the broker is at `address`.
     ///
     /// # Errors
     /// It is not installed, or does not start.
-    pub fn start(folder: &Path, net: &Net, path: &str) -> Result<Self, LabError> {
+    pub fn start(folder: &Path, net: &Net, path: &str, address: IpAddr) -> Result<Self, LabError> {
         let file = folder.join(format!("dnsmasq-{path}.pid"));
-        let (starter, address) = net.at_the_router(path)?;
+        let (starter, router) = net.at_the_router(path)?;
         let own = ["dnsmasq", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces", "--user=root"];
         let further = [
             format!("--pid-file={}", file.display()),
-            format!("--listen-address={address}"),
-            format!("--host-record={BROKER_NAME},{}", net.broker().ip()),
+            format!("--listen-address={router}"),
+            format!("--host-record={BROKER_NAME},{address}"),
         ];
         let words = starter.iter().map(String::as_str).chain(own).chain(further.iter().map(String::as_str));
         let words: Vec<&str> = words.collect();

@@ -61,7 +61,17 @@ impl Reserve {
         let make = || -> rustix::io::Result<()> {
             let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
             let file = rustix::fs::open(&self.file, flags, Mode::RUSR | Mode::WUSR)?;
-            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES)
+            match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
+                // A file system that cannot set room aside can be written to.
+                Err(rustix::io::Errno::OPNOTSUPP) => {
+                    let mut left = RESERVE_BYTES;
+                    while left > 0 {
+                        left = left.saturating_sub(rustix::io::write(&file, &[0xA5; 4096])? as u64);
+                    }
+                    Ok(())
+                }
+                done => done,
+            }
         };
         match make() {
             Ok(()) => self.held = true,

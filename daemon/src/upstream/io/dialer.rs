@@ -31,6 +31,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
+/// Longest dial, whatever the lists of brokers and addresses hold: the next begins with the first again.
+const DIAL_PATIENCE: Duration = Duration::from_secs(60);
 /// Longest wait for a name.
 const NAME_PATIENCE: Duration = Duration::from_secs(3);
 /// The same where an address is remembered that has worked: it is tried then.
@@ -75,35 +77,51 @@ impl Dialer {
     /// # Errors
     /// The failure that came furthest: a refused certificate says more than a closed port beside it.
     pub async fn dial(&self) -> Result<Box<dyn Wire>, Failure> {
+        let late = || Failure {
+            reason: Reason::TcpTimeout,
+            detail: format!("no broker was reached within {} s", DIAL_PATIENCE.as_secs()),
+        };
+        timeout(DIAL_PATIENCE, self.dial_all()).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn dial_all(&self) -> Result<Box<dyn Wire>, Failure> {
         let detail = format!("path {} has no broker; `brokers` must name one as host:port", self.path.name);
         let mut furthest = Failure { reason: Reason::Dns, detail };
         for broker in &self.path.brokers {
-            match self.dial_broker(broker).await {
-                Ok(wire) => return Ok(wire),
-                Err(failure) if stage(&failure.reason) >= stage(&furthest.reason) => furthest = failure,
-                Err(_) => {}
+            let addresses = match self.addresses(broker).await {
+                Ok(addresses) => addresses,
+                Err(failure) => {
+                    furthest = further(furthest, failure);
+                    continue;
+                }
+            };
+            for address in addresses {
+                match self.dial_one(broker, address).await {
+                    Ok(wire) => {
+                        // A disk that stands still must not keep an alarm from leaving.
+                        if let Some(written) = self.memory.lock().await.good.keep(broker, address) {
+                            tokio::spawn(written.write());
+                        }
+                        return Ok(wire);
+                    }
+                    Err(failure) => furthest = further(furthest, failure),
+                }
             }
         }
         Err(furthest)
     }
 
-    async fn dial_broker(&self, broker: &str) -> Result<Box<dyn Wire>, Failure> {
-        let mut last = None;
-        for address in self.addresses(broker).await? {
-            match self.connect(address).await {
-                Ok(tcp) => {
-                    self.memory.lock().await.good.keep(broker, address).await;
-                    return match &self.path.tls {
-                        None => Ok(Box::new(tcp)),
-                        Some(settings) => self.secure(broker, settings, tcp).await,
-                    };
-                }
-                Err(e) => last = Some(tcp_failure(broker, address, self.path.device.as_deref(), &e)),
-            }
+    /// One address. That somebody there takes a connection says little: only its certificate says that it is a broker.
+    async fn dial_one(&self, broker: &str, address: SocketAddr) -> Result<Box<dyn Wire>, Failure> {
+        let failed = |e| tcp_failure(broker, address, self.path.device.as_deref(), &e);
+        let tcp = self.connect(address).await.map_err(failed)?;
+        match &self.path.tls {
+            None => Ok(Box::new(tcp)),
+            Some(settings) => self.secure(broker, settings, tcp).await,
         }
-        Err(last.unwrap_or_else(|| name_failure(broker, "the answer holds no address")))
     }
 
+    /// Where the broker may be: where it was last, then what name servers say. Whoever lies about it costs an attempt.
     async fn addresses(&self, broker: &str) -> Result<Vec<SocketAddr>, Failure> {
         if let Ok(address) = broker.parse() {
             return Ok(vec![address]);
@@ -115,22 +133,14 @@ impl Dialer {
         let patience = if good.is_some() { NAME_PATIENCE_REMEMBERED } else { NAME_PATIENCE };
         let random = (self.entropy)();
         let random = u32::from_le_bytes([random[0], random[1], random[2], random[3]]);
-        let asked = names::look_up(host, port, self.path.device.as_deref(), random);
-        let found = match timeout(patience, asked).await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(why)) => Err(name_failure(broker, &why)),
-            Err(_) => Err(name_failure(broker, &format!("no answer within {} s", patience.as_secs()))),
+        let found = names::look_up(host, port, self.path.device.as_deref(), random, patience).await;
+        let found = match (found, good) {
+            (Ok(found), _) => found,
+            (Err(_), Some(_)) => Vec::new(),
+            (Err(why), None) => return Err(name_failure(broker, &why)),
         };
-        match (found, good) {
-            (Ok(mut found), good) => {
-                // what has worked is tried first
-                found.sort_by_key(|address| Some(*address) != good);
-                found.truncate(ADDRESSES_MAX);
-                Ok(found)
-            }
-            (Err(_), Some(good)) => Ok(vec![good]),
-            (Err(failure), None) => Err(failure),
-        }
+        let others = found.into_iter().filter(|address| Some(*address) != good);
+        Ok(good.into_iter().chain(others).take(ADDRESSES_MAX).collect())
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
@@ -185,6 +195,11 @@ impl Dialer {
         memory.tls = Some(Arc::clone(&config));
         Ok(config)
     }
+}
+
+/// The one that came further; of two that came as far the later.
+fn further(known: Failure, new: Failure) -> Failure {
+    if stage(&new.reason) >= stage(&known.reason) { new } else { known }
 }
 
 /// How far a failure came.

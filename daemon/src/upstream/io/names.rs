@@ -21,6 +21,7 @@ use tokio::net::UdpSocket;
 use tokio::net::lookup_host;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
+use tokio::time::timeout_at;
 
 /// Where the board's name servers stand: those behind systemd-resolved's and NetworkManager's stubs, and the plain list.
 pub const LISTS: [&str; 3] =
@@ -32,30 +33,46 @@ const OTHER_KIND: Duration = Duration::from_millis(300);
 /// Longest answer over UDP without EDNS (RFC 1035, 4.2.1), with room for servers that send more.
 const ANSWER_BYTES: usize = 4096;
 
-/// The addresses of a name, looked for through this interface until nobody is left to ask. Who waits ends it.
+/// The addresses of a name, looked for through this interface, for so long at most. Where an interface is named its own
+/// word counts, and the system's only when there is none: what answers on the default route may be a captive portal, whose
+/// lies would keep the other path from its broker.
 ///
 /// # Errors
 /// Why nobody knows it, in a sentence.
-pub async fn look_up(name: &str, port: u16, device: Option<&str>, random: u32) -> Result<Vec<SocketAddr>, String> {
+pub async fn look_up(
+    name: &str,
+    port: u16,
+    device: Option<&str>,
+    random: u32,
+    patience: Duration,
+) -> Result<Vec<SocketAddr>, String> {
+    let until = Instant::now() + patience;
+    let late = || format!("no answer within {} s", patience.as_secs());
     let system = async {
         let found = lookup_host((name, port)).await.map_err(|e| format!("the system's resolver says: {e}"))?;
-        Ok(found.map(|address| address.ip()).collect::<Vec<_>>())
+        Ok::<_, String>(found.map(|address| address.ip()).collect::<Vec<_>>())
     };
-    let Some(device) = device else { return system.await.map(|found| on_port(found, port)) };
-    let bound = through(name, device, random);
+    let Some(device) = device else {
+        let found = timeout_at(until, system).await.unwrap_or_else(|_| Err(late()))?;
+        return Ok(on_port(found, port));
+    };
+    let bound = timeout_at(until, through(name, device, random));
     tokio::pin!(system, bound);
-    // the first that knows it is enough; only when both have failed is it not known
-    let found = tokio::select! {
-        found = &mut bound => match found {
-            Ok(found) => Ok(found),
-            Err(bound) => system.await.map_err(|system| format!("{bound}; {system}")),
-        },
-        found = &mut system => match found {
-            Ok(found) => Ok(found),
-            Err(system) => bound.await.map_err(|bound| format!("{bound}; {system}")),
-        },
+    let mut meanwhile = None;
+    let found = loop {
+        tokio::select! {
+            found = &mut bound => break found.unwrap_or_else(|_| Err(late())),
+            found = &mut system, if meanwhile.is_none() => meanwhile = Some(found),
+        }
     };
-    found.map(|found| on_port(found, port))
+    match (found, meanwhile) {
+        (Ok(found), _) => Ok(on_port(found, port)),
+        (Err(bound), Some(system)) => system.map_err(|system| format!("{bound}; {system}")).map(|f| on_port(f, port)),
+        (Err(bound), None) => match timeout_at(until, system).await {
+            Ok(system) => system.map_err(|system| format!("{bound}; {system}")).map(|f| on_port(f, port)),
+            Err(_) => Err(bound),
+        },
+    }
 }
 
 fn on_port(found: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
@@ -155,15 +172,30 @@ impl Remembered {
         self.good.get(broker).copied()
     }
 
-    /// This one has worked. A broker that is named by its address needs no remembering.
-    pub async fn keep(&mut self, broker: &str, address: SocketAddr) {
+    /// This one has worked: what is to be written, if that is news. A broker that is named by its address needs no
+    /// remembering.
+    pub fn keep(&mut self, broker: &str, address: SocketAddr) -> Option<Written> {
         if broker.parse::<SocketAddr>().is_ok() || self.good.insert(broker.to_owned(), address) == Some(address) {
-            return;
+            return None;
         }
-        let text: String = self.good.iter().map(|(broker, address)| format!("{broker} {address}\n")).collect();
+        let text = self.good.iter().map(|(broker, address)| format!("{broker} {address}\n")).collect();
+        Some(Written { file: self.file.clone(), text })
+    }
+}
+
+/// The file as it is to be.
+#[derive(Debug)]
+pub struct Written {
+    file: PathBuf,
+    text: String,
+}
+
+impl Written {
+    /// Writes it. A file that cannot be written costs a look-up after the next start.
+    pub async fn write(self) {
         let making = self.file.with_extension("making");
         let kept = async {
-            tokio::fs::write(&making, text).await?;
+            tokio::fs::write(&making, self.text).await?;
             tokio::fs::rename(&making, &self.file).await
         };
         if let Err(error) = kept.await {
