@@ -550,7 +550,8 @@ fn doctor(config: &Config, as_json: bool) -> Result<(), Exit> {
             say(format!("start the runtime: {error}"));
             Exit::Internal
         })?;
-        findings.extend(doctor::modem(&runtime.block_on(watch::once(settings))));
+        let needed = config.modem.pin_file.is_some() || config.modem.power_gpio.is_some();
+        findings.extend(doctor::modem(&runtime.block_on(watch::once(settings)), needed));
     }
     for finding in &findings {
         match as_json {

@@ -1,10 +1,12 @@
 //! `vaktd doctor`: looks at the board as a technician would, says what is wrong and what to do about it. It asks files of
 //! the kernel and of the configuration; it changes nothing, and sends nothing to anybody.
 
+use crate::config::fields;
 use crate::config::settings::ClockTrust;
 use crate::config::settings::Config;
 use crate::config::settings::UpstreamPath;
 use crate::network::modem as network;
+use crate::network::sim::Pin;
 use crate::upstream::io::names::LISTS;
 use crate::upstream::names::servers;
 use serde::Serialize;
@@ -17,6 +19,9 @@ use std::path::PathBuf;
 use vakt_core::port::ModemState;
 use vakt_core::port::Networks;
 use vakt_core::port::SimLock;
+
+/// The longest PIN file that is read, in bytes.
+const PIN_FILE_MAX: u64 = 64;
 
 /// What was looked at, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,6 +61,8 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = folders(config);
     findings.extend(clock(config.clock.trust, Path::new("/run/systemd/timesync/synchronized").exists()));
     findings.extend(serial_ports(config));
+    findings.extend(config.modem.pin_file.as_deref().map(pin_file));
+    findings.extend(config.modem.power_gpio.as_deref().and_then(power_gpio));
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     let defaults = default_routes(&routes);
     let paths = &config.upstream.paths;
@@ -81,15 +88,22 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// What there is to be said of a mobile path's modem.
-pub fn modem(networks: &Networks) -> Vec<Finding> {
+/// What there is to be said of a mobile path's modem. `needed`: the configuration has things that only ModemManager can be
+/// asked for, a PIN to give or a power line to switch when the modem is gone.
+pub fn modem(networks: &Networks, needed: bool) -> Vec<Finding> {
     let service = |name: &str, runs: bool| {
         let found = if runs { "runs" } else { "does not run; a modem that is a plain interface needs it not" };
         let remedy = format!("apt-get install {}", name.to_lowercase().replace("networkm", "network-m"));
         Finding { remedy: (!runs).then_some(remedy), ..Finding::good("service", name, found) }
     };
-    let mut findings =
-        vec![service("ModemManager", networks.modem_manager), service("NetworkManager", networks.network_manager)];
+    let modem_manager = match needed && !networks.modem_manager {
+        true => {
+            let found = "does not run, so modem.pin_file and modem.power_gpio do nothing";
+            Finding::bad("service", "ModemManager", found, "apt-get install modemmanager")
+        }
+        false => service("ModemManager", networks.modem_manager),
+    };
+    let mut findings = vec![modem_manager, service("NetworkManager", networks.network_manager)];
     let bad = |found: String, remedy: &str| Finding::bad("modem", "lte", found, remedy);
     let Some(modem) = &networks.modem else {
         let none =
@@ -178,6 +192,45 @@ fn serial_ports(config: &Config) -> Vec<Finding> {
         }
     };
     ports.map(look).collect()
+}
+
+/// The file with the SIM card's PIN. What stands in it is never said.
+fn pin_file(file: &Path) -> Finding {
+    let bad = |found: String, remedy: String| Finding::bad("pin_file", file.display().to_string(), found, remedy);
+    let write = "write the SIM card's PIN into it, 4 to 8 digits and nothing else".to_owned();
+    let meta = match std::fs::metadata(file) {
+        Ok(meta) if meta.is_file() => meta,
+        Ok(_) => return bad("is no file".to_owned(), "name a file as modem.pin_file".to_owned()),
+        Err(error) => return bad(error.to_string(), "put the file there, readable by the daemon's user".to_owned()),
+    };
+    let others = meta.mode() & 0o077;
+    if others != 0 {
+        return bad(format!("others may touch it (0{others:02o})"), format!("chmod 600 {}", file.display()));
+    }
+    if meta.len() > PIN_FILE_MAX {
+        return bad("holds more than a PIN".to_owned(), write);
+    }
+    match std::fs::read(file) {
+        Ok(bytes) => match Pin::of(&String::from_utf8_lossy(&bytes)) {
+            Pin::Digits(_) => {
+                Finding::good("pin_file", file.display().to_string(), "holds a PIN, and is the owner's alone")
+            }
+            _ => bad("holds no PIN".to_owned(), write),
+        },
+        Err(error) => bad(error.to_string(), "make it readable by the daemon's user".to_owned()),
+    }
+}
+
+/// The chip with the line that gives the modem its power. The line itself is not touched.
+fn power_gpio(pin: &str) -> Option<Finding> {
+    let (chip, _) = fields::gpio(pin)?;
+    Some(match Path::new("/dev").join(chip).exists() {
+        true => Finding::good("power_gpio", pin, format!("/dev/{chip} is there")),
+        false => {
+            let remedy = "`ls /dev/gpiochip*` names what is there; set modem.power_gpio";
+            Finding::bad("power_gpio", pin, format!("/dev/{chip} is not there"), remedy)
+        }
+    })
 }
 
 fn readable(file: &Path) -> Finding {
@@ -340,13 +393,48 @@ mod tests {
     }
 
     #[test]
+    fn a_pin_file_holds_a_pin_for_its_owner_alone_and_it_is_never_said() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pin-of-the-card");
+        assert!(!pin_file(&file).ok && !pin_file(folder.path()).ok);
+        let long = "4711 ".repeat(20);
+        for (text, mode, ok, found) in [
+            ("4711\n", 0o600, true, "holds a PIN, and is the owner's alone"),
+            ("4711", 0o640, false, "others may touch it (040)"),
+            ("47110815x", 0o600, false, "holds no PIN"),
+            ("471", 0o600, false, "holds no PIN"),
+            (long.as_str(), 0o600, false, "holds more than a PIN"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            let finding = pin_file(&file);
+            assert_eq!((finding.ok, finding.found.as_str()), (ok, found));
+            let said = format!("{}{}", finding.found, finding.remedy.as_deref().unwrap_or(""));
+            assert!(!said.replace(&file.display().to_string(), "").contains("471"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_chip_that_is_not_there_is_named() {
+        let finding = power_gpio("gpiochip999:17").unwrap();
+        assert_eq!((finding.ok, finding.found.as_str()), (false, "/dev/gpiochip999 is not there"));
+        assert_eq!(power_gpio("nonsense"), None);
+    }
+
+    #[test]
     fn what_is_wrong_with_a_modem_is_found_and_a_missing_service_is_no_fault() {
         use vakt_core::port::Modem;
         let bad = |networks: &Networks| {
-            let bad = modem(networks).into_iter().filter(|finding| !finding.ok);
+            let bad = modem(networks, false).into_iter().filter(|finding| !finding.ok);
             bad.map(|finding| format!("{} {}", finding.check, finding.found)).collect::<Vec<_>>().join(", ")
         };
-        let text = modem(&Networks::default()).iter().map(ToString::to_string).collect::<String>();
+        let needed = modem(&Networks::default(), true);
+        assert_eq!(
+            needed.iter().filter(|finding| !finding.ok).map(|finding| &*finding.on).collect::<Vec<_>>(),
+            ["ModemManager"]
+        );
+        let text = modem(&Networks::default(), false).iter().map(ToString::to_string).collect::<String>();
         assert!(
             text.contains("-> apt-get install modemmanager") && text.contains("-> apt-get install network-manager")
         );

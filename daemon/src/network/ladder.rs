@@ -1,5 +1,5 @@
 //! When a modem is helped up, and how far: connect it again, start it anew, take its power away. One step in a while, three
-//! hard ones a day, never while its path works, and never for what is not its fault.
+//! hard ones a day and then the soft one alone, never while its path works, and never for what is not its fault.
 //!
 //! A broker or a centre that is silent behind a modem in a good network is not: whatever is wrong is further away, and a
 //! modem that is started anew is for a minute what it was to be saved from.
@@ -12,10 +12,10 @@ use vakt_core::port::Networks;
 use vakt_core::stamp::Deadline;
 use vakt_core::stamp::Stamp;
 
-/// Hard steps within a day.
+/// Hard steps within a day. With these used up it is only connected again, as after a round.
 const HARD_A_DAY: usize = 3;
 const DAY_MS: u64 = 24 * 3_600_000;
-/// After the last step has not helped either, the ladder is begun again after so many of its pauses.
+/// After the last rung has not helped either, the ladder is begun again after so many of its pauses.
 const PAUSES_BETWEEN_ROUNDS: u64 = 12;
 
 /// A step.
@@ -60,7 +60,7 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record {
-    /// The steps of the last day, the oldest first.
+    /// The hard steps of the last day and the last step of all, the oldest first.
     steps: Vec<(Step, Stamp)>,
     /// Steps since the path last worked.
     taken: u32,
@@ -104,37 +104,53 @@ impl Ladder {
         let since = *self.since.get_or_insert(now.mono_ms);
         let left = |at: Stamp, length_ms| Deadline::after(at, length_ms).remaining_ms(now).unwrap_or(length_ms);
         self.record.steps.retain(|(_, at)| left(*at, DAY_MS) > 0);
-        let rungs: &[Step] = match (cause, self.limits.power) {
-            (Some(NO_MODEM), true) => &[Step::Power],
-            (Some(NO_MODEM), false) => return None,
-            (_, true) => &[Step::Activate, Step::Reset, Step::Power],
-            (_, false) => &[Step::Activate, Step::Reset],
-        };
-        let rung = usize::try_from(self.record.taken).unwrap_or(0) % rungs.len();
-        let pauses = if rung == 0 && self.record.taken > 0 { PAUSES_BETWEEN_ROUNDS } else { 1 };
-        let wait = self.limits.pause_ms.saturating_mul(pauses);
+        let (step, new_round) = self.next(cause == Some(NO_MODEM))?;
+        let wait = self.limits.pause_ms.saturating_mul(if new_round { PAUSES_BETWEEN_ROUNDS } else { 1 });
         let soon = self.record.steps.last().is_some_and(|(_, at)| left(*at, wait) > 0);
-        let hard = self.record.steps.iter().filter(|(step, _)| step.is_hard()).count();
-        if now.mono_ms.saturating_sub(since) < self.limits.after_ms || soon || hard >= HARD_A_DAY {
+        if now.mono_ms.saturating_sub(since) < self.limits.after_ms || soon {
             return None;
         }
-        let step = rungs[rung];
+        // What is not hard matters as the last step alone; so the record stays short however long nothing helps.
+        self.record.steps.retain(|(step, _)| step.is_hard());
         self.record.steps.push((step, now));
         self.record.taken = self.record.taken.saturating_add(1);
         Some(step)
+    }
+
+    /// The next step, and whether it begins a round after another. A round is over when its last step was the full ladder's
+    /// last rung, whatever it was taken for; and when the next one would be a hard step too many.
+    fn next(&self, gone: bool) -> Option<(Step, bool)> {
+        let rungs: &[Step] = if self.limits.power {
+            &[Step::Activate, Step::Reset, Step::Power]
+        } else {
+            &[Step::Activate, Step::Reset]
+        };
+        let last = self.record.steps.last().filter(|_| self.record.taken > 0).map(|(step, _)| *step);
+        let above = last.and_then(|last| rungs.iter().copied().skip_while(|rung| *rung != last).nth(1));
+        let over = last.is_some() && above.is_none();
+        let spent = self.record.steps.iter().filter(|(step, _)| step.is_hard()).count() >= HARD_A_DAY;
+        if gone {
+            return (self.limits.power && !spent).then_some((Step::Power, over));
+        }
+        match above {
+            Some(step) if spent && step.is_hard() => Some((Step::Activate, true)),
+            step => Some((step.unwrap_or(Step::Activate), over)),
+        }
     }
 }
 
 /// The modem has vanished: only its power can bring it back.
 pub const NO_MODEM: &str = "no_modem";
 
-/// Why the modem is at fault for a path that is down; `None`: it is not, or nobody says. `had`: there was one since the hub
-/// was installed.
-pub fn cause(networks: &Networks, link: Option<LinkState>, had: bool) -> Option<&'static str> {
+/// Why the modem is at fault for a path that is down; `None`: it is not, or nobody says. `gone`: there was one since the hub
+/// was installed, and ModemManager says now that there is none at all.
+pub fn cause(networks: &Networks, link: Option<LinkState>, gone: bool) -> Option<&'static str> {
     let Some(modem) = &networks.modem else {
-        return (networks.modem_manager && had).then_some(NO_MODEM);
+        return gone.then_some(NO_MODEM);
     };
     match modem.state {
+        // A card has to be put in, or a profile loaded into it: a person's work.
+        ModemState::Failed if matches!(modem.failed.as_deref(), Some("sim_missing" | "esim_without_profiles")) => None,
         ModemState::Failed => Some("failed"),
         // A card that wants a code wants a person; a modem that is being found out about is not to be disturbed.
         ModemState::Locked | ModemState::Unknown => None,
@@ -170,8 +186,28 @@ mod tests {
         let mut ladder = Ladder::new(LIMITS, Record::default(), at(1, 0));
         let day = climbed(&mut ladder, 0, 24 * 60, Some("not_registered"));
         let first = [(3, Step::Activate), (8, Step::Reset), (13, Step::Power)];
-        assert_eq!(day, [&first[..], &[(73, Step::Activate), (78, Step::Reset)]].concat(), "and no more that day");
-        assert_eq!(climbed(&mut ladder, 24 * 60, 20, Some("not_registered")), [(24 * 60 + 8, Step::Power)]);
+        let second = [(73, Step::Activate), (78, Step::Reset)];
+        let soft: Vec<(u64, Step)> = (138..24 * 60).step_by(60).map(|minute| (minute, Step::Activate)).collect();
+        assert_eq!(day, [&first[..], &second[..], &soft[..]].concat(), "and no hard one more that day");
+        assert_eq!(ladder.record().steps.len(), HARD_A_DAY + 1, "what is kept does not grow");
+        let next = [(24 * 60 + 8, Step::Reset), (24 * 60 + 13, Step::Power)];
+        assert_eq!(climbed(&mut ladder, 24 * 60, 20, Some("not_registered")), next, "as the first ones are a day old");
+    }
+
+    #[test]
+    fn with_the_hard_steps_used_up_it_is_still_connected_again() {
+        let mut ladder = Ladder::new(LIMITS, Record::default(), at(1, 0));
+        assert_eq!(climbed(&mut ladder, 0, 79, Some("failed")).len(), 5);
+        assert_eq!(climbed(&mut ladder, 79, 60, Some(NO_MODEM)), [], "its power is withheld");
+        assert_eq!(climbed(&mut ladder, 139, 62, Some("failed")), [(139, Step::Activate), (199, Step::Activate)]);
+    }
+
+    #[test]
+    fn a_modem_that_vanishes_when_it_is_started_anew_gets_its_power_after_one_pause() {
+        let mut ladder = Ladder::new(LIMITS, Record::default(), at(1, 0));
+        assert_eq!(climbed(&mut ladder, 0, 9, Some("failed")), [(3, Step::Activate), (8, Step::Reset)]);
+        assert_eq!(climbed(&mut ladder, 9, 64, Some(NO_MODEM)), [(13, Step::Power)], "and then the round is over");
+        assert_eq!(climbed(&mut ladder, 73, 6, Some("failed")), [(73, Step::Activate), (78, Step::Reset)]);
     }
 
     #[test]
@@ -224,7 +260,12 @@ mod tests {
             Some("not_connected")
         );
         assert_eq!(cause(&Networks { modem_manager: true, ..Networks::default() }, None, true), Some(NO_MODEM));
-        assert_eq!(cause(&Networks { modem_manager: true, ..Networks::default() }, None, false), None);
-        assert_eq!(cause(&Networks::default(), None, true), None, "nobody says");
+        assert_eq!(cause(&Networks { modem_manager: true, ..Networks::default() }, None, false), None, "nobody says");
+        let failed = |why: Option<&str>| {
+            let modem = Modem { state: ModemState::Failed, failed: why.map(str::to_owned), ..Modem::default() };
+            cause(&Networks { modem_manager: true, modem: Some(modem), ..Networks::default() }, None, false)
+        };
+        assert_eq!([None, Some("sim_error"), Some("unknown")].map(failed), [Some("failed"); 3]);
+        assert_eq!([Some("sim_missing"), Some("esim_without_profiles")].map(failed), [None; 2], "a person's work");
     }
 }

@@ -40,6 +40,11 @@ pub fn choose<'a>(objects: &'a Value, interface: Option<&str>) -> Option<&'a str
     Some(found.0)
 }
 
+/// Whether ModemManager lists no modem at all. Several of which none is the path's are not none.
+pub fn none(objects: &Value) -> bool {
+    objects.as_object().is_some_and(|objects| objects.values().all(|interfaces| interfaces.get(MODEM).is_none()))
+}
+
 /// Objects that a modem names and ModemManager's list leaves out: its SIM card and its data connections.
 pub fn named(modem: &Value) -> Vec<(String, &'static str)> {
     let modem = &modem[MODEM];
@@ -241,6 +246,8 @@ mod tests {
         let two = json!({"/Modem/0": modem("wwan0"), "/Modem/1": modem("wwan1"), "/Other": {}});
         assert_eq!(choose(&two, Some("wwan1")), Some("/Modem/1"));
         assert_eq!(choose(&two, Some("wwan7")), None, "nobody can say which");
+        assert!(!none(&two), "nor that it is gone");
+        assert!(none(&json!({"/Other": {}})) && none(&json!({})) && !none(&Value::Null));
         assert_eq!(choose(&two, None), None);
         assert_eq!(choose(&json!({"/Modem/1": modem("wwan1")}), Some("ppp0")), Some("/Modem/1"));
     }

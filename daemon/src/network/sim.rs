@@ -14,6 +14,10 @@ use vakt_core::port::SimLock;
 /// So many tries must be left before ours: a wrong one then leaves one to whoever comes.
 const TRIES_MIN: u32 = 2;
 
+/// So many tries are remembered, over all cards and PINs. With more, the oldest goes: that card may be given that PIN once
+/// more, as long as two tries are left.
+const TRIES_KEPT: usize = 16;
+
 /// A try that has been made, or was about to be when the hub fell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tried {
@@ -35,7 +39,7 @@ pub enum Verdict {
 }
 
 /// The PIN as its file has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Pin {
     /// No file is configured.
     None,
@@ -56,8 +60,41 @@ impl Pin {
     }
 }
 
+impl std::fmt::Debug for Pin {
+    /// The digits never stand in a log, whoever writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Pin::None => "None",
+            Pin::Unreadable => "Unreadable",
+            Pin::Malformed => "Malformed",
+            Pin::Digits(_) => "Digits(..)",
+        })
+    }
+}
+
+/// Takes down a try.
+pub fn remember(tries: &mut Vec<Tried>, tried: Tried) {
+    tries.retain(|known| *known != tried);
+    tries.push(tried);
+    tries.drain(..tries.len().saturating_sub(TRIES_KEPT));
+}
+
+/// Forgets the tries at the card that is seen open: they did it no harm, and it may be given its PIN when it is locked again.
+/// `taken`: the PIN that a card has just said yes to; that is how one is known that does not say who it is while it is locked.
+/// Whether there was anything to forget.
+pub fn forgive(tries: &mut Vec<Tried>, open: &Modem, taken: Option<&Tried>) -> bool {
+    let before = tries.len();
+    if open.lock == SimLock::None {
+        tries.retain(|tried| match &tried.iccid {
+            Some(iccid) => open.iccid.as_ref() != Some(iccid),
+            None => taken != Some(tried),
+        });
+    }
+    tries.len() != before
+}
+
 /// Judges a lock.
-pub fn judge(modem: &Modem, pin: &Pin, tried: Option<&Tried>, key: &[u8]) -> Verdict {
+pub fn judge(modem: &Modem, pin: &Pin, tries: &[Tried], key: &[u8]) -> Verdict {
     let digits = match (modem.lock, pin) {
         (SimLock::Unknown | SimLock::None, _) => return Verdict::Open,
         (SimLock::Puk, _) => return Verdict::Locked("puk"),
@@ -73,7 +110,7 @@ pub fn judge(modem: &Modem, pin: &Pin, tried: Option<&Tried>, key: &[u8]) -> Ver
         let other = tried.iccid.as_ref().zip(now.iccid.as_ref()).is_some_and(|(then, now)| then != now);
         tried.mark == now.mark && !other
     };
-    if tried.is_some_and(same) {
+    if tries.iter().any(same) {
         return Verdict::Locked("pin_refused");
     }
     match modem.pin_retries {
@@ -107,9 +144,9 @@ mod tests {
     #[test]
     fn one_try_and_no_second() {
         let modem = locked(Some(3), Some("8946"));
-        let Verdict::Try(tried) = judge(&modem, &pin("1234\n"), None, KEY) else { panic!("the first is made") };
-        assert!(!format!("{tried:?}").contains("1234"), "the PIN is written nowhere");
-        let again = |modem: &Modem, digits: &str| judge(modem, &pin(digits), Some(&tried), KEY);
+        let Verdict::Try(tried) = judge(&modem, &pin("1234\n"), &[], KEY) else { panic!("the first is made") };
+        assert!(!format!("{tried:?}{:?}", pin("1234")).contains("1234"), "the PIN is written nowhere");
+        let again = |modem: &Modem, digits: &str| judge(modem, &pin(digits), std::slice::from_ref(&tried), KEY);
         assert_eq!(again(&modem, "1234"), Verdict::Locked("pin_refused"));
         assert_eq!(again(&locked(Some(3), None), "1234"), Verdict::Locked("pin_refused"), "a card that does not say");
         assert!(matches!(again(&modem, "4321"), Verdict::Try(_)), "another PIN was put in the file");
@@ -119,21 +156,58 @@ mod tests {
     #[test]
     fn the_last_try_is_somebodys_who_looks() {
         for (retries, why) in [(Some(1), "last_try"), (Some(0), "last_try"), (None, "tries_unknown")] {
-            assert_eq!(judge(&locked(retries, None), &pin("1234"), None, KEY), Verdict::Locked(why));
+            assert_eq!(judge(&locked(retries, None), &pin("1234"), &[], KEY), Verdict::Locked(why));
         }
-        assert!(matches!(judge(&locked(Some(2), None), &pin("1234"), None, KEY), Verdict::Try(_)));
+        assert!(matches!(judge(&locked(Some(2), None), &pin("1234"), &[], KEY), Verdict::Try(_)));
+    }
+
+    /// What is remembered of a PIN that was tried at a card.
+    fn tried(iccid: Option<&str>, digits: &str) -> Tried {
+        let verdict = judge(&locked(Some(3), iccid), &pin(digits), &[], KEY);
+        let Verdict::Try(tried) = verdict else { panic!("it is tried, not {verdict:?}") };
+        tried
+    }
+
+    #[test]
+    fn a_card_seen_open_is_forgiven_and_no_other() {
+        let (ours, other, nameless) = (tried(Some("8946"), "1234"), tried(Some("8947"), "1234"), tried(None, "4321"));
+        let open = |iccid: Option<&str>| Modem { lock: SimLock::None, ..locked(None, iccid) };
+        let mut tries = vec![ours.clone(), other.clone(), nameless.clone()];
+        assert!(!forgive(&mut tries, &open(None), None), "it does not say who it is");
+        assert!(!forgive(&mut tries, &open(Some("8948")), None));
+        assert!(!forgive(&mut tries, &locked(Some(3), Some("8946")), Some(&ours)), "it is not open");
+        assert!(!forgive(&mut tries, &open(Some("8948")), Some(&ours)), "nor is it this one");
+        assert!(forgive(&mut tries, &open(Some("8946")), None));
+        assert_eq!(tries, [other.clone(), nameless.clone()]);
+        assert!(forgive(&mut tries, &open(Some("8948")), Some(&nameless)), "it has just said yes, and now who it is");
+        assert_eq!(tries, [other]);
+    }
+
+    #[test]
+    fn several_cards_are_remembered_and_the_oldest_try_goes() {
+        let mut tries = Vec::new();
+        for iccid in 0..=TRIES_KEPT {
+            remember(&mut tries, tried(Some(&iccid.to_string()), "1234"));
+        }
+        assert_eq!(tries.len(), TRIES_KEPT);
+        let again = |iccid| judge(&locked(Some(3), Some(iccid)), &pin("1234"), &tries, KEY);
+        assert_eq!(again("1"), Verdict::Locked("pin_refused"));
+        assert!(matches!(again("0"), Verdict::Try(_)), "the oldest");
+        let newest = tries[TRIES_KEPT - 1].clone();
+        remember(&mut tries, tried(Some("1"), "1234"));
+        assert_eq!((tries.len(), &tries[TRIES_KEPT - 2]), (TRIES_KEPT, &newest), "one try stands there once");
     }
 
     #[test]
     fn a_puk_is_never_touched_and_what_is_no_pin_is_not_tried() {
         let puk = Modem { lock: SimLock::Puk, pin_retries: Some(3), ..Modem::default() };
-        assert_eq!(judge(&puk, &pin("1234"), None, KEY), Verdict::Locked("puk"));
+        assert_eq!(judge(&puk, &pin("1234"), &[], KEY), Verdict::Locked("puk"));
         for wrong in ["", "123", "123456789", "12a4", "1234 5678"] {
             assert_eq!(pin(wrong), Pin::Malformed, "{wrong}");
         }
         let modem = locked(Some(3), None);
-        assert_eq!(judge(&modem, &Pin::Malformed, None, KEY), Verdict::Locked("pin_file_malformed"));
-        assert_eq!(judge(&modem, &Pin::None, None, KEY), Verdict::Locked("no_pin_file"));
-        assert_eq!(judge(&Modem::default(), &pin("1234"), None, KEY), Verdict::Open);
+        assert_eq!(judge(&modem, &Pin::Malformed, &[], KEY), Verdict::Locked("pin_file_malformed"));
+        assert_eq!(judge(&modem, &Pin::None, &[], KEY), Verdict::Locked("no_pin_file"));
+        assert_eq!(judge(&Modem::default(), &pin("1234"), &[], KEY), Verdict::Open);
     }
 }

@@ -38,7 +38,7 @@ impl Record {
         }
         if let Some(counter) = counter {
             let before = self.counter.filter(|(boot, before)| *boot == now.boot && *before <= counter);
-            self.bytes += counter - before.map_or(0, |(_, before)| before);
+            self.bytes = self.bytes.saturating_add(counter - before.map_or(0, |(_, before)| before));
             self.counter = Some((now.boot, counter));
         }
         let agreed = monthly_mb?.saturating_mul(MB).max(1);
@@ -95,6 +95,14 @@ mod tests {
         let mut kept: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
         kept.count(at(2, NOVEMBER, true), Some(60), None);
         assert_eq!(kept.bytes, 200, "what went while the daemon was down is counted too");
+    }
+
+    #[test]
+    fn a_counter_that_makes_no_sense_stops_at_the_largest_number() {
+        let mut record = Record::default();
+        record.count(at(1, NOVEMBER, true), Some(u64::MAX), None);
+        record.count(at(2, NOVEMBER, true), Some(u64::MAX), Some(500));
+        assert_eq!(record.bytes, u64::MAX);
     }
 
     #[test]

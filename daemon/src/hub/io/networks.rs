@@ -1,17 +1,22 @@
 //! Brings the networks' watcher together with who needs it: what it is to do from the configuration, what it sees to the core,
-//! the desk and upstream, and the pin that switches its modem's power. It judges nothing.
+//! the desk and upstream, and the pin that switches its modem's power. Whichever of them falls is started again. It judges
+//! nothing.
 
 use super::clock;
 use super::core::Seen;
+use super::start::AbortOnDrop;
 use super::view::Heard;
 use super::view::Sight;
 use crate::board;
 use crate::config::fields;
 use crate::config::settings::Config;
+use crate::hub::restart::BackOff;
 use crate::network::io::links;
 use crate::network::io::watch as networks;
 use crate::network::ladder::Limits;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use vakt_core::input::Input;
@@ -28,18 +33,65 @@ pub fn start(
     stop: watch::Receiver<bool>,
 ) -> Sight {
     let (links_in, links) = watch::channel(None);
-    tokio::spawn(links::watch(links_in));
+    tokio::spawn(keep("the interfaces", move || links::watch(links_in.clone())));
     let (to, seeing) = watch::channel(Arc::default());
-    let paths = seen.clone();
-    let up = Box::new(move || paths.borrow().state.paths.get(MOBILE) == Some(&None));
-    let power = config.modem.power_gpio.as_deref().and_then(fields::gpio).map(|(chip, line)| {
-        let (orders, inbox) = mpsc::channel(1);
-        tokio::spawn(board::io::serve(chip.to_owned(), line, inbox));
-        orders
-    });
-    let outlets = networks::Outlets { networks: to, inputs, links: links.clone(), up, power, now: clock::now };
-    tokio::spawn(networks::watch(settings(config, key), outlets, stop));
+    let power = config.modem.power_gpio.as_deref().and_then(fields::gpio);
+    let power = power.map(|(chip, line)| switch(chip.to_owned(), line));
+    let (settings, paths, kernel) = (settings(config, key), seen.clone(), links.clone());
+    let begin = move || {
+        let paths = paths.clone();
+        let outlets = networks::Outlets {
+            networks: to.clone(),
+            inputs: inputs.clone(),
+            links: kernel.clone(),
+            up: Box::new(move || paths.borrow().state.paths.get(MOBILE) == Some(&None)),
+            power: power.clone(),
+            now: clock::now,
+        };
+        networks::watch(settings.clone(), outlets, stop.clone())
+    };
+    tokio::spawn(keep("the networks", begin));
     Sight { seen, heard, links, networks: seeing }
+}
+
+/// The pin that switches the modem's power. The orders outlive whoever serves them; the one that it fell over is answered by
+/// its end.
+fn switch(chip: String, line: u32) -> mpsc::Sender<board::io::PowerCycle> {
+    let (orders, inbox) = mpsc::channel(1);
+    let inbox = Arc::new(Mutex::new(inbox));
+    let begin = move || {
+        let (chip, inbox) = (chip.clone(), Arc::clone(&inbox));
+        async move {
+            let (to, served) = mpsc::channel(1);
+            let pass = async move {
+                let mut inbox = inbox.lock().await;
+                while let Some(order) = inbox.recv().await {
+                    drop(to.send(order).await);
+                }
+            };
+            tokio::join!(board::io::serve(chip, line, served), pass);
+        }
+    };
+    tokio::spawn(keep("the modem's power", begin));
+    orders
+}
+
+/// Runs one of them until it ends by itself; should it ever fall, it is started again.
+async fn keep<F>(of: &'static str, mut begin: impl FnMut() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut back_off = BackOff::default();
+    loop {
+        let began = tokio::time::Instant::now();
+        // A task of its own: should it ever panic, it falls and nothing else.
+        let run = tokio::spawn(begin());
+        let _abort = AbortOnDrop(run.abort_handle());
+        let Err(error) = run.await else { return };
+        let pause = back_off.fell(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        tracing::error!(of, %error, pause_ms = pause, "a watcher fell; it will be started again");
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
 }
 
 /// What the watchers are told of the configuration.
@@ -58,5 +110,30 @@ pub fn settings(config: &Config, key: [u8; 32]) -> networks::Settings {
             power: config.modem.power_gpio.is_some(),
         },
         file: config.state_dir.join("modem.json"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watcher_that_falls_is_started_again_until_it_ends_by_itself() {
+        let (tell, mut begun) = mpsc::unbounded_channel();
+        let mut round = 0;
+        let begin = move || {
+            round += 1;
+            let (tell, round) = (tell.clone(), round);
+            async move {
+                tell.send(round).expect("somebody listens");
+                assert!(round > 2, "fall number {round}");
+            }
+        };
+        keep("a test", begin).await;
+        let mut rounds = Vec::new();
+        while let Some(round) = begun.recv().await {
+            rounds.push(round);
+        }
+        assert_eq!(rounds, [1, 2, 3]);
     }
 }

@@ -193,8 +193,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
     tokio::spawn(control::io::run(listener, asked_in));
     tokio::spawn(desk.run(asked));
-    tokio::spawn(tell_room(journal.clone(), inputs_in));
-    tokio::spawn(keep_house(journal, trust, config.journal.keep_days));
+    tokio::spawn(keep_house(journal, inputs_in, trust, config.journal.keep_days));
     notify::tell("READY", "1");
     tracing::info!(gateway = %config.gateway, "the hub guards");
 
@@ -568,8 +567,9 @@ async fn tell_room(journal: Journal, inputs: mpsc::Sender<Input>) {
     }
 }
 
-/// The clock's trust, the watchdog, and pruning: all that only time asks for.
-async fn keep_house(journal: Journal, trust: clock::Trust, keep_days: u64) {
+/// The clock's trust, the watchdog, the disk's room and pruning: all that only time asks for.
+async fn keep_house(journal: Journal, inputs: mpsc::Sender<Input>, trust: clock::Trust, keep_days: u64) {
+    tokio::spawn(tell_room(journal.clone(), inputs));
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut pruned = tokio::time::Instant::now();
     loop {

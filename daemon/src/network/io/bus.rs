@@ -34,6 +34,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const DEED: Duration = Duration::from_secs(60);
 /// Rings of each kind that wait to be heard; one look answers for all of them, so more are lost without harm.
 const RINGS: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
+/// What ModemManager says where polkit does not let the caller do a thing; it asks polkit before it does any.
+const UNAUTHORIZED: &str = "org.freedesktop.ModemManager1.Error.Core.Unauthorized";
 /// How deep values may be nested: what D-Bus itself allows (specification, "Valid signatures").
 const DEPTH_MAX: u8 = 64;
 
@@ -50,6 +52,19 @@ pub enum BusError {
     /// The service said nothing.
     #[error("calling {0}: no answer")]
     Silent(String),
+}
+
+impl BusError {
+    /// Whether the call was certainly turned away before the service did anything: this user may not make it. The names are
+    /// whole, never endings: ModemManager passes on what a modem answers, `org.freedesktop.libqmi.Error.Protocol.AccessDenied`
+    /// for one, and a modem that answers has had the call.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            BusError::Call { why: zbus::Error::FDO(error), .. } => matches!(**error, zbus::fdo::Error::AccessDenied(_)),
+            BusError::Call { why: zbus::Error::MethodError(name, ..), .. } => name.as_str() == UNAUTHORIZED,
+            _ => false,
+        }
+    }
 }
 
 /// A connection to the system bus, or to the one that `DBUS_SYSTEM_BUS_ADDRESS` names.
@@ -220,5 +235,25 @@ fn json(value: &Variant<'_>, depth: u8) -> Value {
             Value::Object(dict.iter().map(|(name, value)| (key(name), json(value, below))).collect::<Map<_, _>>())
         }
         _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_was_turned_away_at_the_door_was_denied() {
+        let denied = |name: &str| {
+            let call = zbus::Message::method_call("/", "SendPin").build(&()).unwrap();
+            let reply = zbus::Message::error(&call.header(), name).build(&"no").unwrap();
+            BusError::Call { what: "SendPin".to_owned(), why: zbus::Error::from(reply) }.is_denied()
+        };
+        assert!(denied("org.freedesktop.DBus.Error.AccessDenied"));
+        assert!(denied("org.freedesktop.ModemManager1.Error.Core.Unauthorized"));
+        assert!(!denied("org.freedesktop.libqmi.Error.Protocol.AccessDenied"), "the modem has had it");
+        assert!(!denied("org.freedesktop.ModemManager1.Error.MobileEquipment.IncorrectPassword"));
+        assert!(!denied("org.freedesktop.DBus.Error.NoReply"), "nobody can say");
+        assert!(!BusError::Silent("SendPin".to_owned()).is_denied(), "nobody can say");
     }
 }

@@ -38,8 +38,12 @@ const SAVE: Duration = Duration::from_secs(600);
 const SAVED: Duration = Duration::from_secs(3);
 /// What card is in which modem is said again, because a technician's visit changes what follows from it.
 const SEEN_AGAIN: Duration = Duration::from_secs(60);
+/// Where the daemon's user may not unlock cards, that is tried again after this: each try is two writes to the disk.
+const DENIED_AGAIN: Duration = Duration::from_secs(300);
 /// A power cycle takes its pause, and no longer.
 const CYCLED: Duration = Duration::from_secs(15);
+/// Why a card stays locked whose PIN this user may not give it.
+const NOT_PERMITTED: &str = "not_permitted";
 /// The longest PIN file that is read, in bytes.
 const PIN_FILE_MAX: u64 = 64;
 
@@ -49,8 +53,8 @@ const PIN_FILE_MAX: u64 = 64;
 struct Kept {
     /// There was a modem.
     had: bool,
-    /// A PIN that was given, until a card was seen open.
-    tried: Option<Tried>,
+    /// The PINs that were given, until their card is seen open.
+    tries: Vec<Tried>,
     ladder: ladder::Record,
     data: usage::Record,
 }
@@ -61,6 +65,8 @@ pub struct Found {
     pub networks: Networks,
     /// The modem's object, and its card's.
     pub modem: Option<(String, Option<String>)>,
+    /// ModemManager says that there is none at all.
+    pub gone: bool,
     /// What would connect it again: profile and device.
     pub profile: Option<(String, String)>,
 }
@@ -79,6 +85,10 @@ pub struct Keeper {
     ladder: Ladder,
     seen: Option<(Option<String>, Option<String>, Instant)>,
     lock: Option<ModemWord>,
+    /// The PIN that this modem's card has just taken.
+    taken: Option<Tried>,
+    /// When this user was last not let unlock a card.
+    denied: Option<Instant>,
 }
 
 impl Keeper {
@@ -90,8 +100,8 @@ impl Keeper {
         let ladder = Ladder::new(settings.limits, kept.ladder.clone(), (outlets.now)());
         let interface = settings.interfaces.get(&path).cloned();
         let (saved, saved_at) = (kept.clone(), Instant::now());
-        let (air, seen, lock) = (Air::default(), None, None);
-        Self { path, interface, settings, outlets, kept, saved, saved_at, air, ladder, seen, lock }
+        let (air, seen, lock, taken, denied) = (Air::default(), None, None, None, None);
+        Self { path, interface, settings, outlets, kept, saved, saved_at, air, ladder, seen, lock, taken, denied }
     }
 
     /// Everything that is to be done about the modem now. What it adds is put beside what was found.
@@ -106,6 +116,9 @@ impl Keeper {
             self.kept.had = true;
             self.introduce(modem).await;
             self.unlock(modem, bus, found.modem.as_ref().and_then(|(_, sim)| sim.as_deref())).await;
+        } else {
+            // It may come back with another card.
+            self.taken = None;
         }
         self.count(now).await;
         found.networks.data = Some(self.kept.data.shown(self.settings.monthly_mb));
@@ -127,31 +140,57 @@ impl Keeper {
 
     async fn unlock(&mut self, modem: &Modem, bus: Option<&Bus>, card: Option<&str>) {
         let pin = if modem.lock == SimLock::Pin { self.pin().await } else { Pin::None };
-        let word = match sim::judge(modem, &pin, self.kept.tried.as_ref(), &self.settings.key) {
+        let word = match sim::judge(modem, &pin, &self.kept.tries, &self.settings.key) {
             Verdict::Open => {
-                if modem.lock == SimLock::None && self.kept.tried.take().is_some() {
+                if sim::forgive(&mut self.kept.tries, modem, self.taken.as_ref()) {
                     self.save().await;
                 }
                 ModemWord::Unlocked
             }
             Verdict::Locked(why) => ModemWord::Locked { why: why.to_owned() },
+            Verdict::Try(_) if self.denied.is_some_and(|at| at.elapsed() < DENIED_AGAIN) => {
+                ModemWord::Locked { why: NOT_PERMITTED.to_owned() }
+            }
             Verdict::Try(tried) => {
                 let (Some(bus), Some(card), Pin::Digits(digits)) = (bus, card, pin) else { return };
-                self.kept.tried = Some(tried);
-                if self.save().await {
-                    tracing::info!("the SIM card is given its PIN");
-                    if let Err(error) = bus.unlock(card, &digits).await {
-                        tracing::warn!(%error, "the SIM card does not take its PIN; it is not tried again");
-                    }
-                    return;
-                }
-                self.kept.tried = None;
-                ModemWord::Locked { why: "disk".to_owned() }
+                let Some(why) = self.give(bus, card, &digits, tried).await else { return };
+                ModemWord::Locked { why: why.to_owned() }
             }
         };
         if modem.lock != SimLock::Unknown && self.lock.as_ref() != Some(&word) {
             self.lock = Some(word.clone());
             self.word(word).await;
+        }
+    }
+
+    /// Gives a card its PIN, once it is on disk that it was. Why it did certainly not get it; `None`: it may have, and the next
+    /// look says what it made of it.
+    async fn give(&mut self, bus: &Bus, card: &str, digits: &str, tried: Tried) -> Option<&'static str> {
+        self.taken = None;
+        let before = self.kept.tries.clone();
+        sim::remember(&mut self.kept.tries, tried.clone());
+        if !self.save().await {
+            self.kept.tries = before;
+            return Some("disk");
+        }
+        tracing::info!("the SIM card is given its PIN");
+        match bus.unlock(card, digits).await {
+            Ok(()) => {
+                (self.taken, self.denied) = (Some(tried), None);
+                None
+            }
+            Err(error) if error.is_denied() => {
+                let remedy = "polkit must let the daemon's user do org.freedesktop.ModemManager1.Device.Control";
+                tracing::warn!(%error, remedy, "the SIM card was not given its PIN: this user may not");
+                self.kept.tries = before;
+                self.denied = Some(Instant::now());
+                self.save().await;
+                Some(NOT_PERMITTED)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the SIM card does not take its PIN; it is not tried again");
+                None
+            }
         }
     }
 
@@ -182,7 +221,7 @@ impl Keeper {
         let link = self.interface.as_ref().zip(links);
         // An interface that is gone has no carrier either.
         let link = link.map(|(name, links)| links.get(name).copied().unwrap_or(LinkState::NoCarrier));
-        let cause = ladder::cause(&found.networks, link, self.kept.had);
+        let cause = ladder::cause(&found.networks, link, self.kept.had && found.gone);
         let step = self.ladder.look(now, (self.outlets.up)(), cause);
         self.kept.ladder = self.ladder.record().clone();
         let (Some(step), Some(cause), Some(bus)) = (step, cause, bus) else { return };
@@ -260,5 +299,5 @@ fn bytes(interface: &str) -> Option<u64> {
         let text = std::fs::read_to_string(format!("/sys/class/net/{interface}/statistics/{name}")).ok()?;
         text.trim().parse::<u64>().ok()
     };
-    Some(read("rx_bytes")? + read("tx_bytes")?)
+    Some(read("rx_bytes")?.saturating_add(read("tx_bytes")?))
 }

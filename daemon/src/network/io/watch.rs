@@ -159,7 +159,7 @@ impl Watcher {
         };
         drop(bus); // one that does not answer is opened anew
         self.say(format!("{error}; each path is a plain interface"));
-        Found { networks: Networks::default(), modem: None, profile: None }
+        Found { networks: Networks::default(), modem: None, gone: false, profile: None }
     }
 
     async fn look(&mut self, bus: &Bus) -> Result<Found, BusError> {
@@ -170,7 +170,14 @@ impl Watcher {
             (false, true) => "NetworkManager answers, ModemManager does not run".to_owned(),
             (false, false) => "neither ModemManager nor NetworkManager runs; each path is a plain interface".to_owned(),
         });
-        let modem = if modem_manager && self.settings.mobile.is_some() { self.modem(bus).await } else { None };
+        let asked = modem_manager && self.settings.mobile.is_some();
+        let listed = if asked { told(bus.objects(MODEMS, MODEMS_AT).await) } else { None };
+        // Only its own list tells that there is none: where it does not answer, nobody knows.
+        let gone = listed.as_ref().is_some_and(modem::none);
+        let modem = match &listed {
+            Some(objects) => self.modem(bus, objects).await,
+            None => None,
+        };
         let (object, modem) = modem.unzip();
         let objects = if network_manager { told(bus.objects(MANAGER, DEVICES_AT).await) } else { None };
         let objects = objects.unwrap_or_default();
@@ -182,13 +189,12 @@ impl Watcher {
         let profile = self.settings.interface().and_then(|name| manager::profile(&objects, name, true));
         let signal = modem.as_ref().and_then(modem::signal);
         let networks = Networks { modem_manager, network_manager, modem, signal, managed, ..Networks::default() };
-        Ok(Found { networks, modem: object, profile })
+        Ok(Found { networks, modem: object, gone, profile })
     }
 
-    /// The mobile path's modem, with its object and its card's; `None` when there is none, or when it went while it was asked.
-    async fn modem(&mut self, bus: &Bus) -> Option<((String, Option<String>), Modem)> {
-        let objects = told(bus.objects(MODEMS, MODEMS_AT).await)?;
-        let path = modem::choose(&objects, self.settings.interface())?.to_owned();
+    /// The mobile path's modem, with its object and its card's; `None` when there is none, or nobody can say which it is.
+    async fn modem(&mut self, bus: &Bus, objects: &Value) -> Option<((String, Option<String>), Modem)> {
+        let path = modem::choose(objects, self.settings.interface())?.to_owned();
         let mut object = objects[&path].clone();
         let (mut card, mut sim, mut bearers) = (None, None, Vec::new());
         for (of, interface) in modem::named(&object) {
