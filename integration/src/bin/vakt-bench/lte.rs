@@ -175,7 +175,9 @@ struct Hub {
 
 impl Hub {
     fn day(&self) -> f64 {
-        let pings = if self.keep_alive_s > 0.0 { DAY_S / self.keep_alive_s } else { 0.0 };
+        // The second path's keep-alive is a multiple of its beats, so it grows with them.
+        let keep_alive_s = self.keep_alive_s * BEAT_AT_REST_S / BEAT_S as f64;
+        let pings = if keep_alive_s > 0.0 { DAY_S / keep_alive_s } else { 0.0 };
         DAY_S / BEAT_AT_REST_S * self.beat + pings * self.ping
     }
 }
