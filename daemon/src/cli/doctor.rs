@@ -6,6 +6,7 @@ use crate::config::settings::ClockTrust;
 use crate::config::settings::Config;
 use crate::config::settings::UpstreamPath;
 use crate::network::modem as network;
+use crate::network::sim::PIN_FILE_MAX;
 use crate::network::sim::Pin;
 use crate::upstream::io::names::LISTS;
 use crate::upstream::names::servers;
@@ -19,9 +20,6 @@ use std::path::PathBuf;
 use vakt_core::port::ModemState;
 use vakt_core::port::Networks;
 use vakt_core::port::SimLock;
-
-/// The longest PIN file that is read, in bytes.
-const PIN_FILE_MAX: u64 = 64;
 
 /// What was looked at, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -11,6 +11,9 @@ use vakt_core::canonical::hex;
 use vakt_core::port::Modem;
 use vakt_core::port::SimLock;
 
+/// The longest PIN file that is read, in bytes.
+pub const PIN_FILE_MAX: u64 = 64;
+
 /// So many tries must be left before ours: a wrong one then leaves one to whoever comes.
 const TRIES_MIN: u32 = 2;
 

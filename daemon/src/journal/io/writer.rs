@@ -449,7 +449,8 @@ impl Writer {
     fn make_room(&mut self) -> bool {
         let held = self.reserve.held();
         self.reserve.give();
-        self.look_for_room();
+        // Not taken again here: a quota may be full where the file system is not.
+        self.tell_room();
         match self.prune(Cut::ForRoom) {
             Ok(Some(place)) => {
                 tracing::warn!(epoch = place.epoch, seq = place.seq, "the disk is full; rows up to here were pruned");
@@ -466,6 +467,10 @@ impl Writer {
     /// Takes the reserve again when it can be, and says whether the disk is nearly full.
     fn look_for_room(&mut self) {
         self.reserve.take(&self.dir);
+        self.tell_room();
+    }
+
+    fn tell_room(&self) {
         let low = !self.reserve.held();
         self.low.send_if_modified(|known| std::mem::replace(known, low) != low);
     }

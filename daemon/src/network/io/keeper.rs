@@ -10,6 +10,7 @@ use crate::network::ladder;
 use crate::network::ladder::Ladder;
 use crate::network::ladder::Step;
 use crate::network::sim;
+use crate::network::sim::PIN_FILE_MAX;
 use crate::network::sim::Pin;
 use crate::network::sim::Tried;
 use crate::network::sim::Verdict;
@@ -44,8 +45,6 @@ const DENIED_AGAIN: Duration = Duration::from_secs(300);
 const CYCLED: Duration = Duration::from_secs(15);
 /// Why a card stays locked whose PIN this user may not give it.
 const NOT_PERMITTED: &str = "not_permitted";
-/// The longest PIN file that is read, in bytes.
-const PIN_FILE_MAX: u64 = 64;
 
 /// What outlives a fall.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -65,14 +65,17 @@ pub async fn look_up(
             found = &mut system, if meanwhile.is_none() => meanwhile = Some(found),
         }
     };
-    match (found, meanwhile) {
-        (Ok(found), _) => Ok(on_port(found, port)),
-        (Err(bound), Some(system)) => system.map_err(|system| format!("{bound}; {system}")).map(|f| on_port(f, port)),
-        (Err(bound), None) => match timeout_at(until, system).await {
-            Ok(system) => system.map_err(|system| format!("{bound}; {system}")).map(|f| on_port(f, port)),
-            Err(_) => Err(bound),
-        },
-    }
+    let found = match found {
+        Ok(found) => found,
+        Err(bound) => {
+            let system = match meanwhile {
+                Some(system) => system,
+                None => timeout_at(until, system).await.unwrap_or_else(|_| Err(late())),
+            };
+            system.map_err(|system| format!("{bound}; {system}"))?
+        }
+    };
+    Ok(on_port(found, port))
 }
 
 fn on_port(found: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
