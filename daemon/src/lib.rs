@@ -14,17 +14,18 @@ pub mod config {
 pub mod subghz {
     //! 868 MHz: from a receiver's bytes to a detector's word.
     pub mod decode; //       all of it, for the command line
-    pub mod io;
+    pub mod io; //           serial ports
     pub mod line; //         what serial receivers say, cut into frames
     pub mod receiver; //     all of it, one receiver at a time
     pub mod refused; //      every reason a frame is not believed
     pub mod wmbus_crypto; // security mode 5
     pub mod wmbus_link; //   EN 13757-4 frames and their checks
+    pub mod wmbus_measured; // what of them is measured now
     pub mod wmbus_record; // EN 13757-3 data records
     pub mod wmbus_report; // what known devices mean by it
     pub mod wmbus_tpl; //    headers: whose data, how protected
     pub mod wmbus_value; //  and how its bytes are read
-    pub mod wmbus_vif; //    what a record measures //           serial ports
+    pub mod wmbus_vif; //    what a record measures
 }
 pub mod zigbee {
     //! Zigbee: our own host for a coordinator stick, from its bytes to a detector's word.
@@ -75,6 +76,7 @@ pub mod journal {
     pub mod export; //    JSON Lines and CSV
     pub mod record; //    event ↔ row; the side snapshot
     pub mod retention; // what may be pruned
+    pub mod telemetry; // measurements as lines
     pub mod io {
         //! The file: opened or put aside, written by one thread, read beside it.
         pub mod anew;
@@ -82,6 +84,7 @@ pub mod journal {
         pub mod rescue;
         pub mod room;
         pub mod store;
+        pub mod telemetry;
         pub mod writer;
     }
 }
@@ -152,6 +155,7 @@ pub mod hub {
     //! Where the folders meet: the only one that may name them all.
     pub mod places; //  where the events stand that answers name
     pub mod restart; // when a fallen port may rise again
+    pub mod telemetry; // which measurements are due
     pub mod io {
         //! The clock, the core's task, the desk, start and stop.
         pub mod clock;
@@ -161,6 +165,7 @@ pub mod hub {
         pub mod networks;
         pub mod notify;
         pub mod start;
+        pub mod telemetry;
         pub mod view;
     }
 }
@@ -171,5 +176,6 @@ pub mod cli {
     pub mod commands; //  the work
     pub mod doctor; //    what is wrong with this board
     pub mod habits; //    how a site behaves
+    pub(crate) mod records; // events and measurements, read
     pub mod schema; //    what is published
 }

@@ -306,13 +306,32 @@ fn the_default_file_lacks_only_the_required_keys() {
 }
 
 #[test]
+fn what_is_said_of_a_modem_needs_the_path_that_has_one() {
+    let wired = "gateway = \"my-hub\"\n[[centre.key]]\nkid = \"arc-1\"\ned25519 = \"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"\n\
+        [[upstream.path]]\nname = \"eth\"\nbrokers = [\"localhost:1883\"]\ninsecure_plain = true\n";
+    let modem = "[modem]\nrecover_after_s = 60\npin_file = \"/etc/vakt/sim-pin\"\nmonthly_mb = 500\n";
+    let faults = refused(&[("vaktd.toml", &format!("{wired}{modem}"))]);
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    let right = "modem.pin_file: it is about the modem of the path `lte`, and there is no such path, \
+        write a [[upstream.path]] with name = \"lte\", or remove this key";
+    assert!(faults[0].ends_with(right), "{}", faults[0]);
+    let only_defaults = "[modem]\nrecover_after_s = 60\n";
+    accepted(&[("vaktd.toml", &format!("{wired}{only_defaults}"))]);
+    let mobile = wired.replace("\"eth\"", "\"lte\"");
+    accepted(&[("vaktd.toml", &format!("{mobile}{modem}"))]);
+}
+
+#[test]
 fn with_every_key_set_as_shown_the_default_file_is_a_working_site() {
     let set = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest.to_owned(),
         _ => line.to_owned(),
     };
     let text: Vec<String> = default_toml().lines().map(set).collect();
-    let config = accepted(&[("vaktd.toml", &text.join("\n"))]);
+    // what is shown of a modem belongs to the path that has one
+    let text = text.join("\n").replace("name = \"eth\"", "name = \"lte\"");
+    let config = accepted(&[("vaktd.toml", &text)]);
+    assert_eq!(config.modem.power_gpio.as_deref(), Some("gpiochip0:17"));
     assert_eq!(config.upstream.paths[0].tls.as_ref().unwrap().name.as_deref(), Some("arc.example"));
     assert_eq!(config.subghz.ports[0].baud(), 57_600);
 }

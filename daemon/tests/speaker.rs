@@ -10,11 +10,13 @@ use vakt_core::challenge::Challenges;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::GatewayId;
+use vakt_core::device::Measurement;
 use vakt_core::event::Class;
 use vakt_core::event::EventId;
 use vakt_core::port::Head;
 use vakt_core::port::LinkState;
 use vakt_core::port::Links;
+use vakt_core::port::Measured;
 use vakt_core::port::MediaPiece;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
@@ -222,6 +224,10 @@ impl Site {
                 let rows = self.read(asked);
                 self.speaker.answered(Some(&rows), at(self.now_ms));
                 self.with(Speaker::work);
+            }
+            Out::Telemetry { conn, .. } => {
+                let wire = self.wires.iter_mut().find(|wire| wire.conn == Some(conn)).expect("it has begun");
+                wire.said.push((self.now_ms, "telemetry".to_owned()));
             }
             Out::Goodbye(_) | Out::Order(_) | Out::Log { .. } => {}
         }
@@ -601,4 +607,27 @@ fn on_lte_media_leave_in_small_pieces() {
     site.pass(5_000);
     let back = site.pieces.iter().filter(|(at, path, _)| *at >= then && *path == ETH).count();
     assert!(back > 0, "{:?}", site.pieces);
+}
+
+#[test]
+fn r77_measurements_leave_where_they_cost_nothing_and_never_while_an_alarm_waits() {
+    let mut site = Site::new();
+    let measured = |site: &mut Site| {
+        let (measure, unit) = ("temperature".to_owned(), "°C".to_owned());
+        let values = vec![Measurement { measure, value_milli: 21_800, unit }];
+        let since = site.now_ms;
+        site.speaker.measured(&[Measured { device: DeviceId::new("wm-cellar").unwrap(), at: at(since), values }]);
+        site.pass(1_000);
+        [ETH, LTE].map(|path| site.said(path, since).iter().filter(|topic| **topic == "telemetry").count())
+    };
+    assert_eq!(measured(&mut site), [1, 0], "once, over Ethernet");
+    site.wires[ETH].centre = false;
+    site.wires[LTE].centre = false;
+    site.commit(Class::Alarm);
+    assert_eq!(measured(&mut site), [0, 0], "an alarm has no receipt");
+    site.wires[LTE].centre = true;
+    site.silent(ETH, true);
+    site.pass(30_000);
+    assert_eq!(site.receipted.len(), 1);
+    assert_eq!(measured(&mut site), [0, 0], "LTE carries");
 }

@@ -14,6 +14,7 @@ mod upstream {
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use support::broker::Broker;
 use support::broker::Packet;
 use support::broker::Session;
@@ -22,12 +23,16 @@ use support::site::EPOCH;
 use support::site::Site;
 use support::site::Wish;
 use support::site::echo;
+use support::site::now;
 use support::site::seq;
 use support::site::within;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use vakt_core::device::DeviceId;
+use vakt_core::device::Measurement;
 use vakt_core::event::Class;
 use vakt_core::event::EventId;
+use vakt_core::port::Measured;
 use vakt_core::port::Unjournaled;
 use vakt_core::port::UpstreamNote;
 
@@ -533,4 +538,37 @@ async fn a_farewell_replaces_the_last_will() {
     assert_eq!((&bye["up"], &bye["reason"]), (&serde_json::json!(false), &serde_json::json!("stopped")));
     within("the end", site.upstream).await.unwrap();
     assert_eq!(std::fs::read_dir(site.run_dir.path()).unwrap().count(), 0, "no socket is left behind");
+}
+
+/// Measurements have no packet id: between events that have, they must not shift whose answer is whose.
+#[tokio::test]
+async fn r77_measurements_leave_once_expiring_and_shift_no_id() {
+    let broker = Broker::listen().await;
+    let mut site = Site::start(Wish::broker(broker.address()));
+    let mut session = within("a connection", broker.accept()).await;
+    session.welcome(&[]).await;
+    let mut centre = Centre::default();
+    let cellar = DeviceId::new("wm-cellar").unwrap();
+    for n in 1..=40 {
+        // until it carries nothing leaves; an event shows that it does
+        site.commit(Class::State);
+        serve(&mut session, &mut centre, n).await;
+        let (measure, unit) = ("temperature".to_owned(), "°C".to_owned());
+        let values = vec![Measurement { measure, value_milli: n as i64 * 100, unit }];
+        site.measured.send_replace(Arc::new(vec![Measured { device: cellar.clone(), at: now(), values }]));
+        let (topic, payload, expires_s) = loop {
+            match within("a packet", session.next()).await.expect("the hub stays") {
+                Packet::Publish { topic, payload, id, qos: 0, retain: false, dup: false, expires_s } => {
+                    assert_eq!(id, 0);
+                    break (topic, payload, expires_s);
+                }
+                Packet::Publish { id, qos: 1, .. } => session.puback(id, 0).await,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((topic.as_str(), expires_s), ("vakt/v1/hub-1/telemetry", Some(600)));
+        let told: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(told["measured"][0]["values"][0]["value"].as_f64(), Some(n as f64 / 10.0));
+    }
+    all_receipted(&mut site, 40).await;
 }

@@ -151,7 +151,7 @@ fn the_receiver_counts_what_it_refused_and_hears_what_is_good() {
     let outcomes = receiver.feed(noise.as_bytes());
     let heard: Vec<_> = outcomes.into_iter().flatten().collect();
     assert_eq!((heard.len(), heard[0].device.as_str()), (1, "wm-tch-60168569-76-f0"));
-    let report = receiver.understand(&heard[0], None).unwrap().unwrap();
+    let report = receiver.understand(&heard[0], None).unwrap().report.unwrap();
     assert_eq!(serde_json::to_value(report.state).unwrap(), "clear");
     let counters = receiver.counters();
     assert_eq!((counters.not_a_frame, counters.flagged_bad, counters.heard, counters.reported), (1, 1, 1, 1));

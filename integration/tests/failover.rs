@@ -44,6 +44,21 @@ async fn r28_whatever_ends_one_path_the_other_carries_on() {
     }
 }
 
+/// R45: each byte on LTE is paid for. A PINGREQ beside each beat would cost as much again, so there the beats keep the
+/// connection. By the broker's own log.
+#[tokio::test(flavor = "multi_thread")]
+async fn r45_the_second_path_is_kept_by_its_beats() {
+    let flow = Flow::over_two_paths(LabSettings::default()).await;
+    let log = std::fs::read_to_string(flow.lab.broker.log()).unwrap();
+    let kept = PATHS.map(|path| {
+        let came =
+            log.lines().find(|line| line.contains("New client connected") && line.contains(&format!("-{path} (")));
+        came.and_then(|line| line.split(", k").nth(1)?.split([',', ')']).next()?.parse::<u64>().ok())
+    });
+    // 20 s on the first, and three beats of 180 s on the other.
+    assert_eq!(kept, [Some(20), Some(540)], "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_a_path_that_is_bad_and_not_dead_loses_nothing() {
     let mut flow = Flow::over_two_paths(LabSettings::default()).await;

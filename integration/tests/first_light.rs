@@ -137,6 +137,51 @@ async fn r44_a_receiver_that_is_pulled_out_is_told_and_works_again_when_it_is_ba
     arrives(&lab, "alarm_raised", |_| true).await;
 }
 
+/// R77: what a sensor measures is shown, judged by the household's rule, told to the centre and kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn r77_what_a_sensor_measures_is_shown_judged_told_and_kept() {
+    // Elvaco CMa, as captured: 21.59 °C and a battery of 3.681 V.
+    const TELEGRAM: &str = "1844961557890080501B7AEA00012002656F0802FD46610E0F";
+    let device = "wm-elv-80008957-50-1b";
+    let lab = furnished().await;
+    lab.place(device, "climate", "cellar", "always").await.unwrap();
+    let rule = json!({"command": "rule_set", "rule": "warm", "device": device, "measure": "external_temperature",
+        "above": true, "limit_milli": 21_000, "back_milli": 500, "then": {"notify": {}}});
+    lab.ask(rule).await.unwrap();
+    lab.stick.line(rtl_line(TELEGRAM).trim_end()).await.unwrap();
+    let crossed = arrives(&lab, "limit_crossed", |_| true).await;
+    assert_eq!(crossed["detail"], json!({"rule": "warm", "beyond": true, "value_milli": 21_590}));
+    let arc = lab.arc.as_ref().unwrap();
+    arc.wait_until("measurements", SOON, |board| board.topics.contains_key("telemetry")).await.unwrap();
+    let told = arc.look(|board| board.topics["telemetry"]["measured"][0].clone());
+    let values = json!([{"measure": "external_temperature", "value": 21.59, "unit": "°C"},
+        {"measure": "voltage", "value": 3.681, "unit": "V"}]);
+    assert_eq!((&told["device"], &told["values"]), (&json!(device), &values), "{told}");
+    let vaktd = |arguments: &[&str]| {
+        let said = std::process::Command::new(daemon::binary().unwrap()).args(arguments).output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let socket = lab.daemon.control_socket();
+    let listed = vaktd(&["device", "list", "--socket", socket.to_str().unwrap()]);
+    let cellar: Value = serde_json::from_str(listed.lines().find(|line| line.contains(device)).unwrap()).unwrap();
+    assert_eq!(cellar["measured"]["voltage"]["value"], json!(3.681));
+    let table = lab.daemon.journal().with_file_name("telemetry.db");
+    let end = std::time::Instant::now() + SOON;
+    let kept = loop {
+        let kept = table.exists().then(|| {
+            let arguments = ["telemetry", "--db", table.to_str().unwrap(), "--measure", "voltage", "--format", "csv"];
+            vaktd(&arguments)
+        });
+        match kept.filter(|kept| kept.lines().count() > 1) {
+            Some(kept) => break kept,
+            None => assert!(std::time::Instant::now() < end, "it is never kept"),
+        }
+    };
+    assert!(kept.ends_with(&format!(",{device},voltage,3.681,V\n")), "{kept}");
+    assert!(lab.arc.as_ref().unwrap().counts().clean());
+}
+
 /// B12: help is called, and then the centre has it; or a person must call 112.
 #[tokio::test(flavor = "multi_thread")]
 async fn b12_who_calls_for_help_is_told_whether_the_centre_has_it() {

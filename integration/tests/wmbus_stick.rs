@@ -38,7 +38,7 @@ fn a_window_that_opens_is_heard_through_every_stick() {
         let mut receiver = Receiver::new(source);
         let heard = only(&mut receiver, &serial);
         assert_eq!(heard.device.as_str(), "wm-las-00010205-07-1d");
-        let report = receiver.understand(&heard, Some(&KEY)).unwrap().unwrap();
+        let report = receiver.understand(&heard, Some(&KEY)).unwrap().report.unwrap();
         assert_eq!((report.kind, report.state), (DeviceKind::Contact, Some(DeviceState::Open)));
         assert_eq!((report.authenticated, report.rssi_dbm), (Authenticated::Crc, rssi), "{source:?}");
         assert_eq!((report.tamper, report.low_battery, report.fault), (Some(false), Some(false), Some(false)));

@@ -234,6 +234,27 @@ pub struct Report {
     pub lqi: Option<u8>,
 }
 
+/// One number that a device measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measurement {
+    /// What it is, by the decoder's name: `external_temperature`, `volume`.
+    pub measure: String,
+    /// In thousandths of the unit.
+    pub value_milli: i64,
+    /// As on a display: `°C`, `m3`; empty for pure numbers.
+    pub unit: String,
+}
+
+impl Measurement {
+    /// The value in its unit, as it is written: 21.8, 43.
+    pub fn value(&self) -> serde_json::Number {
+        let whole = self.value_milli / 1_000;
+        // Thousandths of what a device can count are far below what a double holds exactly.
+        let broken = || serde_json::Number::from_f64(self.value_milli as f64 / 1_000.0);
+        if self.value_milli % 1_000 == 0 { whole.into() } else { broken().unwrap_or_else(|| whole.into()) }
+    }
+}
+
 impl Report {
     /// A report that says nothing yet.
     pub fn silent(device: DeviceId, kind: DeviceKind, authenticated: Authenticated) -> Self {
@@ -271,6 +292,18 @@ mod tests {
             assert!(DeviceId::new(bad).is_err(), "{bad}");
         }
         assert!(DeviceId::new("q").unwrap_err().to_string().contains("zb-, en-, wm-"));
+    }
+
+    #[test]
+    fn a_measured_value_is_written_in_its_unit() {
+        let written = |value_milli| {
+            Measurement { measure: "volume".to_owned(), value_milli, unit: "m3".to_owned() }.value().to_string()
+        };
+        assert_eq!(written(21_800), "21.8");
+        assert_eq!(written(43_000), "43");
+        assert_eq!(written(-5), "-0.005");
+        assert_eq!(written(28_504_270), "28504.27");
+        assert_eq!(written(i64::MAX / 1_000 * 1_000), (i64::MAX / 1_000).to_string());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Data only: no folder calls another, so a page can fail and the alarm does not notice.
 
+use crate::device::{DeviceId, Measurement};
 use crate::event::{Class, EventId};
 use crate::stamp::Stamp;
 use crate::warrant::Answer;
@@ -138,6 +139,15 @@ pub struct Signal {
     pub technology: Option<String>,
 }
 
+/// What is done to a modem's power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModemPower {
+    /// It is taken for some seconds and given back.
+    Cycle,
+    /// It is given back: somebody may have fallen while it was taken.
+    Restore,
+}
+
 /// What NetworkManager says of an interface it manages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Managed {
@@ -180,6 +190,17 @@ pub struct Networks {
     /// What the mobile path has cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<DataUsed>,
+}
+
+/// What a device measured, and when it said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measured {
+    /// Which device.
+    pub device: DeviceId,
+    /// When it was heard.
+    pub at: Stamp,
+    /// At least one.
+    pub values: Vec<Measurement>,
 }
 
 /// The journal's last row.

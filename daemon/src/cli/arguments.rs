@@ -49,6 +49,8 @@ pub enum Command {
     /// Read the journal, beside a running daemon or without one
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// What devices have measured, beside a running daemon or without one: a value every five minutes, for three months
+    Telemetry(Telemetry),
     /// Detectors: list, find, add, place, remove
     Device {
         #[command(flatten)]
@@ -263,6 +265,29 @@ pub struct JournalArgs {
 }
 
 #[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Args)]
+pub struct Telemetry {
+    /// The file of measurements; by default the one beside the journal that the configuration names
+    #[arg(long)]
+    pub db: Option<PathBuf>,
+    /// The configuration that names it
+    #[arg(long, default_value = "/etc/vakt/vaktd.toml")]
+    pub config: PathBuf,
+    /// Only from this time on, e.g. 2026-11-20T00:00:00Z
+    #[arg(long, value_parser = parse_rfc3339)]
+    pub since: Option<i64>,
+    /// Only of this device
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Only of this measure, by the name that `vaktd device list` shows
+    #[arg(long)]
+    pub measure: Option<String>,
+    /// jsonl or csv
+    #[arg(long, default_value = "jsonl")]
+    pub format: Format,
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Format {
     Jsonl,
@@ -417,6 +442,7 @@ pub enum Schema {
     Echo,
     Receipt,
     Reply,
+    Telemetry,
     Warrant,
     Config,
 }

@@ -6,13 +6,12 @@ use crate::cli::arguments::Cli;
 use crate::cli::arguments::Command;
 use crate::cli::arguments::Decode;
 use crate::cli::arguments::Device;
-use crate::cli::arguments::Format;
-use crate::cli::arguments::JournalCommand;
 use crate::cli::arguments::Siren;
 use crate::cli::arguments::User;
 use crate::cli::arguments::Zone;
 use crate::cli::doctor;
 use crate::cli::habits::Asks;
+use crate::cli::records;
 use crate::cli::schema;
 use crate::config::load;
 use crate::config::settings::Config;
@@ -20,10 +19,6 @@ use crate::control::io::AskError;
 use crate::control::io::Client;
 use crate::hub::io::networks;
 use crate::hub::io::start;
-use crate::journal::export;
-use crate::journal::io::reader::FOLLOW_MS;
-use crate::journal::io::reader::Reader;
-use crate::journal::io::store::JournalError;
 use crate::journal::io::store::sqlite_version;
 use crate::network::io::watch;
 use crate::subghz::decode as wmbus;
@@ -39,7 +34,6 @@ use std::io::IsTerminal;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
-use vakt_core::port::Place;
 
 /// Longest line of a batch on stdin, in bytes; a longer one is refused and the next is read.
 const BATCH_LINE_MAX: u64 = 64 * 1024;
@@ -64,12 +58,12 @@ pub enum Exit {
 }
 
 /// Says something to a person.
-fn say(text: impl std::fmt::Display) {
+pub(super) fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Prints one line; a reader that went away ends the program quietly.
-fn print(line: &str) -> Result<(), Exit> {
+pub(super) fn print(line: &str) -> Result<(), Exit> {
     writeln!(std::io::stdout().lock(), "{line}").map_err(|_| Exit::Io)
 }
 
@@ -105,7 +99,8 @@ fn perform(command: Command) -> Result<(), Exit> {
                 |line| zcl::decode_line(cluster, zone_type, line),
             )
         }
-        Command::Journal(command) => journal(command),
+        Command::Journal(command) => records::journal(command),
+        Command::Telemetry(asked) => records::telemetry(asked),
         Command::Device { socket, command } => device(&socket.socket, command),
         Command::User { socket, command } => user(&socket.socket, command),
         Command::Area { socket, command: Area::Set { area, name, entry, exit } } => {
@@ -153,7 +148,7 @@ fn perform(command: Command) -> Result<(), Exit> {
 }
 
 /// Reads the configuration and its patches, or says everything that is wrong with them.
-fn read_config(path: &Path) -> Result<Config, Exit> {
+pub(super) fn read_config(path: &Path) -> Result<Config, Exit> {
     let folder = path.parent().unwrap_or(Path::new(".")).join("vaktd.d");
     let mut patches: Vec<PathBuf> = match std::fs::read_dir(&folder) {
         Ok(entries) => entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect(),
@@ -181,7 +176,7 @@ fn read_config(path: &Path) -> Result<Config, Exit> {
     })
 }
 
-fn cannot_read(path: &Path, error: &std::io::Error) -> Exit {
+pub(super) fn cannot_read(path: &Path, error: &std::io::Error) -> Exit {
     say(format!("{}: {error}", path.display()));
     match error.kind() {
         std::io::ErrorKind::NotFound => Exit::NoInput,
@@ -259,86 +254,6 @@ fn decoded(
         let (answer, good) = of_batch(&String::from_utf8_lossy(&line));
         all_good &= good;
         print(&answer)?;
-    }
-}
-
-fn journal(command: JournalCommand) -> Result<(), Exit> {
-    let (JournalCommand::List(args)
-    | JournalCommand::Follow(args)
-    | JournalCommand::Export(args)
-    | JournalCommand::Verify(args)) = &command;
-    let path = match &args.db {
-        Some(path) => path.clone(),
-        None => read_config(&args.config)?.state_dir.join("journal.db"),
-    };
-    if let Err(error) = std::fs::metadata(&path) {
-        return Err(cannot_read(&path, &error));
-    }
-    if let JournalCommand::Verify(_) = command {
-        return verify(&path);
-    }
-    let reader = Reader::open(&path).map_err(|error| {
-        say(error);
-        Exit::Data
-    })?;
-    let format = match args.format {
-        Format::Jsonl => export::Format::Jsonl,
-        Format::Csv => export::Format::Csv,
-    };
-    let filter = export::Filter { class: args.class, since_ms: args.since };
-    if let Some(header) = export::header(format) {
-        print(&header)?;
-    }
-    let follow = matches!(command, JournalCommand::Follow(_));
-    let mut last = Place::default();
-    loop {
-        last = reader.each(last, &filter, |wire| print(&export::line(format, wire)).map_err(Stop::Printed)).map_err(
-            |stop| match stop {
-                Stop::Printed(exit) => exit,
-                Stop::Journal(error) => {
-                    say(error);
-                    Exit::Data
-                }
-            },
-        )?;
-        if !follow {
-            return Ok(());
-        }
-        std::thread::park_timeout(std::time::Duration::from_millis(FOLLOW_MS));
-    }
-}
-
-enum Stop {
-    Printed(Exit),
-    Journal(JournalError),
-}
-
-impl From<JournalError> for Stop {
-    fn from(error: JournalError) -> Self {
-        Stop::Journal(error)
-    }
-}
-
-fn verify(path: &Path) -> Result<(), Exit> {
-    let found = Reader::open(path).map_err(|error| error.to_string());
-    let found = found.and_then(|reader| reader.verify().map_err(|error| error.to_string()));
-    match found {
-        Ok(found) => {
-            let head = found.head;
-            say(format!("{}: {} rows hold", path.display(), found.rows));
-            print(
-                &json!({
-                    "ok": true, "rows": found.rows, "epochs": found.epochs, "lost": found.lost,
-                    "head": {"epoch": head.place.epoch, "seq": head.place.seq, "hash": vakt_core::canonical::hex(&head.hash)},
-                })
-                .to_string(),
-            )
-        }
-        Err(error) => {
-            say(format!("{}: {error}", path.display()));
-            print(&json!({"ok": false, "bad": error}).to_string())?;
-            Err(Exit::Bad)
-        }
     }
 }
 

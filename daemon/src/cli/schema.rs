@@ -10,6 +10,7 @@ use crate::upstream::topic::Echo;
 use crate::upstream::topic::PathPayload;
 use crate::upstream::topic::ReplyPayload;
 use crate::upstream::topic::StatePayload;
+use crate::upstream::topic::TelemetryPayload;
 use schemars::schema_for;
 use std::fmt::Write;
 
@@ -24,6 +25,7 @@ pub fn text(what: Schema) -> String {
         Schema::Echo => schema_for!(Echo).to_value(),
         Schema::Receipt => schema_for!(ReceiptPayload).to_value(),
         Schema::Reply => schema_for!(ReplyPayload).to_value(),
+        Schema::Telemetry => schema_for!(TelemetryPayload).to_value(),
         Schema::Warrant => crate::upstream::warrant::schema(),
         Schema::Config => print::schema(),
     };
@@ -41,6 +43,7 @@ pub fn published() -> Vec<(&'static str, String)> {
         ("schema/echo.json", text(Schema::Echo)),
         ("schema/receipt.json", text(Schema::Receipt)),
         ("schema/reply.json", text(Schema::Reply)),
+        ("schema/telemetry.json", text(Schema::Telemetry)),
         ("schema/warrant.json", text(Schema::Warrant)),
         ("schema/config.json", text(Schema::Config)),
         ("asyncapi.yaml", asyncapi()),
@@ -54,6 +57,8 @@ struct Channel {
     /// Whether the hub says it; else it hears it.
     up: bool,
     retain: bool,
+    /// At least once, or at most.
+    qos: u8,
     /// Its payload's schema, or that of what is signed in it.
     schema: &'static str,
     signed: bool,
@@ -67,13 +72,13 @@ const fn up(
     schema: &'static str,
     what: &'static str,
 ) -> Channel {
-    Channel { name, below, up: true, retain, schema, signed: false, what }
+    Channel { name, below, up: true, retain, qos: 1, schema, signed: false, what }
 }
 
 /// In place of a schema: bytes, of no form.
 const BYTES: &str = "";
 
-const CHANNELS: [Channel; 10] = [
+const CHANNELS: [Channel; 11] = [
     up(
         "event",
         "event/{class}",
@@ -91,6 +96,16 @@ const CHANNELS: [Channel; 10] = [
         "beat",
         "Every 20 s on the first path, every 180 s on the other while that is good.",
     ),
+    Channel {
+        qos: 0,
+        ..up(
+            "telemetry",
+            "telemetry",
+            false,
+            "telemetry",
+            "What devices measured, each measure every five minutes at most; expires after ten. Not over LTE.",
+        )
+    },
     up(
         "reply",
         "reply/{jti}",
@@ -110,6 +125,7 @@ const CHANNELS: [Channel; 10] = [
         below: "ack",
         up: false,
         retain: false,
+        qos: 1,
         schema: "receipt",
         signed: true,
         what: "The centre's receipt: only it delivers. By any path; retained ones are refused.",
@@ -119,6 +135,7 @@ const CHANNELS: [Channel; 10] = [
         below: "path/{path}/echo",
         up: false,
         retain: false,
+        qos: 1,
         schema: "echo",
         signed: false,
         what: "The centre's echo of a beat; three missing ones are a silent centre.",
@@ -128,6 +145,7 @@ const CHANNELS: [Channel; 10] = [
         below: "cmd",
         up: false,
         retain: false,
+        qos: 1,
         schema: "warrant",
         signed: true,
         what: "A warrant. Retained, expired, foreign and unsigned ones are refused.",
@@ -183,7 +201,13 @@ fn asyncapi() -> String {
         let (verb, action) = if channel.up { ("say", "send") } else { ("hear", "receive") };
         line(&mut text, format_args!("  {verb}_{}:\n    action: {action}", channel.name));
         line(&mut text, format_args!("    channel:\n      $ref: '#/channels/{}'", channel.name));
-        line(&mut text, format_args!("    bindings:\n      mqtt:\n        qos: 1\n        retain: {}", channel.retain));
+        line(
+            &mut text,
+            format_args!(
+                "    bindings:\n      mqtt:\n        qos: {}\n        retain: {}",
+                channel.qos, channel.retain
+            ),
+        );
         line(&mut text, format_args!("        bindingVersion: 0.2.0"));
     }
     text.truncate(text.trim_end().len());

@@ -28,6 +28,9 @@ pub const FILES_LIMIT: usize = 64;
 /// Most faults returned; the last then says how many are left out. A file that is no TOML at all has thousands.
 pub const FAULTS_LIMIT: usize = 500;
 
+/// The path that has a modem (contract, "paths").
+const MOBILE: &str = "lte";
+
 /// Most characters of a wrong key or value shown in a fault; the rest is cut.
 const SHOWN_LIMIT: usize = 64;
 
@@ -316,6 +319,7 @@ impl Reader<'_> {
         let root = section("").expect("the table has a root");
         let tree = self.complete(root, Some(whole), whole.origin);
         self.keys_for_paths(whole);
+        self.path_for_modem(whole);
         for path in whole.list(["upstream", "path"]) {
             self.tls_or_loopback(path);
         }
@@ -385,6 +389,22 @@ impl Reader<'_> {
         if let (Some(path), false) = (paths.first(), arc) {
             let wrong = "no key of role arc, which signs receipts, but an upstream.path";
             self.fault(path.origin, "centre.key", wrong, "write a [[centre.key]] with the centre's public key");
+        }
+    }
+
+    /// What is said of a modem that no path has would be passed over, and a card stay locked.
+    fn path_for_modem(&mut self, whole: &Node) {
+        // a name that was refused has its own fault
+        let mobile = |path: &Node| path.text("name").is_none_or(|name| name == MOBILE);
+        if whole.list(["upstream", "path"]).iter().any(mobile) {
+            return;
+        }
+        for key in ["pin_file", "monthly_mb", "power_gpio"] {
+            if let Some(said) = whole.get("modem").and_then(|modem| modem.get(key)) {
+                let wrong = format!("it is about the modem of the path `{MOBILE}`, and there is no such path");
+                let right = format!("write a [[upstream.path]] with name = \"{MOBILE}\", or remove this key");
+                self.fault(said.origin, &join("modem", key), wrong, right);
+            }
         }
     }
 

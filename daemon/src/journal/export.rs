@@ -38,16 +38,20 @@ pub fn header(format: Format) -> Option<String> {
 pub fn line(format: Format, wire: &[u8]) -> String {
     match format {
         Format::Jsonl => String::from_utf8_lossy(wire).into_owned(),
-        Format::Csv => {
-            let value: Value = serde_json::from_slice(wire).unwrap_or(Value::Null);
-            COLUMNS.map(|column| cell(&value[column])).join(",")
-        }
+        Format::Csv => csv(&serde_json::from_slice(wire).unwrap_or(Value::Null), &COLUMNS),
     }
+}
+
+/// The members of an object in these columns, comma separated.
+pub fn csv(value: &Value, columns: &[&str]) -> String {
+    columns.iter().map(|column| cell(&value[*column])).collect::<Vec<_>>().join(",")
 }
 
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
+        // a number is what it is, also one below zero
+        Value::Number(number) => return number.to_string(),
         Value::String(text) => text.clone(),
         Value::Object(cid) if cid.contains_key("q") => format!("{}-{}", cid["q"], cid["code"]),
         other => other.to_string(),

@@ -6,6 +6,7 @@ use crate::subghz::line::Source;
 use crate::subghz::receiver::Counters;
 use crate::subghz::receiver::Heard;
 use crate::subghz::receiver::Receiver;
+use crate::subghz::receiver::Understood;
 use serial2_tokio::SerialPort;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -114,13 +115,21 @@ async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Outlets) -> b
         let _ = outlets.strangers.try_send(stranger);
         return true;
     };
-    let input = match receiver.understand(heard, key.as_ref()) {
-        Ok(Some(report)) => Input::Report(report),
-        Ok(None) => return true,
+    let device = heard.device.clone();
+    let (first, second) = match receiver.understand(heard, key.as_ref()) {
+        Ok(Understood { report, values }) => {
+            let values = (!values.is_empty()).then_some(Input::Measured { device, values });
+            (report.map(Input::Report), values)
+        }
         Err(refused) => {
-            tracing::warn!(device = %heard.device, %refused, "a known device could not be read");
-            Input::Unreadable { device: heard.device.clone() }
+            tracing::warn!(%device, %refused, "a known device could not be read");
+            (Some(Input::Unreadable { device }), None)
         }
     };
-    outlets.inputs.send(input).await.is_ok()
+    for input in first.into_iter().chain(second) {
+        if outlets.inputs.send(input).await.is_err() {
+            return false;
+        }
+    }
+    true
 }

@@ -14,12 +14,14 @@ use crate::subghz::refused::Refused;
 use crate::subghz::wmbus_crypto::Key;
 use crate::subghz::wmbus_crypto::decrypt;
 use crate::subghz::wmbus_link::open;
+use crate::subghz::wmbus_measured::measured;
 use crate::subghz::wmbus_report;
 use crate::subghz::wmbus_tpl::Security;
 use crate::subghz::wmbus_tpl::Telegram;
 use crate::subghz::wmbus_tpl::parse;
 use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceId;
+use vakt_core::device::Measurement;
 use vakt_core::device::Report;
 
 /// How often what happened, since the receiver was opened.
@@ -92,6 +94,15 @@ pub struct Heard {
     pub rssi_dbm: Option<i16>,
 }
 
+/// What a telegram says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Understood {
+    /// Of what its device watches for, and of the device; `None` when there is nothing to report.
+    pub report: Option<Report>,
+    /// Of what it measures.
+    pub values: Vec<Measurement>,
+}
+
 /// What came of the bytes: a telegram, or why something was none.
 pub type Outcome = Result<Heard, NotHeard>;
 
@@ -152,25 +163,25 @@ impl Receiver {
         Ok(Heard { device: telegram.address.device(), telegram, authenticated, rssi_dbm: caught.rssi_dbm })
     }
 
-    /// What a telegram says, with the device's key if it has one; `None` when it has nothing to report.
+    /// What a telegram says, with the device's key if it has one.
     ///
     /// Stricter than the decoder: a device that has a key is heard only encrypted, and a frame that claims mode 5 is
     /// never read in clear.
     ///
     /// # Errors
     /// `no_key`, `wrong_key`, `not_encrypted`, `bad_record`, `too_short`; counted.
-    pub fn understand(&mut self, heard: &Heard, key: Option<&Key>) -> Result<Option<Report>, Refused> {
+    pub fn understand(&mut self, heard: &Heard, key: Option<&Key>) -> Result<Understood, Refused> {
         let result = understand(heard, key);
         match &result {
-            Ok(Some(_)) => self.counters.reported = self.counters.reported.saturating_add(1),
-            Ok(None) => self.counters.no_report = self.counters.no_report.saturating_add(1),
+            Ok(Understood { report: Some(_), .. }) => self.counters.reported = self.counters.reported.saturating_add(1),
+            Ok(Understood { report: None, .. }) => self.counters.no_report = self.counters.no_report.saturating_add(1),
             Err(refused) => self.counters.refused(refused.kind),
         }
         result
     }
 }
 
-fn understand(heard: &Heard, key: Option<&Key>) -> Result<Option<Report>, Refused> {
+fn understand(heard: &Heard, key: Option<&Key>) -> Result<Understood, Refused> {
     let telegram = &heard.telegram;
     let plain = match (telegram.security, key) {
         (Security::Clear, None) => telegram.payload.clone(),
@@ -185,5 +196,6 @@ fn understand(heard: &Heard, key: Option<&Key>) -> Result<Option<Report>, Refuse
         }
     };
     let records = all_records(telegram, &plain)?;
-    wmbus_report::report(telegram, &records, heard.authenticated, heard.rssi_dbm)
+    let report = wmbus_report::report(telegram, &records, heard.authenticated, heard.rssi_dbm)?;
+    Ok(Understood { report, values: measured(&records) })
 }

@@ -59,6 +59,9 @@ pub struct Record {
     /// The value as bits, where it is a binary number of at most 8 bytes.
     #[serde(skip)]
     pub bits: Option<u64>,
+    /// The value is a measured number: neither a set of bits nor a name nor a date.
+    #[serde(skip)]
+    pub is_number: bool,
 }
 
 impl Record {
@@ -75,6 +78,7 @@ impl Record {
             tariff: 0,
             subunit: 0,
             bits: None,
+            is_number: false,
         }
     }
 
@@ -170,7 +174,8 @@ fn record(dif: u8, at: &mut Cursor) -> Result<Record, Refused> {
         _ => (Function::AtError, "at_error_"),
     };
     let name = format!("{prefix}{}", said.name);
-    Ok(Record { key, name, value, unit: said.unit, vif, function, storage, tariff, subunit, bits })
+    let is_number = said.form == Form::Number && !value.is_null();
+    Ok(Record { key, name, value, unit: said.unit, vif, function, storage, tariff, subunit, bits, is_number })
 }
 
 /// VIF and VIFEs, and a plain-text VIF's unit, which stands between them with its length in front.

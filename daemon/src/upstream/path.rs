@@ -41,6 +41,8 @@ use vakt_core::stamp::Stamp;
 
 /// Bytes of an MQTT PUBLISH beside topic and payload, rounded up: header, lengths, id, empty properties.
 const PUBLISH_OVERHEAD: usize = 16;
+/// The same with the topic `telemetry` of the longest gateway id, and an expiry.
+const TELEMETRY_OVERHEAD: usize = 80;
 /// MQTT 5, 3.4.2.1 has no code for "longer than you take"; this is DISCONNECT's.
 const TOO_LARGE: u8 = 0x95;
 
@@ -494,6 +496,13 @@ impl Live {
             outs.push_back(Out::Publish { conn: self.conn.id, topic, retain: false, payload });
         }
         fits
+    }
+
+    /// Measurements go out; nothing waits for their answer, there is none.
+    pub(crate) fn telemetry(&mut self, payload: Vec<u8>, outs: &mut Outs) {
+        if payload.len() + TELEMETRY_OVERHEAD <= self.conn.packet_max {
+            outs.push_back(Out::Telemetry { conn: self.conn.id, payload });
+        }
     }
 
     fn birth(&mut self, topic: String, signal: Option<&Signal>, now_ms: u64, outs: &mut Outs) {

@@ -95,6 +95,13 @@ pub enum Out {
         /// The payload.
         payload: Vec<u8>,
     },
+    /// Publish measurements: once, expiring, answered by nobody.
+    Telemetry {
+        /// The connection.
+        conn: ConnId,
+        /// The payload.
+        payload: Vec<u8>,
+    },
     /// Say goodbye, so that the broker drops the last will.
     Goodbye(ConnId),
     /// Destroy it.

@@ -29,6 +29,7 @@ use crate::upstream::topic::PathStatus;
 use crate::upstream::topic::Topics;
 use crate::upstream::topic::View;
 use crate::upstream::topic::reply_payload;
+use crate::upstream::topic::telemetry_payloads;
 use crate::upstream::warrant;
 use crate::upstream::warrant::Refusal;
 use crate::upstream::warrant::Refused;
@@ -40,6 +41,7 @@ use vakt_core::port::Answered;
 use vakt_core::port::Head;
 use vakt_core::port::Links;
 use vakt_core::port::ListedKey;
+use vakt_core::port::Measured;
 use vakt_core::port::MediaPiece;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
@@ -474,6 +476,17 @@ impl Speaker {
             if let Some(live) = path.live() {
                 live.compare(view, &self.statuses);
             }
+        }
+    }
+
+    /// Something was measured: told once, where that costs nothing and while no alarm waits; else it is lost to the centre.
+    pub fn measured(&mut self, measured: &[Measured]) {
+        if self.outbox.alarm_waits() {
+            return;
+        }
+        let Self { paths, outs, .. } = self;
+        if let Some(live) = paths.iter_mut().find(|path| path.is_carrier() && !path.is_metered()).and_then(Path::live) {
+            telemetry_payloads(measured).into_iter().for_each(|payload| live.telemetry(payload, outs));
         }
     }
 

@@ -19,6 +19,7 @@ use vakt_core::event::EventId;
 use vakt_core::event::Service;
 use vakt_core::port::Answered;
 use vakt_core::port::Head;
+use vakt_core::port::Measured;
 use vakt_core::port::Signal;
 use vakt_core::port::Waiting;
 use vakt_core::stamp::Stamp;
@@ -32,6 +33,12 @@ pub const INCIDENTS_SHOWN: usize = 20;
 pub const FAULTS_SHOWN: usize = 60;
 /// Longest packet in either direction, in bytes (contract).
 pub const PACKET_MAX: u32 = 96 * 1024;
+/// Longest `telemetry` payload, in bytes; what does not fit goes in another.
+pub const TELEMETRY_MAX: usize = 16 * 1024;
+/// `telemetry` payloads in one go. What is beyond them is lost to the centre, and stands in the hub's table.
+pub const TELEMETRY_AT_ONCE: usize = 4;
+/// After so many seconds a broker drops measurements that nobody has taken: newer ones are there.
+pub const TELEMETRY_EXPIRES_S: u32 = 600;
 /// Longest name of a medium, in bytes.
 const MEDIA_NAME_MAX: usize = 64;
 
@@ -85,6 +92,11 @@ impl Topics {
     /// One device, retained.
     pub fn device(&self, id: &DeviceId) -> String {
         format!("{}device/{id}", self.base)
+    }
+
+    /// Measurements, up, QoS 0.
+    pub fn telemetry(&self) -> String {
+        format!("{}telemetry", self.base)
     }
 
     /// A path's birth and last will, retained.
@@ -366,6 +378,68 @@ pub fn reply_payload(answered: &Answered) -> Vec<u8> {
     })
 }
 
+/// Measurements of several devices.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TelemetryPayload<'a> {
+    /// Version of this form.
+    v: u8,
+    /// What each device measured.
+    measured: Vec<MeasuredView<'a>>,
+}
+
+/// What one device measured.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct MeasuredView<'a> {
+    /// Which device.
+    device: &'a DeviceId,
+    /// When the hub heard it, RFC 3339.
+    at: String,
+    /// `trusted` or `untrusted`: the hub's clock then.
+    clock: &'static str,
+    /// At least one value.
+    values: Vec<ValueView<'a>>,
+}
+
+/// One value.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ValueView<'a> {
+    /// What was measured: `temperature`, `volume`.
+    measure: &'a str,
+    /// In its unit.
+    value: serde_json::Number,
+    /// As on a display; empty for pure numbers.
+    unit: &'a str,
+}
+
+/// The payloads of what was measured, in order; none longer than `TELEMETRY_MAX`, and no more than `TELEMETRY_AT_ONCE`.
+pub fn telemetry_payloads(measured: &[Measured]) -> Vec<Vec<u8>> {
+    let view = |of: &'_ Measured| -> Vec<u8> { json(&measured_view(of)) };
+    let whole =
+        |views: &[Measured]| json(&TelemetryPayload { v: 1, measured: views.iter().map(measured_view).collect() });
+    let empty = whole(&[]).len();
+    let (mut payloads, mut from, mut bytes) = (Vec::new(), 0, empty);
+    for (at, of) in measured.iter().enumerate() {
+        let more = view(of).len() + 1;
+        if bytes + more > TELEMETRY_MAX && from < at {
+            payloads.push(whole(&measured[from..at]));
+            (from, bytes) = (at, empty);
+        }
+        bytes += more;
+    }
+    if from < measured.len() {
+        payloads.push(whole(&measured[from..]));
+    }
+    payloads.retain(|payload| payload.len() <= TELEMETRY_MAX);
+    payloads.truncate(TELEMETRY_AT_ONCE);
+    payloads
+}
+
+fn measured_view(of: &Measured) -> MeasuredView<'_> {
+    let values = of.values.iter().map(|of| ValueView { measure: &of.measure, value: of.value(), unit: &of.unit });
+    let clock = if of.at.trusted { "trusted" } else { "untrusted" };
+    MeasuredView { device: &of.device, at: of.at.at(), clock, values: values.collect() }
+}
+
 /// The payload of a birth, last will or farewell.
 pub fn path_payload(status: &PathStatus) -> Vec<u8> {
     birth_payload(status, None)
@@ -456,6 +530,7 @@ fn json<T: Serialize>(value: &T) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vakt_core::device::Measurement;
     use vakt_core::port::Place;
     use vakt_core::warrant::Answer;
 
@@ -587,6 +662,33 @@ mod tests {
         let payload = state_payload(&view, &paths, waiting, "00", NOW);
         assert!(payload.len() <= STATE_MAX);
         assert!(text(payload).contains(r#""incidents":300,"faults":300}"#), "what is left out is counted");
+    }
+
+    #[test]
+    fn golden_bytes_of_measurements_and_their_limits() {
+        let value = |measure: &str, value_milli, unit: &str| Measurement {
+            measure: measure.to_owned(),
+            value_milli,
+            unit: unit.to_owned(),
+        };
+        let values = vec![value("relative_humidity", 40_000, "%"), value("external_temperature", -1_573, "°C")];
+        let cellar = Measured { device: DeviceId::new("wm-cellar").unwrap(), at: NOW, values };
+        let golden = concat!(
+            r#"{"v":1,"measured":[{"device":"wm-cellar","at":"2026-11-20T21:39:00.007Z","clock":"trusted","values":["#,
+            r#"{"measure":"relative_humidity","value":40,"unit":"%"},"#,
+            r#"{"measure":"external_temperature","value":-1.573,"unit":"°C"}]}]}"#
+        );
+        let payloads = telemetry_payloads(std::slice::from_ref(&cellar));
+        assert_eq!(payloads.into_iter().map(text).collect::<Vec<_>>(), [golden]);
+        assert_eq!(telemetry_payloads(&[]), Vec::<Vec<u8>>::new());
+        let payloads = telemetry_payloads(&vec![cellar; 150]);
+        assert_eq!(payloads.len(), 2);
+        assert!(payloads.iter().all(|payload| payload.len() <= TELEMETRY_MAX), "{}", payloads[0].len());
+        let listed = |payload: Vec<u8>| text(payload).matches("wm-cellar").count();
+        assert_eq!(payloads.into_iter().map(listed).sum::<usize>(), 150, "each once");
+        let long = Measured { device: DeviceId::new("wm-long").unwrap(), at: NOW, values: vec![] };
+        let long = Measured { values: vec![value(&"x".repeat(200), 1, ""); 50], ..long };
+        assert_eq!(telemetry_payloads(&vec![long; 20]).len(), TELEMETRY_AT_ONCE);
     }
 
     #[test]

@@ -274,7 +274,7 @@ impl Host {
         Reply::Later
     }
 
-    /// What a device tells of its battery, under each of its functions.
+    /// What a device tells of its battery, under each of its functions, and what it measures, under the first.
     fn reading(&mut self, device: Eui64, incoming: &Incoming, reading: &Reading, now_ms: u64) {
         if let (Some(weak), Some(node)) = (reading.low_battery, self.memory.nodes.get_mut(&device))
             && std::mem::replace(&mut node.weak, weak) != weak
@@ -291,6 +291,11 @@ impl Host {
             report.rssi_dbm = Some(i16::from(incoming.rssi_dbm));
             report.lqi = Some(incoming.lqi);
             self.out.push_back(Out::Report(report, None));
+        }
+        let values = reading.measured();
+        if let Some(first) = self.zones(device).first().filter(|_| !values.is_empty()) {
+            let id = self.id(device, first.endpoint);
+            self.out.push_back(Out::Measured(id, values));
         }
     }
 

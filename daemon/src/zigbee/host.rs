@@ -41,6 +41,7 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
+use vakt_core::device::Measurement;
 use vakt_core::device::Report;
 
 /// Commands under way while devices are asked how they stand; alarms that must be answered are not kept waiting behind.
@@ -60,6 +61,8 @@ pub enum Out {
     Save(Box<Memory>),
     /// A detector's word. When it is recorded, `recorded` with this number lets the detector know.
     Report(Report, Option<AnswerId>),
+    /// What a known detector measures beside what it watches for.
+    Measured(DeviceId, Vec<Measurement>),
     /// The person who opened the door told how far a newcomer is.
     Progress(Progress),
     /// What joined and is kept, ready to be added. That it guards is told by who adds it.

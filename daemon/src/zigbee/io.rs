@@ -280,6 +280,9 @@ async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
         Out::Report(report, answer) => {
             ways.words.send((Input::Report(report), answer)).await.map_err(|_| gone())?;
         }
+        Out::Measured(device, values) => {
+            ways.words.send((Input::Measured { device, values }, None)).await.map_err(|_| gone())?;
+        }
         Out::Refused { device, count } => {
             let device = device.device(None);
             ways.words.send((Input::JoinRefused { device, count }, None)).await.map_err(|_| gone())?;

@@ -9,6 +9,7 @@ use crate::zigbee::zcl::Scope;
 use crate::zigbee::zcl_global::Global;
 use crate::zigbee::zcl_value::DataType;
 use crate::zigbee::zcl_value::Value;
+use vakt_core::device::Measurement;
 
 /// Cluster ids.
 pub mod cluster {
@@ -60,6 +61,16 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// What of it is a measurement, in thousandths. A battery's per cent is none: it stands in the report.
+    pub fn measured(&self) -> Vec<Measurement> {
+        let value = |measure: &str, value_milli: Option<i64>, unit: &str| {
+            Some(Measurement { measure: measure.to_owned(), value_milli: value_milli?, unit: unit.to_owned() })
+        };
+        let temperature = value("temperature", self.temperature_centi_c.map(|centi| i64::from(centi) * 10), "°C");
+        let battery = value("battery_voltage", self.battery_mv.map(i64::from), "V");
+        [temperature, battery].into_iter().flatten().collect()
+    }
+
     /// Gathers the attributes of the standard from a report or a read response without manufacturer code; those of
     /// other clusters give nothing.
     ///

@@ -32,6 +32,8 @@ pub enum Packet {
         qos: u8,
         retain: bool,
         dup: bool,
+        /// Message Expiry Interval, s.
+        expires_s: Option<u32>,
     },
     PubAck,
     Ping,
@@ -199,10 +201,14 @@ fn parse(first: u8, body: &mut Body<'_>) -> Packet {
         3 => {
             let (qos, topic) = ((first >> 1) & 3, body.text());
             let id = if qos > 0 { body.u16() } else { 0 };
-            let properties = body.u8();
-            body.take(usize::from(properties));
+            let length = body.u8();
+            let expires_s = match body.take(usize::from(length)) {
+                [] => None,
+                [0x02, seconds @ ..] => Some(u32::from_be_bytes(seconds.try_into().unwrap())),
+                other => panic!("PUBLISH properties {other:x?}"),
+            };
             let payload = body.bytes.to_vec();
-            Packet::Publish { topic, payload, id, qos, retain: first & 1 == 1, dup: first & 8 == 8 }
+            Packet::Publish { topic, payload, id, qos, retain: first & 1 == 1, dup: first & 8 == 8, expires_s }
         }
         4 => Packet::PubAck,
         8 => {

@@ -27,6 +27,7 @@ use vakt_core::event::EventId;
 use vakt_core::port::Answered;
 use vakt_core::port::Head;
 use vakt_core::port::ListedKey;
+use vakt_core::port::Measured;
 use vakt_core::port::NextEvents;
 use vakt_core::port::Place;
 use vakt_core::port::Stored;
@@ -91,6 +92,7 @@ impl Journal {
 pub struct Site {
     journal: Arc<Mutex<Journal>>,
     head: watch::Sender<Head>,
+    pub measured: watch::Sender<Arc<Vec<Measured>>>,
     pub unjournaled: mpsc::Sender<Unjournaled>,
     pub answers: mpsc::Sender<Answered>,
     /// What reached the core; nobody answers but the test.
@@ -142,6 +144,7 @@ impl Site {
         let (view, view_rx) = watch::channel(Arc::new(View::default()));
         let (waiting, waiting_rx) = watch::channel(Waiting::default());
         let (keys, keys_rx) = watch::channel(Arc::new(vec![Centre::key()]));
+        let (measured, measured_rx) = watch::channel(Arc::default());
         let (unjournaled, unjournaled_rx) = mpsc::channel(8);
         let (next, mut asked) = mpsc::channel::<(NextEvents, oneshot::Sender<Vec<Stored>>)>(4);
         let (notes, mut noted) = mpsc::channel(8);
@@ -160,6 +163,7 @@ impl Site {
             unjournaled: unjournaled_rx,
             links: watch::channel(None).1,
             media: wish.media,
+            telemetry: measured_rx,
             notes,
             now,
             at_least_ms: wish.at_least_ms,
@@ -188,6 +192,7 @@ impl Site {
         Self {
             journal,
             head,
+            measured,
             unjournaled,
             answers,
             warrants,

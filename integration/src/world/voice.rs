@@ -221,7 +221,9 @@ impl World {
                         self.goes_up(at, base + conn, Packet::Other { id, counter });
                     }
                 }
-                Some(Out::Goodbye(_) | Out::Order(_) | Out::DialMedia { .. } | Out::AskMedia(_)) => {} // nobody stops the daemon, and orders come another way
+                Some(
+                    Out::Goodbye(_) | Out::Telemetry { .. } | Out::Order(_) | Out::DialMedia { .. } | Out::AskMedia(_),
+                ) => {} // nobody stops the daemon, and orders come another way
                 Some(Out::Close(conn)) => {
                     hub.voice.clients.remove(&(base + conn));
                     self.evidence.over(base + conn);

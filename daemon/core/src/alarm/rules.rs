@@ -7,7 +7,7 @@ use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::settings;
 use crate::alarm::state::State;
-use crate::device::{AreaId, DeviceId};
+use crate::device::{AreaId, DeviceId, Measurement};
 use crate::event::{ArmMode, Event, Fact, Method};
 use crate::input::{Disk, RequestId};
 use schemars::JsonSchema;
@@ -35,7 +35,7 @@ pub enum Then {
 #[allow(missing_docs)]
 pub struct Rule {
     pub device: DeviceId,
-    /// What it measures, by the decoder's name: `temperature`, `humidity`.
+    /// What it measures, by the decoder's name: `external_temperature`, `relative_humidity`.
     pub measure: String,
     /// Beyond is above, else below.
     pub above: bool,
@@ -60,10 +60,14 @@ impl Rule {
 }
 
 /// A device measured something.
-pub(crate) fn on_measured(draft: &mut Draft, device: &DeviceId, measure: &str, value_milli: i64) {
+pub(crate) fn on_measured(draft: &mut Draft, device: &DeviceId, values: &[Measurement]) {
     if matches!(draft.context.disk, Disk::Failed { .. }) {
         return; // what room there is is for alarms
     }
+    values.iter().for_each(|value| on_value(draft, device, &value.measure, value.value_milli));
+}
+
+fn on_value(draft: &mut Draft, device: &DeviceId, measure: &str, value_milli: i64) {
     let crossed =
         |rule: &Rule| rule.device == *device && rule.measure == measure && rule.is_beyond(value_milli) != rule.beyond;
     let crossed: Vec<(String, Rule)> = (draft.state.rules.iter())

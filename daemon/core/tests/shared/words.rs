@@ -4,7 +4,7 @@ use super::{BOARD_START_MS, EVENING_MS, Happens, IMAGE_BUILT_MS, ROOM, Story, ca
 use serde_json::Value;
 use std::collections::BTreeMap;
 use vakt_core::canonical;
-use vakt_core::device::{AreaId, Authenticated, DeviceKind, DeviceState, Report, UserId, ZoneId};
+use vakt_core::device::{AreaId, Authenticated, DeviceKind, DeviceState, Measurement, Report, UserId, ZoneId};
 use vakt_core::event::{Act, ArmMode, EventId, Media, Method, RestartReason};
 use vakt_core::input::{CodeChecked, Command, Input, InstalledKey, LockUsed, ModemWord, Supply};
 use vakt_core::warrant::{Digest, Order, Warrant};
@@ -441,11 +441,9 @@ impl Story {
             ["fails", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: false }])),
             ["measures", measure, value] => {
                 let value_milli = value.parse().map_err(|_| "how much?")?;
-                return Ok(Happens::Turn(vec![Input::Measured {
-                    device,
-                    measure: (*measure).to_owned(),
-                    value_milli,
-                }]));
+                let (measure, unit) = ((*measure).to_owned(), String::new());
+                let values = vec![Measurement { measure, value_milli, unit }];
+                return Ok(Happens::Turn(vec![Input::Measured { device, values }]));
             }
             ["is", way @ ("opened" | "shut"), "by", tag] => {
                 let used = LockUsed {

@@ -56,7 +56,7 @@ pub fn start(
 
 /// The pin that switches the modem's power. The orders outlive whoever serves them; the one that it fell over is answered by
 /// its end.
-fn switch(chip: String, line: u32) -> mpsc::Sender<board::io::PowerCycle> {
+fn switch(chip: String, line: u32) -> mpsc::Sender<board::io::PowerOrder> {
     let (orders, inbox) = mpsc::channel(1);
     let inbox = Arc::new(Mutex::new(inbox));
     let begin = move || {

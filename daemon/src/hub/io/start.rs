@@ -13,6 +13,7 @@ use super::desk::Desk;
 use super::mesh;
 use super::networks;
 use super::notify;
+use super::telemetry;
 use super::view;
 use crate::config::settings::Config;
 use crate::config::settings::KeyRole;
@@ -412,6 +413,7 @@ fn voice(
     let (notes_in, notes) = mpsc::channel(NOTES_MAX);
     let (view_in, shown) = watch::channel(Arc::<upstream::topic::View>::default());
     let links = sight.links.clone();
+    let telemetry = telemetry::start(config.state_dir.clone(), sight.clone(), line.journal.low());
     tokio::spawn(async move {
         loop {
             let made = sight.view();
@@ -443,6 +445,7 @@ fn voice(
         unjournaled,
         links: links.clone(),
         media: None,
+        telemetry: telemetry.clone(),
         notes: notes_in.clone(),
         now: clock::now,
         at_least_ms: clock::at_least_ms,

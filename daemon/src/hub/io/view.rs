@@ -1,6 +1,8 @@
 //! The core's state in the forms that others show: the centre's `state` and `device` topics, the socket's lists.
 
 use super::core::Seen;
+use crate::hub::telemetry::Book;
+use crate::hub::telemetry::Newest;
 use crate::journal::chain::public_key;
 use crate::subghz::io::Known;
 use crate::upstream::topic::AreaView;
@@ -12,6 +14,7 @@ use crate::upstream::topic::IncidentView;
 use crate::upstream::topic::Mobile;
 use crate::upstream::topic::StateView;
 use crate::upstream::topic::View;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -79,13 +82,27 @@ impl Sight {
     }
 }
 
-/// Each device's.
-pub type Heard = Arc<Mutex<BTreeMap<DeviceId, Signs>>>;
+/// Each device's, and what it measured.
+#[derive(Debug, Clone, Default)]
+pub struct Heard {
+    signs: Arc<Mutex<BTreeMap<DeviceId, Signs>>>,
+    /// The newest of what they measure.
+    pub book: Arc<Mutex<Book>>,
+}
+
+impl Heard {
+    fn of(&self, device: &DeviceId) -> Option<Signs> {
+        self.signs.lock().ok().and_then(|signs| signs.get(device).copied())
+    }
+}
 
 /// Notes what a device told; what it does not tell this time stays.
 pub fn note(heard: &Heard, now: Stamp, input: &Input) {
+    if let (Input::Measured { device, values }, Ok(mut book)) = (input, heard.book.lock()) {
+        book.note(now, device, values);
+    }
     let (Input::Report(Report { device, .. }) | Input::SelfTest { device, .. }) = input else { return };
-    let Ok(mut heard) = heard.lock() else { return };
+    let Ok(mut heard) = heard.signs.lock() else { return };
     let fresh =
         Signs { at: now, rssi_dbm: None, lqi: None, battery_percent: None, tells_battery: false, self_test: None };
     let signs = heard.entry(device.clone()).or_insert(fresh);
@@ -190,7 +207,7 @@ fn word(fault: DeviceFault) -> &'static str {
 }
 
 fn device_view(state: &State, id: &DeviceId, device: &Device, heard: &Heard) -> DeviceView {
-    let last = heard.lock().ok().and_then(|heard| heard.get(id).copied());
+    let last = heard.of(id);
     let coarse = |stamp: Stamp| rfc3339(stamp.wall_ms.div_euclid(LAST_HEARD_MS) * LAST_HEARD_MS);
     let battery = match (device.faults.contains(&DeviceFault::LowBattery), last) {
         (true, _) => Some(Battery::Low),
@@ -215,7 +232,7 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
     let line = |(id, device): (&DeviceId, &Arc<Device>)| {
         // A silent button speaks when somebody presses it: that it has is nobody's to see here (B8).
         let silent = device.kind == DeviceKind::HoldUp;
-        let last = heard.lock().ok().and_then(|heard| heard.get(id).copied()).filter(|_| !silent);
+        let last = heard.of(id).filter(|_| !silent);
         let mut view = device_view(state, id, device, heard);
         view.state = view.state.filter(|_| !silent);
         view.signal_dbm = last.and_then(|signs| signs.rssi_dbm);
@@ -228,13 +245,27 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
             value["battery_percent"] = percent.into();
         }
         if let Some((at, passed)) = last.and_then(|signs| signs.self_test) {
-            value["self_test"] = serde_json::json!({"at": at.at(), "passed": passed});
+            value["self_test"] = json!({"at": at.at(), "passed": passed});
+        }
+        if let Some(measured) = measured(heard, id) {
+            value["measured"] = measured;
         }
         value["device"] = id.as_str().into();
         value["has_key"] = device.secret.is_some().into();
         value.to_string()
     };
     state.devices.iter().map(line).collect()
+}
+
+/// The newest of what a device measures, by the names that rules know; `None` where it measures nothing.
+fn measured(heard: &Heard, device: &DeviceId) -> Option<serde_json::Value> {
+    let book = heard.book.lock().ok()?;
+    let of = |newest: &Newest| {
+        let Newest { at, value, .. } = newest;
+        (value.measure.clone(), json!({"value": value.value(), "unit": value.unit, "at": at.at()}))
+    };
+    let measured: serde_json::Map<_, _> = book.newest(device).map(of).collect();
+    (!measured.is_empty()).then(|| measured.into())
 }
 
 /// Every key the panel lists, for upstream. One that cannot be read signs nothing.
@@ -271,7 +302,7 @@ mod tests {
         note(&heard, at(1), &Input::SelfTest { device: device.clone(), passed: true });
         note(&heard, at(2), &Input::SelfTest { device: device.clone(), passed: false });
         note(&heard, at(3), &Input::Tick);
-        let signs = heard.lock().unwrap()[&device];
+        let signs = heard.of(&device).unwrap();
         assert_eq!((signs.at, signs.self_test), (at(2), Some((at(2), false))));
     }
 }

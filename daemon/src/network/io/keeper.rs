@@ -22,12 +22,14 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio::time::timeout;
 use vakt_core::input::Input;
 use vakt_core::input::ModemWord;
 use vakt_core::port::LinkState;
 use vakt_core::port::Modem;
+use vakt_core::port::ModemPower;
 use vakt_core::port::ModemState;
 use vakt_core::port::Networks;
 use vakt_core::port::SimLock;
@@ -41,8 +43,10 @@ const SAVED: Duration = Duration::from_secs(3);
 const SEEN_AGAIN: Duration = Duration::from_secs(60);
 /// Where the daemon's user may not unlock cards, that is tried again after this: each try is two writes to the disk.
 const DENIED_AGAIN: Duration = Duration::from_secs(300);
+/// A pin that does not give the power back is tried again after this.
+const RESTORE_AGAIN: Duration = Duration::from_secs(60);
 /// A power cycle takes its pause, and no longer.
-const CYCLED: Duration = Duration::from_secs(15);
+const SWITCHED: Duration = Duration::from_secs(15);
 /// Why a card stays locked whose PIN this user may not give it.
 const NOT_PERMITTED: &str = "not_permitted";
 
@@ -56,6 +60,8 @@ struct Kept {
     tries: Vec<Tried>,
     ladder: ladder::Record,
     data: usage::Record,
+    /// The modem's power is about to be taken, or is: whoever finds this gives it back.
+    powerless: bool,
 }
 
 /// What a look at the bus has found.
@@ -80,6 +86,10 @@ pub struct Keeper {
     /// As it stands on disk.
     saved: Kept,
     saved_at: Instant,
+    /// A write whose disk has not answered. None begins before it has ended: an older state must not follow a newer one.
+    writing: Option<JoinHandle<std::io::Result<Kept>>>,
+    /// How long it is waited for.
+    patience: Duration,
     air: Air,
     ladder: Ladder,
     seen: Option<(Option<String>, Option<String>, Instant)>,
@@ -88,6 +98,8 @@ pub struct Keeper {
     taken: Option<Tried>,
     /// When this user was last not let unlock a card.
     denied: Option<Instant>,
+    /// When its power was last given back, or was to be.
+    restored: Option<Instant>,
 }
 
 impl Keeper {
@@ -99,13 +111,32 @@ impl Keeper {
         let ladder = Ladder::new(settings.limits, kept.ladder.clone(), (outlets.now)());
         let interface = settings.interfaces.get(&path).cloned();
         let (saved, saved_at) = (kept.clone(), Instant::now());
-        let (air, seen, lock, taken, denied) = (Air::default(), None, None, None, None);
-        Self { path, interface, settings, outlets, kept, saved, saved_at, air, ladder, seen, lock, taken, denied }
+        Self {
+            path,
+            interface,
+            settings,
+            outlets,
+            kept,
+            saved,
+            saved_at,
+            writing: None,
+            patience: SAVED,
+            air: Air::default(),
+            ladder,
+            seen: None,
+            lock: None,
+            taken: None,
+            denied: None,
+            restored: None,
+        }
     }
 
     /// Everything that is to be done about the modem now. What it adds is put beside what was found.
     pub async fn tend(&mut self, bus: Option<&Bus>, found: &mut Found) {
         let now = (self.outlets.now)();
+        if self.kept.powerless && self.outlets.power.is_some() {
+            self.restore().await;
+        }
         let modem = found.networks.modem.clone();
         if let Some(on) = self.air.hear(now.mono_ms, modem.as_ref()) {
             self.outlets.tell(Input::Interference { receiver: self.path.clone(), on }).await;
@@ -225,8 +256,10 @@ impl Keeper {
         self.kept.ladder = self.ladder.record().clone();
         let (Some(step), Some(cause), Some(bus)) = (step, cause, bus) else { return };
         let (word, reason) = (step.word().to_owned(), cause.to_owned());
+        self.kept.powerless |= step == Step::Power && self.outlets.power.is_some();
         if !self.save().await {
             tracing::warn!("the modem is not helped: the disk does not take down that it was");
+            self.kept.powerless = false;
             return;
         }
         tracing::warn!(step = word, reason, "the mobile path is down by its modem's fault");
@@ -236,7 +269,7 @@ impl Keeper {
         }
     }
 
-    async fn take(&self, step: Step, bus: &Bus, found: &Found) -> Result<(), String> {
+    async fn take(&mut self, step: Step, bus: &Bus, found: &Found) -> Result<(), String> {
         let modem = found.modem.as_ref().map(|(modem, _)| modem.as_str());
         let off = found.networks.modem.as_ref().is_some_and(|modem| modem.state == ModemState::Disabled);
         match (step, &found.profile, modem) {
@@ -247,14 +280,34 @@ impl Keeper {
             (Step::Activate, ..) => Err("NetworkManager has no profile for it".to_owned()),
             (Step::Reset, _, Some(modem)) => bus.reset(modem).await.map_err(|error| error.to_string()),
             (Step::Reset, _, None) => Err("there is no modem".to_owned()),
-            (Step::Power, ..) => {
-                let orders = self.outlets.power.as_ref().ok_or("no power_gpio is configured")?;
-                let (answer, answered) = oneshot::channel();
-                orders.send(answer).await.map_err(|_| "nobody switches pins".to_owned())?;
-                let cycled = timeout(CYCLED, answered).await.map_err(|_| "the pin does not answer".to_owned())?;
-                cycled.map_err(|_| "the pin was let go".to_owned())?
+            (Step::Power, ..) => self.power(ModemPower::Cycle).await,
+        }
+    }
+
+    /// Gives the modem the power back that was taken when somebody fell.
+    async fn restore(&mut self) {
+        if self.restored.is_some_and(|at| at.elapsed() < RESTORE_AGAIN) {
+            return;
+        }
+        self.restored = Some(Instant::now());
+        match self.power(ModemPower::Restore).await {
+            Ok(()) => tracing::warn!("the modem may have been left without power, and has it again"),
+            Err(error) => {
+                tracing::warn!(%error, "the modem may have been left without power, and does not get it back")
             }
         }
+    }
+
+    /// Switches the modem's power; afterwards it has it, or it stands written that it has not.
+    async fn power(&mut self, power: ModemPower) -> Result<(), String> {
+        let orders = self.outlets.power.as_ref().ok_or("no power_gpio is configured")?;
+        let (answer, answered) = oneshot::channel();
+        orders.send((power, answer)).await.map_err(|_| "nobody switches pins".to_owned())?;
+        let switched = timeout(SWITCHED, answered).await.map_err(|_| "the pin does not answer".to_owned())?;
+        switched.map_err(|_| "the pin was let go".to_owned())??;
+        self.kept.powerless = false;
+        self.save().await;
+        Ok(())
     }
 
     async fn word(&self, word: ModemWord) {
@@ -264,21 +317,31 @@ impl Keeper {
     /// Writes down what must not be forgotten. `false`: the disk has not taken it.
     pub async fn save(&mut self) -> bool {
         self.saved_at = Instant::now();
+        if self.writing.is_some() {
+            let _ = self.written().await; // an older state: what became of it shows below
+        }
         if self.kept == self.saved {
             return true;
         }
-        let (file, kept) = (self.settings.file.clone(), self.kept.clone());
-        let written = tokio::task::spawn_blocking(move || write(&file, &kept).map(|()| kept));
-        match timeout(SAVED, written).await {
-            Ok(Ok(Ok(kept))) => {
-                self.saved = kept;
-                true
+        let written = match self.writing {
+            Some(_) => Err("an earlier write hangs".to_owned()),
+            None => {
+                let (file, kept) = (self.settings.file.clone(), self.kept.clone());
+                self.writing = Some(tokio::task::spawn_blocking(move || write(&file, &kept).map(|()| kept)));
+                self.written().await
             }
-            other => {
-                tracing::warn!(?other, file = %self.settings.file.display(), "what must be known of the modem is not on disk");
-                false
-            }
-        }
+        };
+        let file = self.settings.file.display();
+        written.inspect_err(|why| tracing::warn!(why, %file, "what must be known of the modem is not on disk")).is_ok()
+    }
+
+    /// What became of the write that is under way. While its disk does not answer it stays under way.
+    async fn written(&mut self) -> Result<(), String> {
+        let Some(writing) = &mut self.writing else { return Ok(()) };
+        let written = timeout(self.patience, writing).await.map_err(|_| "no answer".to_owned())?;
+        self.writing = None;
+        self.saved = written.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        Ok(())
     }
 }
 
@@ -299,4 +362,101 @@ fn bytes(interface: &str) -> Option<u64> {
         text.trim().parse::<u64>().ok()
     };
     Some(read("rx_bytes")?.saturating_add(read("tx_bytes")?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that meets what must not be falls here
+mod tests {
+    use super::*;
+    use crate::network::ladder::Limits;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use tokio::sync::mpsc;
+    use tokio::sync::watch;
+
+    type Orders = mpsc::Receiver<(ModemPower, oneshot::Sender<Result<(), String>>)>;
+
+    fn keeper(folder: &Path) -> (Keeper, Orders) {
+        let (power, orders) = mpsc::channel(1);
+        let (inputs, _) = mpsc::channel(8);
+        let outlets = Outlets {
+            networks: watch::channel(Arc::default()).0,
+            inputs,
+            links: watch::channel(None).1,
+            up: Box::new(|| true),
+            power: Some(power),
+            now: || Stamp { boot: 1, mono_ms: 1_000, wall_ms: 0, trusted: false },
+        };
+        let settings = Settings {
+            interfaces: BTreeMap::new(),
+            mobile: Some("lte".to_owned()),
+            pin_file: None,
+            key: [0; 32],
+            monthly_mb: None,
+            limits: Limits { after_ms: 1, pause_ms: 1, power: true },
+            file: folder.join("modem.json"),
+        };
+        (Keeper::new("lte".to_owned(), settings, outlets), orders)
+    }
+
+    fn nothing() -> Found {
+        Found { networks: Networks::default(), modem: None, gone: false, profile: None }
+    }
+
+    /// The file that stands where the daemon fell within the five seconds of a power cut.
+    #[tokio::test]
+    async fn who_finds_a_modem_without_power_gives_it_back_and_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("modem.json"), r#"{"had":true,"powerless":true}"#).unwrap();
+        let (mut keeper, mut orders) = keeper(folder.path());
+        let serve = async {
+            let (power, answer) = orders.recv().await.unwrap();
+            answer.send(Ok(())).unwrap();
+            power
+        };
+        let mut found = nothing();
+        let (_, power) = tokio::join!(keeper.tend(None, &mut found), serve);
+        assert_eq!(power, ModemPower::Restore);
+        let kept = std::fs::read_to_string(folder.path().join("modem.json")).unwrap();
+        assert!(kept.contains(r#""powerless":false"#), "{kept}");
+        keeper.tend(None, &mut found).await;
+        assert!(orders.try_recv().is_err(), "it has its power");
+    }
+
+    #[tokio::test]
+    async fn a_pin_that_gives_no_power_back_is_tried_again_and_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("modem.json"), r#"{"powerless":true}"#).unwrap();
+        let (mut keeper, mut orders) = keeper(folder.path());
+        let serve = async {
+            let (_, answer) = orders.recv().await.unwrap();
+            answer.send(Err("there is no such chip".to_owned())).unwrap();
+        };
+        let mut found = nothing();
+        tokio::join!(keeper.tend(None, &mut found), serve);
+        assert!(keeper.kept.powerless);
+    }
+
+    /// A pipe that nobody reads is a disk that hangs.
+    #[tokio::test]
+    async fn an_older_state_never_follows_a_newer_one_to_a_disk_that_hung() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("modem.json.new");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (mut keeper, _orders) = keeper(folder.path());
+        keeper.patience = Duration::from_millis(20);
+        keeper.kept.had = true;
+        assert!(!keeper.save().await, "the disk hangs");
+        keeper.kept.powerless = true;
+        assert!(!keeper.save().await, "nothing is begun beside a write that hangs");
+        // The disk answers again, with an error: a pipe cannot be synced. What was begun has ended.
+        drop(std::fs::File::open(&pipe).unwrap());
+        let ended = keeper.writing.take().unwrap().await.unwrap();
+        assert!(ended.is_err());
+        std::fs::remove_file(&pipe).unwrap();
+        keeper.patience = SAVED;
+        assert!(keeper.save().await);
+        let kept = std::fs::read_to_string(folder.path().join("modem.json")).unwrap();
+        assert_eq!(serde_json::from_str::<Kept>(&kept).unwrap(), keeper.kept);
+    }
 }

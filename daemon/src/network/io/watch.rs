@@ -25,6 +25,7 @@ use tokio::time::sleep;
 use vakt_core::input::Input;
 use vakt_core::port::Links;
 use vakt_core::port::Modem;
+use vakt_core::port::ModemPower;
 use vakt_core::port::ModemState;
 use vakt_core::port::Networks;
 use vakt_core::stamp::Stamp;
@@ -75,8 +76,8 @@ pub struct Outlets {
     pub links: watch::Receiver<Option<Arc<Links>>>,
     /// Whether the mobile path works end to end.
     pub up: Box<dyn Fn() -> bool + Send + Sync>,
-    /// Takes the modem's power and gives it back, where that can be.
-    pub power: Option<mpsc::Sender<oneshot::Sender<Result<(), String>>>>,
+    /// Switches the modem's power, where that can be.
+    pub power: Option<mpsc::Sender<(ModemPower, oneshot::Sender<Result<(), String>>)>>,
     /// The hub's clock.
     pub now: fn() -> Stamp,
 }

@@ -30,6 +30,7 @@ use rumqttc::v5::mqttbytes::v5::Filter;
 use rumqttc::v5::mqttbytes::v5::LastWill;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::mqttbytes::v5::PubAckReason;
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode;
 use std::fs::Permissions;
 use std::io;
@@ -129,6 +130,12 @@ impl Link {
     /// Hands a publish over, QoS 1. `false`: the client takes nothing any more, the end is on its way.
     pub fn publish(&self, topic: String, retain: bool, payload: Vec<u8>) -> bool {
         self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload).is_ok()
+    }
+
+    /// Hands a publish over, QoS 0: it arrives or it does not. A broker drops it after so many seconds.
+    pub fn publish_once(&self, topic: String, payload: Vec<u8>, expires_s: u32) -> bool {
+        let expiring = PublishProperties { message_expiry_interval: Some(expires_s), ..PublishProperties::default() };
+        self.client.try_publish_with_properties(topic, QoS::AtMostOnce, false, payload, expiring).is_ok()
     }
 
     /// Asks to hear these topics: receipts, echoes, orders. Retained copies keep their mark, so that a receipt or an
@@ -265,6 +272,8 @@ fn told(event: Event) -> Option<LinkEvent> {
             }
             Some(LinkEvent::Subscribed(heard))
         }
+        // QoS 0 has no id and no answer
+        Event::Outgoing(Outgoing::Publish(0)) => None,
         Event::Outgoing(Outgoing::Publish(id)) => Some(LinkEvent::Left(id)),
         Event::Incoming(Packet::PubAck(ack)) => Some(LinkEvent::Answered { id: ack.pkid, code: code(ack.reason) }),
         Event::Incoming(Packet::Publish(publish)) => Some(LinkEvent::Message {

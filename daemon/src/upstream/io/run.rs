@@ -14,6 +14,7 @@ use crate::upstream::settings::PathSettings;
 use crate::upstream::settings::Settings;
 use crate::upstream::speaker::Around;
 use crate::upstream::speaker::Speaker;
+use crate::upstream::topic::TELEMETRY_EXPIRES_S;
 use crate::upstream::topic::Topics;
 use crate::upstream::topic::View;
 use crate::upstream::verdict::Reason;
@@ -31,6 +32,7 @@ use vakt_core::port::Answered;
 use vakt_core::port::Head;
 use vakt_core::port::Links;
 use vakt_core::port::ListedKey;
+use vakt_core::port::Measured;
 use vakt_core::port::MediaPiece;
 use vakt_core::port::NextEvents;
 use vakt_core::port::NextMedia;
@@ -77,6 +79,8 @@ pub struct Inlets {
     pub links: watch::Receiver<Option<Arc<Links>>>,
     /// Whoever keeps sealed media, if somebody does.
     pub media: Option<Vault>,
+    /// What was measured and is due; a batch that cannot leave is not kept here.
+    pub telemetry: watch::Receiver<Arc<Vec<Measured>>>,
     /// To the hub.
     pub notes: mpsc::Sender<UpstreamNote>,
     /// The hub's clock.
@@ -126,6 +130,11 @@ pub async fn run(settings: Settings, mut inlets: Inlets, mut stop: watch::Receiv
                 up.with(&inlets, |speaker, around| speaker.media_answered(piece.flatten(), around));
             }
             () = stocked(&mut inlets.media) => {}
+            // Who told it has gone: then nothing more is told.
+            Ok(()) = inlets.telemetry.changed() => {
+                let due = Arc::clone(&inlets.telemetry.borrow_and_update());
+                up.speaker.measured(&due);
+            }
             Some((path, conn, event)) = reported.recv() => {
                 up.with(&inlets, |speaker, around| speaker.told(path, conn, event, around));
             }
@@ -237,6 +246,12 @@ impl Upstream {
             }
             Out::Publish { conn, topic, retain, payload } => {
                 self.hand_over(conn, inlets, |link| link.publish(topic, retain, payload));
+            }
+            Out::Telemetry { conn, payload } => {
+                if let Some((_, link)) = self.links.get(&conn) {
+                    // one that the client does not take is lost; the next comes
+                    let _ = link.publish_once(self.topics.telemetry(), payload, TELEMETRY_EXPIRES_S);
+                }
             }
             Out::Goodbye(conn) => self.hand_over(conn, inlets, Link::disconnect),
             Out::Close(conn) => drop(self.links.remove(&conn)),
