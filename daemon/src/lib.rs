@@ -175,7 +175,9 @@ pub mod cli {
     pub mod arguments; // the words
     pub mod commands; //  the work
     pub mod doctor; //    what is wrong with this board
+    pub(crate) mod first_boot; // what an installation needs once
     pub mod habits; //    how a site behaves
+    pub(crate) mod log; // where its words go
     pub(crate) mod records; // events and measurements, read
     pub mod schema; //    what is published
 }

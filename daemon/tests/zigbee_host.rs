@@ -183,6 +183,20 @@ fn a_low_battery_outlives_a_restart() {
     assert_eq!(rig.reports()[0].low_battery, Some(true));
 }
 
+/// R77: a temperature and a battery's voltage are measurements; a temperature that is none (0x8000) is not.
+#[test]
+fn r77_a_detector_tells_what_it_measures() {
+    let mut rig = Rig::up();
+    rig.hears(CONTACT.1, 0x0402, 1, &[0x18, 1, 0x0A, 0x00, 0x00, 0x29, 0x85, 0xFF]);
+    rig.hears(CONTACT.1, 0x0001, 2, &[0x18, 2, 0x0A, 0x20, 0x00, 0x20, 30]);
+    rig.hears(CONTACT.1, 0x0402, 3, &[0x18, 3, 0x0A, 0x00, 0x00, 0x29, 0x00, 0x80]);
+    let measured = rig.outs.iter().filter_map(|out| match out {
+        Out::Measured(_, values) => Some((values[0].measure.as_str(), values[0].value_milli, values.len())),
+        _ => None,
+    });
+    assert_eq!(measured.collect::<Vec<_>>(), [("temperature", -1_230, 1), ("battery_voltage", 3_000, 1)]);
+}
+
 #[test]
 fn nothing_is_answered_before_it_is_recorded() {
     let mut rig = Rig::up();

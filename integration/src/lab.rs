@@ -9,6 +9,7 @@ pub mod bus;
 pub mod certs;
 pub mod daemon;
 pub mod flow;
+pub mod machine;
 pub mod names;
 pub mod near;
 pub mod net;

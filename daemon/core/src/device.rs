@@ -101,6 +101,11 @@ id!(
 );
 
 impl DeviceId {
+    /// Its radio cannot prove who speaks: wireless M-Bus in mode 5 or clear (contract, "Trust in radio").
+    pub fn is_unproven(&self) -> bool {
+        self.as_str().starts_with("wm-")
+    }
+
     /// The housing it is in: several functions of one device share it.
     pub fn housing(&self) -> &str {
         self.as_str().split_once('.').map_or(self.as_str(), |(housing, _)| housing)

@@ -2,7 +2,7 @@
 
 use crate::alarm::camera_window::Grant;
 use crate::alarm::rules::Then;
-use crate::device::{AreaId, DeviceId, DeviceKind, Measurement, Report, UserId, ZoneId};
+use crate::device::{AreaId, Authenticated, DeviceId, DeviceKind, Measurement, Report, UserId, ZoneId};
 use crate::event::{
     Act, ArmMode, CloseCause, EventId, Evidence, Joining, Media, Method, Profile, RestartReason, UserRole, ZoneRole,
 };
@@ -352,7 +352,7 @@ pub enum Input {
     /// A device has tested itself.
     SelfTest { device: DeviceId, passed: bool },
     /// What one telegram of a device tells of what it measures. Telemetry: no event by itself.
-    Measured { device: DeviceId, values: Vec<Measurement> },
+    Measured { device: DeviceId, authenticated: Authenticated, values: Vec<Measurement> },
     /// Interference at a receiver begins or ends.
     Interference { receiver: String, on: bool },
     /// The hub's supply.

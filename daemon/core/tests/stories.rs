@@ -481,6 +481,7 @@ stories! {
     r53_end_in_trial: "r53-end-in-trial.txt",
     r53_key_works: "r53-key-works.txt",
     r76_expiry: "r76-expiry.txt",
+    r77_forged: "r77-forged.txt",
     r77_rules: "r77-rules.txt",
     r86_pet: "r86-pet.txt",
     acts_once: "acts-once.txt",

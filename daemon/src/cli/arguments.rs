@@ -41,6 +41,8 @@ pub struct Socket {
 pub enum Command {
     /// Guard: run the daemon
     Run(ConfigFile),
+    /// Draw this hub's name and keys where it has none: at every start, before the daemon, as root
+    FirstBoot(ConfigFile),
     /// Check the configuration: every fault at once, with its file and line
     Check(ConfigFile),
     /// Decode a radio frame to one JSON line
@@ -49,7 +51,8 @@ pub enum Command {
     /// Read the journal, beside a running daemon or without one
     #[command(subcommand)]
     Journal(JournalCommand),
-    /// What devices have measured, beside a running daemon or without one: a value every five minutes, for three months
+    /// What devices have measured, beside a running daemon or without one: a value every five minutes at most, for three
+    /// months at most
     Telemetry(Telemetry),
     /// Detectors: list, find, add, place, remove
     Device {

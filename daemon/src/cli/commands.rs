@@ -10,7 +10,9 @@ use crate::cli::arguments::Siren;
 use crate::cli::arguments::User;
 use crate::cli::arguments::Zone;
 use crate::cli::doctor;
+use crate::cli::first_boot;
 use crate::cli::habits::Asks;
+use crate::cli::log;
 use crate::cli::records;
 use crate::cli::schema;
 use crate::config::load;
@@ -85,6 +87,7 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
 fn perform(command: Command) -> Result<(), Exit> {
     match command {
         Command::Run(file) => run(read_config(&file.config)?),
+        Command::FirstBoot(file) => first_boot::first_boot(&file.config),
         Command::Check(file) => read_config(&file.config).map(|_| say(format!("{}: good", file.config.display()))),
         Command::Decode(Decode::Wmbus { frame, key, hex }) => decode_wmbus(frame, key.as_deref(), &hex),
         Command::Decode(Decode::Ezsp { version, hex }) => {
@@ -186,7 +189,7 @@ pub(super) fn cannot_read(path: &Path, error: &std::io::Error) -> Exit {
 }
 
 fn run(config: Config) -> Result<(), Exit> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
+    log::start();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|error| {
             say(format!("start the runtime: {error}"));

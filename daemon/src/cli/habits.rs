@@ -110,10 +110,10 @@ pub enum Rule {
     /// Tell, light or arm when a measurement goes beyond a limit; no rule can disarm, unlock or fire
     Set {
         rule: String,
-        /// Who measures
+        /// Who measures, by its id
         #[arg(long)]
         device: String,
-        /// What, e.g. temperature
+        /// What, by the name that `vaktd device list` shows: temperature, external_temperature, volume_flow
         #[arg(long)]
         measure: String,
         /// Beyond is above this
@@ -126,6 +126,7 @@ pub enum Rule {
         #[arg(long, value_parser = milli, default_value = "0.5")]
         back: i64,
         /// notify, or the rule's act as JSON: {"light":{"light":"zb-…","on":true}}, {"arm":{"area":"…","mode":"home"}}
+        /// (arming not by wireless M-Bus: its telegrams can be forged)
         #[arg(long, default_value = "notify")]
         then: String,
     },

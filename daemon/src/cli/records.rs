@@ -13,6 +13,7 @@ use crate::journal::export;
 use crate::journal::io::reader::FOLLOW_MS;
 use crate::journal::io::reader::Reader;
 use crate::journal::io::store::JournalError;
+use crate::journal::io::store::outside;
 use crate::journal::io::telemetry as table;
 use crate::journal::telemetry;
 use serde_json::json;
@@ -29,12 +30,15 @@ pub(super) fn telemetry(asked: Telemetry) -> Result<(), Exit> {
         return Err(cannot_read(&path, &error));
     }
     let format = format(asked.format);
-    if let Some(header) = telemetry::header(format) {
-        print(&header)?;
-    }
+    // With the first row, or after the last: where nothing can be read, nothing is printed.
+    let mut header = telemetry::header(format);
     let filter = telemetry::Filter { since_ms: asked.since, device: asked.device, measure: asked.measure };
-    let take = |row: &telemetry::Row| print(&telemetry::line(format, row)).map_err(Stop::Printed);
-    table::each(&path, &filter, take).map_err(Stop::exit)
+    let take = |row: &telemetry::Row| {
+        header.take().map_or(Ok(()), |header| print(&header)).map_err(Stop::Printed)?;
+        print(&telemetry::line(format, row)).map_err(Stop::Printed)
+    };
+    table::each(&path, &filter, take).map_err(Stop::exit)?;
+    header.map_or(Ok(()), |header| print(&header))
 }
 
 fn format(asked: arguments::Format) -> export::Format {
@@ -92,8 +96,9 @@ impl Stop {
         match self {
             Stop::Printed(exit) => exit,
             Stop::Journal(error) => {
+                let around = outside(&error);
                 say(error);
-                Exit::Data
+                if around { Exit::Io } else { Exit::Data }
             }
         }
     }

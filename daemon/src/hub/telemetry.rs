@@ -11,8 +11,11 @@ use vakt_core::stamp::Stamp;
 
 /// A measure is kept and told at most so often, in ms: a house changes more slowly, and an SD card wears.
 pub const EVERY_MS: u64 = 5 * 60_000;
-/// Measures remembered of one device; a further one is passed over until the hub starts anew.
+/// Measures remembered of one device; for a further one that which was not heard for longest is forgotten.
 const MEASURES_MAX: usize = 32;
+/// Values due in one look; the others are due in the next. They share the connection with whatever alarm comes next, and so
+/// many are a second of a path of 16 kbit/s.
+pub const VALUES_AT_ONCE: usize = 16;
 /// Devices remembered; of a further one nothing is kept until the hub starts anew.
 const DEVICES_MAX: usize = 1_024;
 
@@ -45,7 +48,11 @@ impl Book {
         for value in values {
             if let Some(newest) = measures.get_mut(&value.measure) {
                 (newest.at, newest.value, newest.told) = (at, value.clone(), false);
-            } else if measures.len() < MEASURES_MAX {
+            } else {
+                let oldest = measures.iter().min_by_key(|(_, newest)| newest.at.mono_ms).map(|(name, _)| name.clone());
+                if let Some(oldest) = oldest.filter(|_| measures.len() >= MEASURES_MAX) {
+                    measures.remove(&oldest);
+                }
                 measures.insert(value.measure.clone(), Newest { at, value: value.clone(), due_ms: None, told: false });
             }
         }
@@ -59,12 +66,17 @@ impl Book {
     /// What is due now, in the order of the devices; each value is due once, and a measure at most every five minutes.
     pub fn due(&mut self, now_ms: u64) -> Vec<Measured> {
         let mut due: Vec<Measured> = Vec::new();
+        let mut room = VALUES_AT_ONCE;
         for (device, measures) in &mut self.devices {
             for newest in measures.values_mut() {
+                if room == 0 {
+                    return due;
+                }
                 if newest.told || newest.due_ms.is_some_and(|last| now_ms < last.saturating_add(EVERY_MS)) {
                     continue;
                 }
                 (newest.told, newest.due_ms) = (true, Some(now_ms));
+                room -= 1;
                 match due.last_mut().filter(|last| last.device == *device && last.at == newest.at) {
                     Some(last) => last.values.push(newest.value.clone()),
                     None => {
@@ -140,6 +152,11 @@ mod tests {
         let one = DeviceId::new("wm-0").unwrap();
         book.note(at(0), &one, &names);
         assert_eq!(book.newest(&one).count(), MEASURES_MAX);
+        book.note(at(1), &one, &[value("temperature", 21_800)]);
+        assert!(book.newest(&one).any(|newest| newest.value.measure == "temperature"), "the real one is heard");
+        assert_eq!(book.newest(&one).count(), MEASURES_MAX);
+        let values = |due: &[Measured]| due.iter().map(|one| one.values.len()).sum::<usize>();
+        assert_eq!([0, 1, 2].map(|now_ms| values(&book.due(now_ms))), [VALUES_AT_ONCE, VALUES_AT_ONCE, 0], "in turn");
         for n in 1..2_000 {
             book.note(at(0), &DeviceId::new(format!("wm-{n}")).unwrap(), &names[..1]);
         }

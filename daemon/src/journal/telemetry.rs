@@ -1,4 +1,4 @@
-//! Measurements as people and scripts take them away: JSON Lines and CSV, in the order they were heard.
+//! Measurements as people and scripts take them away: JSON Lines and CSV, in the order of their times.
 //!
 //! No event is here, and nothing here is evidence.
 

@@ -118,7 +118,8 @@ async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Outlets) -> b
     let device = heard.device.clone();
     let (first, second) = match receiver.understand(heard, key.as_ref()) {
         Ok(Understood { report, values }) => {
-            let values = (!values.is_empty()).then_some(Input::Measured { device, values });
+            let authenticated = heard.authenticated;
+            let values = (!values.is_empty()).then_some(Input::Measured { device, authenticated, values });
             (report.map(Input::Report), values)
         }
         Err(refused) => {

@@ -498,9 +498,10 @@ impl Live {
         fits
     }
 
-    /// Measurements go out; nothing waits for their answer, there is none.
+    /// Measurements go out behind nothing else: a slow path would be taken for a dead one. There is no answer to them.
     pub(crate) fn telemetry(&mut self, payload: Vec<u8>, outs: &mut Outs) {
-        if payload.len() + TELEMETRY_OVERHEAD <= self.conn.packet_max {
+        let rests = self.conn.window.waiting_since_ms().is_none();
+        if rests && payload.len() + TELEMETRY_OVERHEAD <= self.conn.packet_max {
             outs.push_back(Out::Telemetry { conn: self.conn.id, payload });
         }
     }

@@ -29,7 +29,7 @@ use crate::upstream::topic::PathStatus;
 use crate::upstream::topic::Topics;
 use crate::upstream::topic::View;
 use crate::upstream::topic::reply_payload;
-use crate::upstream::topic::telemetry_payloads;
+use crate::upstream::topic::telemetry_payload;
 use crate::upstream::warrant;
 use crate::upstream::warrant::Refusal;
 use crate::upstream::warrant::Refused;
@@ -479,14 +479,15 @@ impl Speaker {
         }
     }
 
-    /// Something was measured: told once, where that costs nothing and while no alarm waits; else it is lost to the centre.
+    /// Something was measured: told once, where that costs nothing and while no alarm waits
+    /// and nothing else is on its way; else it is lost to the centre.
     pub fn measured(&mut self, measured: &[Measured]) {
         if self.outbox.alarm_waits() {
             return;
         }
         let Self { paths, outs, .. } = self;
         if let Some(live) = paths.iter_mut().find(|path| path.is_carrier() && !path.is_metered()).and_then(Path::live) {
-            telemetry_payloads(measured).into_iter().for_each(|payload| live.telemetry(payload, outs));
+            telemetry_payload(measured).into_iter().for_each(|payload| live.telemetry(payload, outs));
         }
     }
 

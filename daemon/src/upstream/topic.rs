@@ -33,10 +33,8 @@ pub const INCIDENTS_SHOWN: usize = 20;
 pub const FAULTS_SHOWN: usize = 60;
 /// Longest packet in either direction, in bytes (contract).
 pub const PACKET_MAX: u32 = 96 * 1024;
-/// Longest `telemetry` payload, in bytes; what does not fit goes in another.
-pub const TELEMETRY_MAX: usize = 16 * 1024;
-/// `telemetry` payloads in one go. What is beyond them is lost to the centre, and stands in the hub's table.
-pub const TELEMETRY_AT_ONCE: usize = 4;
+/// Longest `telemetry` payload, in bytes; what does not fit is lost to the centre, and stands in the hub's table.
+pub const TELEMETRY_MAX: usize = 4 * 1024;
 /// After so many seconds a broker drops measurements that nobody has taken: newer ones are there.
 pub const TELEMETRY_EXPIRES_S: u32 = 600;
 /// Longest name of a medium, in bytes.
@@ -411,27 +409,12 @@ pub struct ValueView<'a> {
     unit: &'a str,
 }
 
-/// The payloads of what was measured, in order; none longer than `TELEMETRY_MAX`, and no more than `TELEMETRY_AT_ONCE`.
-pub fn telemetry_payloads(measured: &[Measured]) -> Vec<Vec<u8>> {
-    let view = |of: &'_ Measured| -> Vec<u8> { json(&measured_view(of)) };
-    let whole =
-        |views: &[Measured]| json(&TelemetryPayload { v: 1, measured: views.iter().map(measured_view).collect() });
-    let empty = whole(&[]).len();
-    let (mut payloads, mut from, mut bytes) = (Vec::new(), 0, empty);
-    for (at, of) in measured.iter().enumerate() {
-        let more = view(of).len() + 1;
-        if bytes + more > TELEMETRY_MAX && from < at {
-            payloads.push(whole(&measured[from..at]));
-            (from, bytes) = (at, empty);
-        }
-        bytes += more;
-    }
-    if from < measured.len() {
-        payloads.push(whole(&measured[from..]));
-    }
-    payloads.retain(|payload| payload.len() <= TELEMETRY_MAX);
-    payloads.truncate(TELEMETRY_AT_ONCE);
-    payloads
+/// The payload of what was measured, as much of it as fits; `None`: nothing does.
+pub fn telemetry_payload(measured: &[Measured]) -> Option<Vec<u8>> {
+    let payload =
+        |upto: usize| json(&TelemetryPayload { v: 1, measured: measured[..upto].iter().map(measured_view).collect() });
+    let fitting = (1..=measured.len()).rev().map(payload);
+    fitting.into_iter().find(|payload| payload.len() <= TELEMETRY_MAX)
 }
 
 fn measured_view(of: &Measured) -> MeasuredView<'_> {
@@ -678,17 +661,13 @@ mod tests {
             r#"{"measure":"relative_humidity","value":40,"unit":"%"},"#,
             r#"{"measure":"external_temperature","value":-1.573,"unit":"°C"}]}]}"#
         );
-        let payloads = telemetry_payloads(std::slice::from_ref(&cellar));
-        assert_eq!(payloads.into_iter().map(text).collect::<Vec<_>>(), [golden]);
-        assert_eq!(telemetry_payloads(&[]), Vec::<Vec<u8>>::new());
-        let payloads = telemetry_payloads(&vec![cellar; 150]);
-        assert_eq!(payloads.len(), 2);
-        assert!(payloads.iter().all(|payload| payload.len() <= TELEMETRY_MAX), "{}", payloads[0].len());
-        let listed = |payload: Vec<u8>| text(payload).matches("wm-cellar").count();
-        assert_eq!(payloads.into_iter().map(listed).sum::<usize>(), 150, "each once");
+        assert_eq!(telemetry_payload(std::slice::from_ref(&cellar)).map(text).as_deref(), Some(golden));
+        assert_eq!(telemetry_payload(&[]), None);
+        let listed = text(telemetry_payload(&vec![cellar; 150]).unwrap());
+        assert!(listed.len() <= TELEMETRY_MAX && listed.matches("wm-cellar").count() > 15, "{}", listed.len());
         let long = Measured { device: DeviceId::new("wm-long").unwrap(), at: NOW, values: vec![] };
         let long = Measured { values: vec![value(&"x".repeat(200), 1, ""); 50], ..long };
-        assert_eq!(telemetry_payloads(&vec![long; 20]).len(), TELEMETRY_AT_ONCE);
+        assert_eq!(telemetry_payload(&[long]), None);
     }
 
     #[test]

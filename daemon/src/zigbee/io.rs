@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
 use vakt_core::input::Input;
@@ -281,7 +282,10 @@ async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
             ways.words.send((Input::Report(report), answer)).await.map_err(|_| gone())?;
         }
         Out::Measured(device, values) => {
-            ways.words.send((Input::Measured { device, values }, None)).await.map_err(|_| gone())?;
+            ways.words
+                .send((Input::Measured { device, authenticated: Authenticated::MacCounter, values }, None))
+                .await
+                .map_err(|_| gone())?;
         }
         Out::Refused { device, count } => {
             let device = device.device(None);

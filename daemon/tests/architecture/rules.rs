@@ -26,6 +26,7 @@ const WORLD: &[(&str, &[&str])] = &[
     ("futures_util", &["network"]),
     ("systemd", &["hub"]),
     ("rustix", &["hub", "control", "journal", "cli", "zigbee"]),
+    ("rcgen", &["cli"]),
     ("getrandom", &["hub"]),
     ("rand", &["hub"]),
 ];

@@ -167,7 +167,7 @@ impl Site {
                     self.again = Some(self.now + AGAIN);
                 }
                 Out::Door(outcome) => self.door = Some(outcome.clone()),
-                Out::Up | Out::Refused { .. } | Out::Unreadable(_) | Out::Gone(_) => {}
+                Out::Up | Out::Measured(..) | Out::Refused { .. } | Out::Unreadable(_) | Out::Gone(_) => {}
             }
             self.outs.push(out);
         }

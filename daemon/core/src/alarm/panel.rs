@@ -150,7 +150,9 @@ impl Panel {
             }
             Input::LockUsed(used) => lock::on_used(draft, used),
             Input::SelfTest { device, passed } => supervision::on_self_test(draft, device, passed),
-            Input::Measured { device, values } => rules::on_measured(draft, &device, &values),
+            Input::Measured { device, authenticated, values } => {
+                rules::on_measured(draft, &device, authenticated, &values);
+            }
             Input::Supply(supply) => power::on_supply(draft, supply),
             Input::Surroundings { cells, gateway } => power::on_surroundings(draft, cells, gateway),
             Input::Modem { modem, word } => modem::on_word(draft, modem, word),

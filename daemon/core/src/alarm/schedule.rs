@@ -125,10 +125,8 @@ fn skip(draft: &mut Draft, schedule: String, of: &Schedule, reason: &str) {
 }
 
 fn run(draft: &mut Draft, schedule: String, of: &Schedule) {
-    let now = draft.now();
     let stands = draft.state.areas.get(&of.area).map(|area| area.arming.clone());
-    let moved = draft.state.areas.get(&of.area).and_then(|area| area.motion);
-    let inside = moved.is_some_and(|at| Deadline::after(at, MOTION_MS).remaining_ms(now) != Some(0));
+    let inside = moved_inside(draft, &of.area);
     match stands {
         None => skip(draft, schedule, of, "no_area"),
         Some(Arming::Disarmed | Arming::Unknown) if inside => skip(draft, schedule, of, "motion"),
@@ -139,6 +137,12 @@ fn run(draft: &mut Draft, schedule: String, of: &Schedule) {
         }
         Some(_) => skip(draft, schedule, of, "armed"),
     }
+}
+
+/// Whether somebody has moved in an area a moment ago, or nobody can say when.
+pub(crate) fn moved_inside(draft: &Draft, area: &AreaId) -> bool {
+    let moved = draft.state.areas.get(area).and_then(|area| area.motion);
+    moved.is_some_and(|at| Deadline::after(at, MOTION_MS).remaining_ms(draft.now()) != Some(0))
 }
 
 /// A user puts a turn off that has been warned of.

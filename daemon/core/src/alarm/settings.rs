@@ -6,7 +6,7 @@ use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::install::{Refusal, SITE_MAX, room, short};
 use crate::alarm::lock::LOCK_S_MAX;
-use crate::alarm::rules::{RULES_MAX, Then};
+use crate::alarm::rules::{LIMIT_MILLI_MAX, RULES_MAX, Then};
 use crate::alarm::schedule::SCHEDULES_MAX;
 use crate::device::{AreaId, DeviceId, DeviceKind};
 use crate::event::{EventId, Fact};
@@ -128,27 +128,7 @@ fn change_habits(draft: &mut Draft, about: About, command: Command) -> Changed {
             let text = format!("schedule {schedule} is gone");
             Ok((draft.emit(Fact::ScheduleRemoved { schedule }, about), text))
         }
-        Command::RuleSet { rule, device, measure, above, limit_milli, back_milli, then } => {
-            id("rule", &rule)?;
-            id("measure", &measure)?;
-            room(draft.state.rules.len(), RULES_MAX, draft.state.rules.contains_key(&rule), "rules")?;
-            if !draft.state.devices.contains_key(&device) {
-                return Err(("no_device", format!("there is no device `{device}`")));
-            }
-            match &then {
-                Then::Arm { area: of, .. } => area(draft, of)?,
-                Then::Light { light, .. } if !is_light(draft, light) => {
-                    return Err(("no_light", format!("{light} is a lock, a siren, a cannon or a detector: no light")));
-                }
-                Then::Light { .. } | Then::Notify {} => {}
-            }
-            if back_milli < 0 {
-                return Err(("out_of_range", "back_milli: how far it must come back, 0 or more".to_owned()));
-            }
-            let text = format!("rule {rule} is set");
-            let fact = Fact::RuleSet { rule, measure, above, limit_milli, back_milli, then };
-            Ok((draft.emit(fact, About { device: Some(device), ..about }), text))
-        }
+        rule @ Command::RuleSet { .. } => rule_set(draft, about, rule),
         Command::RuleRemove { rule } => {
             if !draft.state.rules.contains_key(&rule) {
                 return Err(("no_rule", format!("there is no rule `{rule}`")));
@@ -158,4 +138,37 @@ fn change_habits(draft: &mut Draft, about: About, command: Command) -> Changed {
         }
         _ => Err(("not_available", "this is not a change of the site".to_owned())),
     }
+}
+
+fn rule_set(draft: &mut Draft, about: About, command: Command) -> Changed {
+    let Command::RuleSet { rule, device, measure, above, limit_milli, back_milli, then } = command else {
+        return Err(("not_available", "this is no rule".to_owned()));
+    };
+    id("rule", &rule)?;
+    id("measure", &measure)?;
+    room(draft.state.rules.len(), RULES_MAX, draft.state.rules.contains_key(&rule), "rules")?;
+    if !draft.state.devices.contains_key(&device) {
+        return Err(("no_device", format!("there is no device `{device}`")));
+    }
+    match &then {
+        Then::Arm { area: of, .. } => area(draft, of)?,
+        Then::Light { light, .. } if !is_light(draft, light) => {
+            return Err(("no_light", format!("{light} is a lock, a siren, a cannon or a detector: no light")));
+        }
+        Then::Light { .. } | Then::Notify {} => {}
+    }
+    if draft.state.devices.get(&device).is_some_and(|device| device.kind == DeviceKind::HoldUp) {
+        return Err(("not_allowed", format!("{device} is silent: no rule tells that it has spoken")));
+    }
+    if matches!(then, Then::Arm { .. }) && device.is_unproven() {
+        let text = format!("what {device} says can be forged: a rule of it may tell or light, and not arm");
+        return Err(("not_allowed", text));
+    }
+    if !(0..=LIMIT_MILLI_MAX).contains(&back_milli) || limit_milli.unsigned_abs() > LIMIT_MILLI_MAX as u64 {
+        let text = "limit_milli: 10^15 at most; back_milli: how far it must come back, 0 to 10^15";
+        return Err(("out_of_range", text.to_owned()));
+    }
+    let text = format!("rule {rule} is set");
+    let fact = Fact::RuleSet { rule, measure, above, limit_milli, back_milli, then };
+    Ok((draft.emit(fact, About { device: Some(device), ..about }), text))
 }

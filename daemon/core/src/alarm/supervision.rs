@@ -80,8 +80,11 @@ impl Heard {
     pub(crate) fn hear(&mut self, now: Stamp, inputs: &[Input], state: &State) {
         self.since.get_or_insert(now);
         for input in inputs {
-            if let Input::Report(Report { device, .. }) | Input::Unreadable { device } | Input::SelfTest { device, .. } =
-                input
+            // A sensor that only measures is alive too.
+            if let Input::Report(Report { device, .. })
+            | Input::Unreadable { device }
+            | Input::SelfTest { device, .. }
+            | Input::Measured { device, .. } = input
                 && state.devices.contains_key(device)
             {
                 let habit = self.last.entry(device.clone()).or_insert(Habit { first: now, last: now, longest_ms: 0 });

@@ -439,11 +439,16 @@ impl Story {
             }
             ["passes", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: true }])),
             ["fails", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: false }])),
-            ["measures", measure, value] => {
+            ["measures", measure, value, level @ ..] => {
+                let authenticated = match level {
+                    [] => Authenticated::MacCounter,
+                    [level] => word(level)?,
+                    _ => return Err("how far is it to be trusted?".to_owned()),
+                };
                 let value_milli = value.parse().map_err(|_| "how much?")?;
                 let (measure, unit) = ((*measure).to_owned(), String::new());
                 let values = vec![Measurement { measure, value_milli, unit }];
-                return Ok(Happens::Turn(vec![Input::Measured { device, values }]));
+                return Ok(Happens::Turn(vec![Input::Measured { device, authenticated, values }]));
             }
             ["is", way @ ("opened" | "shut"), "by", tag] => {
                 let used = LockUsed {

@@ -117,6 +117,7 @@ impl Desk {
             "paths": seen.state.paths.iter().map(|(path, why)| (path.clone(), json!({"up": why.is_none(), "reason": why}))).collect::<serde_json::Map<_, _>>(),
             "networks": *networks,
             "sound": seen.sound,
+            "rules": seen.state.rules,
             "journal": {"epoch": seen.place.epoch, "seq": seen.place.seq, "unreceipted": waiting.events, "counted": waiting.journaled, "waiting_for_disk": seen.pending},
         });
         if let Some(mesh) = &self.mesh {

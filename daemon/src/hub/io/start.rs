@@ -413,6 +413,7 @@ fn voice(
     let (notes_in, notes) = mpsc::channel(NOTES_MAX);
     let (view_in, shown) = watch::channel(Arc::<upstream::topic::View>::default());
     let links = sight.links.clone();
+    tokio::spawn(notify::keep_status(sight.seen.clone()));
     let telemetry = telemetry::start(config.state_dir.clone(), sight.clone(), line.journal.low());
     tokio::spawn(async move {
         loop {
@@ -445,7 +446,7 @@ fn voice(
         unjournaled,
         links: links.clone(),
         media: None,
-        telemetry: telemetry.clone(),
+        telemetry: telemetry::from_now_on(&telemetry),
         notes: notes_in.clone(),
         now: clock::now,
         at_least_ms: clock::at_least_ms,

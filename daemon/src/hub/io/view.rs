@@ -98,10 +98,16 @@ impl Heard {
 
 /// Notes what a device told; what it does not tell this time stays.
 pub fn note(heard: &Heard, now: Stamp, input: &Input) {
-    if let (Input::Measured { device, values }, Ok(mut book)) = (input, heard.book.lock()) {
+    if let Input::Measured { device, values, .. } = input
+        && let Ok(mut book) = heard.book.lock()
+    {
         book.note(now, device, values);
     }
-    let (Input::Report(Report { device, .. }) | Input::SelfTest { device, .. }) = input else { return };
+    let (Input::Report(Report { device, .. }) | Input::SelfTest { device, .. } | Input::Measured { device, .. }) =
+        input
+    else {
+        return;
+    };
     let Ok(mut heard) = heard.signs.lock() else { return };
     let fresh =
         Signs { at: now, rssi_dbm: None, lqi: None, battery_percent: None, tells_battery: false, self_test: None };
@@ -247,7 +253,7 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
         if let Some((at, passed)) = last.and_then(|signs| signs.self_test) {
             value["self_test"] = json!({"at": at.at(), "passed": passed});
         }
-        if let Some(measured) = measured(heard, id) {
+        if let Some(measured) = measured(heard, id).filter(|_| !silent) {
             value["measured"] = measured;
         }
         value["device"] = id.as_str().into();

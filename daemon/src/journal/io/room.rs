@@ -6,6 +6,7 @@
 use super::store::JournalError;
 use super::store::Store;
 use super::store::sqlite;
+use super::store::vacuum;
 use crate::journal::record::anchor_text;
 use crate::journal::retention::EpochFacts;
 use crate::journal::retention::prunable;
@@ -121,7 +122,7 @@ pub fn prune(store: &mut Store, path: &Path, sign: &Ed25519KeyPair, cut: Cut) ->
         )?;
         transaction.commit()?;
         match cut {
-            Cut::Before(_) => store.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})")),
+            Cut::Before(_) => vacuum(&store.conn, VACUUM_PAGES),
             // The pages stay the journal's: whoever filled the disk would take them. The log is folded in, so that the
             // next commit writes over it.
             Cut::ForRoom => store.conn.execute_batch("PRAGMA wal_checkpoint(RESTART)"),

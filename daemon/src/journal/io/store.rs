@@ -190,7 +190,7 @@ pub fn open(dir: &Path, key: &[u8; 32], first_epoch: u64) -> Result<Opened, Jour
 
 /// Whether an error comes from around the file (disk, rights, memory, another program) and says nothing about it. While
 /// opening, all that is left is the file's own fault, whatever SQLite calls it.
-fn outside(error: &JournalError) -> bool {
+pub fn outside(error: &JournalError) -> bool {
     use rusqlite::ErrorCode as Code;
     match error {
         JournalError::Sqlite { source, .. } => matches!(
@@ -263,6 +263,14 @@ pub(super) fn upgrade(conn: &Connection, path: &Path) -> Result<(), JournalError
     }
 }
 
+/// Gives so many free pages back to the file system. The pragma frees one each time it is stepped.
+pub(super) fn vacuum(conn: &Connection, pages: u32) -> rusqlite::Result<()> {
+    let mut freed = conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut rows = freed.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
 /// As SQLite says it of a file that is damaged.
 pub(super) fn corrupt() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None)
@@ -319,12 +327,17 @@ fn inspect(path: &Path) -> Result<Inspected, Damage> {
 /// Whether the file defines its tables as this program does: a bent definition may still read, and then refuse to be
 /// written when an alarm comes.
 pub(super) fn defined_as_ours(conn: &Connection) -> rusqlite::Result<bool> {
+    defined_as(conn, SCHEMA)
+}
+
+/// The same of any schema.
+pub(super) fn defined_as(conn: &Connection, schema: &str) -> rusqlite::Result<bool> {
     let definitions = |conn: &Connection| -> rusqlite::Result<Vec<String>> {
         let mut sql = conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")?;
         sql.query_map([], |row| row.get(0))?.collect()
     };
     let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(SCHEMA)?;
+    fresh.execute_batch(schema)?;
     Ok(definitions(&fresh)? == definitions(conn)?)
 }
 

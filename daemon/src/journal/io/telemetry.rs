@@ -7,9 +7,11 @@ use super::store::CACHE_KIB;
 use super::store::JournalError;
 use super::store::corrupt;
 use super::store::damaged;
+use super::store::defined_as;
 use super::store::file;
 use super::store::plan_once;
 use super::store::sqlite;
+use super::store::vacuum;
 use crate::journal::telemetry::Filter;
 use crate::journal::telemetry::Row;
 use rusqlite::Connection;
@@ -17,6 +19,7 @@ use rusqlite::OpenFlags;
 use rusqlite::params;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 use vakt_core::device::Measurement;
 use vakt_core::port::Measured;
 
@@ -31,6 +34,12 @@ pub const ROWS_MAX: u64 = 250_000;
 const PRUNED_AT_ONCE: u64 = 1_000;
 /// Kept for so long, in ms: nobody was promised more, and what a household uses is its own affair.
 const KEEP_MS: i64 = 90 * 86_400_000;
+/// Pages given back to the file system after each batch.
+const VACUUM_PAGES: u32 = 100;
+/// What is left of the log once it was folded in, in bytes.
+const LOG_KEPT: &str = "1048576";
+/// How long a statement waits for a lock.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// The table, to be written.
 pub struct Table {
@@ -58,15 +67,17 @@ impl Table {
 
     fn try_open(path: &Path) -> Result<Self, JournalError> {
         let conn = Connection::open(path).map_err(sqlite("open", path))?;
-        let set = |name: &str, value: &str| conn.pragma_update(None, name, value).map_err(sqlite("open", path));
+        conn.busy_timeout(BUSY).map_err(sqlite("open", path))?;
         plan_once(&conn).map_err(sqlite("open", path))?;
-        set("auto_vacuum", "INCREMENTAL")?;
+        check(&conn, path)?;
+        let set = |name: &str, value: &str| conn.pragma_update(None, name, value).map_err(sqlite("open", path));
         // What is erased is gone from the file too.
         set("secure_delete", "ON")?;
         set("journal_mode", "WAL")?;
         set("synchronous", "NORMAL")?;
         set("cache_size", CACHE_KIB)?;
-        begin(&conn, path)?;
+        // Whoever reads slowly lets the log grow; it is cut when he has gone.
+        set("journal_size_limit", LOG_KEPT)?;
         let sound: String =
             conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite("check", path))?;
         if sound != "ok" {
@@ -113,23 +124,25 @@ impl Table {
                 rows -= write.prepare_cached(sql)?.execute([most])? as u64;
             }
         }
-        write.execute_batch("PRAGMA incremental_vacuum")?;
         write.commit()?;
         self.rows = rows;
-        Ok(())
+        vacuum(&self.conn, VACUUM_PAGES)
     }
 }
 
-fn begin(conn: &Connection, path: &Path) -> Result<(), JournalError> {
-    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read", path))?;
-    match version {
-        SCHEMA_VERSION => Ok(()),
-        0 => {
+/// Makes the table where there is none. What is not ours and not provably a later program's is damaged.
+fn check(conn: &Connection, path: &Path) -> Result<(), JournalError> {
+    let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(sqlite("read", path));
+    let ours = defined_as(conn, SCHEMA).unwrap_or(false);
+    match number("PRAGMA user_version")? {
+        SCHEMA_VERSION if ours => Ok(()),
+        0 if number("SELECT count(*) FROM sqlite_schema")? == 0 => {
+            conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sqlite("open", path))?;
             let fresh = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
             conn.execute_batch(&fresh).map_err(sqlite("create the table of", path))
         }
-        found if found > SCHEMA_VERSION => Err(JournalError::Newer { path: path.to_owned(), found }),
-        _ => Err(sqlite("check the schema's number of", path)(corrupt())),
+        found if found > SCHEMA_VERSION && !ours => Err(JournalError::Newer { path: path.to_owned(), found }),
+        _ => Err(sqlite("check the table of", path)(corrupt())),
     }
 }
 
@@ -147,7 +160,7 @@ fn throw_away(path: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Hands over every row of a table that passes the filter, in the order they were heard. Beside a running daemon or without
+/// Hands over every row of a table that passes the filter, in the order of their times. Beside a running daemon or without
 /// one.
 ///
 /// # Errors
@@ -158,9 +171,11 @@ pub fn each<E: From<JournalError>>(
     mut take: impl FnMut(&Row) -> Result<(), E>,
 ) -> Result<(), E> {
     let failed = |error| E::from(sqlite("read", path)(error));
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
-    conn.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+    let conn = read_only(path).map_err(failed)?;
+    if !defined_as(&conn, SCHEMA).map_err(failed)? {
+        let found = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+        return Err(JournalError::Newer { path: path.to_owned(), found }.into());
+    }
     let sql = "SELECT at_ms, trusted, device, measure, value_milli, unit FROM measurement
         WHERE at_ms >= ?1 AND (?2 IS NULL OR device = ?2) AND (?3 IS NULL OR measure = ?3)
         ORDER BY at_ms, device, measure";
@@ -175,6 +190,24 @@ pub fn each<E: From<JournalError>>(
         take(&read().map_err(failed)?)?;
     }
     Ok(())
+}
+
+fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let open = |way: &str| {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let text = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let conn = Connection::open_with_flags(format!("file:{text}?mode=ro{way}"), flags)?;
+        conn.busy_timeout(BUSY)?;
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+        Ok(conn)
+    };
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // A copy on a read-only medium has no log beside it and cannot get an index: it is read as it is.
+    match open("") {
+        Err(_) if !Path::new(&log).exists() => open("&immutable=1"),
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -242,6 +275,13 @@ mod tests {
         assert_eq!(left.len() as u64, ROWS_MAX - PRUNED_AT_ONCE);
         assert_eq!(left.last().unwrap().2, ROWS_MAX as i64 - 1, "the newest stays");
         assert_eq!(table.rows, left.len() as u64);
+        let free = |conn: &Connection| conn.query_row("PRAGMA freelist_count", [], |row| row.get::<_, u32>(0)).unwrap();
+        let before = free(&table.conn);
+        table.add(&[measured(NOON_MS + 3 * KEEP_MS, true, &[("temperature", 1)])]).unwrap();
+        assert_eq!(table.rows, 1);
+        let most = free(&table.conn);
+        table.add(&[measured(NOON_MS + 3 * KEEP_MS + 1, true, &[("temperature", 1)])]).unwrap();
+        assert!(before == 0 && free(&table.conn) == most - VACUUM_PAGES, "the file shrinks, batch by batch");
     }
 
     #[test]
@@ -252,9 +292,17 @@ mod tests {
         let mut table = Table::open(dir.path()).unwrap();
         table.add(&[measured(NOON_MS, true, &[("temperature", 1)])]).unwrap();
         assert_eq!(all(dir.path(), &Filter::default()).len(), 1);
-        table.conn.pragma_update(None, "user_version", 2).unwrap();
         drop(table);
+        // A number that says one thing and tables that say another, or none at all.
+        for bent in ["PRAGMA user_version = 0", "PRAGMA user_version = 77", "DROP TABLE measurement"] {
+            Connection::open(&path).unwrap().execute_batch(bent).unwrap();
+            assert_eq!(Table::open(dir.path()).unwrap().rows, 0, "{bent}");
+        }
+        let later = "ALTER TABLE measurement ADD COLUMN place TEXT; PRAGMA user_version = 2";
+        Connection::open(&path).unwrap().execute_batch(later).unwrap();
         let later = Table::open(dir.path()).err().unwrap();
         assert!(matches!(later, JournalError::Newer { found: 2, .. }), "{later}");
+        let read = each(&path, &Filter::default(), |_| -> Result<(), JournalError> { Ok(()) });
+        assert!(matches!(read, Err(JournalError::Newer { found: 2, .. })));
     }
 }

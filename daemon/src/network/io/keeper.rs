@@ -256,10 +256,11 @@ impl Keeper {
         self.kept.ladder = self.ladder.record().clone();
         let (Some(step), Some(cause), Some(bus)) = (step, cause, bus) else { return };
         let (word, reason) = (step.word().to_owned(), cause.to_owned());
+        let before = self.kept.powerless;
         self.kept.powerless |= step == Step::Power && self.outlets.power.is_some();
         if !self.save().await {
             tracing::warn!("the modem is not helped: the disk does not take down that it was");
-            self.kept.powerless = false;
+            self.kept.powerless = before;
             return;
         }
         tracing::warn!(step = word, reason, "the mobile path is down by its modem's fault");
@@ -302,7 +303,7 @@ impl Keeper {
     async fn power(&mut self, power: ModemPower) -> Result<(), String> {
         let orders = self.outlets.power.as_ref().ok_or("no power_gpio is configured")?;
         let (answer, answered) = oneshot::channel();
-        orders.send((power, answer)).await.map_err(|_| "nobody switches pins".to_owned())?;
+        orders.try_send((power, answer)).map_err(|_| "the pin is busy, or nobody switches it".to_owned())?;
         let switched = timeout(SWITCHED, answered).await.map_err(|_| "the pin does not answer".to_owned())?;
         switched.map_err(|_| "the pin was let go".to_owned())??;
         self.kept.powerless = false;

@@ -47,7 +47,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Requests handed to the client and not yet taken: the window never holds so many, so handing over never waits.
+/// Requests handed to the client and not yet taken: the window never holds so many, so handing over never waits. Measurements,
+/// which are in no window, go one at a time and only while it is empty.
 const REQUESTS_MAX: usize = 32;
 /// Bytes on their way between the private socket and the stream, each way.
 const PUMP_BYTES: usize = 8 * 1024;

@@ -1,0 +1,214 @@
+//! The package on a real systemd, in Debian 12 and 13: installed, watched, upgraded, interrupted, removed, purged.
+#![cfg(feature = "lab")]
+#![allow(clippy::unwrap_used)] // a test that meets the unexpected should stop there
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use vakt_integration::lab::machine::Machine;
+use vakt_integration::lab::machine::run;
+
+const SUITES: [&str; 2] = ["bookworm", "trixie"];
+
+/// The package of the program that was just built.
+fn package() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let said = run(Command::new(top.join("packaging/build")).arg("here")).unwrap();
+        let name = String::from_utf8(said.stderr).unwrap();
+        top.join(name.lines().last().unwrap().trim())
+    })
+}
+
+/// The same under another version, with what `change` makes of its maintainer scripts.
+fn other(version: &str, change: &str) -> tempfile::NamedTempFile {
+    let made = tempfile::Builder::new().prefix("vaktd_").suffix(".deb").tempfile().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "dpkg-deb -R {deb} {at}/d && cd {at}/d && sed -i 's/^Version: .*/Version: {version}/' DEBIAN/control &&
+         sed -i 's/0\\.1\\.0/{version}/g' DEBIAN/preinst && {change} &&
+         dpkg-deb -Znone --root-owner-group -b . {to}",
+        deb = package().display(),
+        at = folder.path().display(),
+        to = made.path().display(),
+    );
+    run(Command::new("sh").args(["-euc", &script])).unwrap();
+    made
+}
+
+/// A machine with the package installed, as a technician does it.
+fn installed(suite: &str) -> (Machine, String) {
+    let mut machine = Machine::new(suite).unwrap();
+    machine.boot().unwrap();
+    machine.put(package(), "/root/vaktd.deb").unwrap();
+    let said = machine.ok("dpkg -i vaktd.deb").unwrap();
+    (machine, said)
+}
+
+/// How many events its journal holds.
+fn events(machine: &Machine) -> u64 {
+    machine.ok("vaktd journal list | wc -l").unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn r48_a_package_installs_into_a_hub_that_guards_and_shares_no_secret() {
+    let names = SUITES.map(|suite| {
+        let (machine, said) = installed(suite);
+        assert!(said.contains("vaktd guards") && said.contains("clock"), "a person reads how it stands: {said}");
+        let of = |property: &str| machine.ok(&format!("systemctl show -P {property} vaktd")).unwrap().trim().to_owned();
+        assert_eq!((of("ActiveState"), of("Type"), of("User")), ("active".into(), "notify".into(), "vakt".into()));
+        assert!(of("StatusText").contains("0 devices"), "{}", of("StatusText"));
+        assert_eq!(of("WatchdogUSec"), "10s");
+        machine.ok("systemctl is-enabled vaktd").unwrap();
+        machine.ok("dpkg -V vaktd").unwrap();
+        // Who is not of its group learns nothing and can ask nothing.
+        let modes =
+            machine.ok("stat -c '%U:%G %a' /var/lib/vakt /run/vakt /run/vakt/control.sock /etc/vakt/tls").unwrap();
+        assert_eq!(modes, "vakt:vakt 700\nvakt:vakt 750\nvakt:vakt 660\nroot:vakt 750\n");
+        let stranger = "runuser -u nobody -- vaktd status; test $? = 77";
+        machine.ok(stranger).unwrap();
+        let keys =
+            machine.ok("cd /etc/vakt/tls && stat -c '%U %a' client.key page.key && sha256sum client.key page.key");
+        let keys = keys.unwrap();
+        assert!(keys.starts_with("vakt 400\nvakt 400\n"), "{keys}");
+        // Its words are in systemd's journal, with their fields.
+        machine.ok("journalctl -u vaktd -o json | grep -q '\"VAKT_GATEWAY\":\"vakt-'").unwrap();
+        let limit = "systemd-analyze security --offline=true --threshold=20 vaktd.service";
+        let judged = machine.sh(limit).unwrap();
+        assert!(judged.0, "its sandbox is laxer than 2.0: {}", judged.1);
+        let secrets = machine.ok("cat /var/lib/vakt/secrets.db* | sha256sum").unwrap();
+        (machine.ok("cat /etc/vakt/vaktd.d/00-gateway.toml").unwrap(), keys, secrets)
+    });
+    let [one, other] = names;
+    assert!(one.0 != other.0 && one.1 != other.1 && one.2 != other.2, "two installations: {one:?} {other:?}");
+}
+
+#[test]
+fn a_daemon_that_hangs_or_falls_again_and_again_is_always_started_anew() {
+    let (machine, _) = installed("bookworm");
+    let pid = || machine.ok("systemctl show -P MainPID vaktd").unwrap().trim().to_owned();
+    let first = pid();
+    machine.ok(&format!("kill -STOP {first}")).unwrap();
+    machine.until(&format!("test $(systemctl show -P MainPID vaktd) != {first} && systemctl is-active vaktd")).unwrap();
+    machine.ok("journalctl -u vaktd | grep -q 'Watchdog timeout'").unwrap();
+    for _ in 0..12 {
+        machine.until("systemctl is-active vaktd").unwrap();
+        machine.ok("systemctl kill -s KILL vaktd").unwrap();
+    }
+    machine.until("systemctl is-active vaktd && vaktd status").unwrap();
+    machine.ok("vaktd journal verify").unwrap();
+    // What no restart mends is not tried for ever: a person is told.
+    machine.ok("echo 'nonsense = 1' >> /etc/vakt/vaktd.d/90-mine.toml; systemctl restart vaktd || true").unwrap();
+    machine.until("test $(systemctl show -P ActiveState vaktd) = failed").unwrap();
+    machine.ok("systemctl show -P ExecMainStatus vaktd | grep -qx 78").unwrap();
+}
+
+#[test]
+fn r90_an_upgrade_keeps_data_and_settings_and_waits_while_the_house_is_armed() {
+    for suite in SUITES {
+        let (machine, _) = installed(suite);
+        machine.put(other("0.1.1", "true").path(), "/root/newer.deb").unwrap();
+        machine
+            .ok("sed -i 's/^profile = .*/profile = \"dk\"/' /etc/vakt/vaktd.toml && systemctl restart vaktd")
+            .unwrap();
+        machine
+            .ok("vaktd area set house --exit 0 && echo 24680 | vaktd user set anna --role owner --with-code")
+            .unwrap();
+        machine.ok("echo 24680 | vaktd arm house || echo 24680 | vaktd arm house").unwrap();
+        let before = events(&machine);
+        let (well, said) = machine.sh("dpkg -i newer.deb").unwrap();
+        assert!(!well && said.contains("house is armed"), "{said}");
+        machine.ok("systemctl is-active vaktd && dpkg -s vaktd | grep -qx 'Version: 0.1.0'").unwrap();
+        machine.ok("echo 24680 | vaktd disarm house").unwrap();
+        machine
+            .ok("dpkg -i newer.deb && systemctl is-active vaktd && dpkg -s vaktd | grep -qx 'Version: 0.1.1'")
+            .unwrap();
+        assert!(events(&machine) > before, "{suite}: the journal goes on");
+        machine.ok("vaktd journal verify && grep -qx 'profile = \"dk\"' /etc/vakt/vaktd.toml").unwrap();
+        machine.ok("vaktd status | grep -q '\"house\"'").unwrap();
+        let (well, said) = machine.sh("dpkg -i vaktd.deb").unwrap();
+        assert!(!well && said.contains("this downgrade is refused"), "{said}");
+        machine.ok("systemctl is-active vaktd && dpkg -s vaktd | grep -qx 'Version: 0.1.1'").unwrap();
+    }
+}
+
+/// The power goes at each step of an upgrade: afterwards the old one or the new one runs, and the upgrade can be ended.
+#[test]
+fn r90_an_upgrade_cut_short_at_any_step_boots_the_old_or_the_new() {
+    let fall = "kill -9 $(ps -o ppid= -p $$)";
+    let begin = |script: &str| format!("sed -i '2i {fall}' DEBIAN/{script}");
+    let end = |script: &str| format!("printf '{fall}\\n' >> DEBIAN/{script}");
+    for step in [begin("preinst"), end("preinst"), begin("postinst"), end("postinst")] {
+        let (mut machine, _) = installed("bookworm");
+        let before = events(&machine);
+        machine.put(other("0.1.1", &step).path(), "/root/falls.deb").unwrap();
+        machine.put(other("0.1.2", "true").path(), "/root/whole.deb").unwrap();
+        let (well, said) = machine.sh("dpkg -i falls.deb").unwrap();
+        assert!(!well, "it was cut short: {step}: {said}");
+        machine.ok("sync").unwrap();
+        machine.cut();
+        machine.boot().unwrap();
+        machine.until("systemctl is-active vaktd && vaktd status").unwrap();
+        assert!(events(&machine) > before, "{step}");
+        machine.ok("dpkg -i whole.deb && systemctl is-active vaktd && vaktd journal verify").unwrap();
+    }
+}
+
+#[test]
+fn removing_keeps_what_the_hub_knows_and_purging_takes_all_of_it() {
+    let (machine, _) = installed("trixie");
+    machine.ok("vaktd area set house").unwrap();
+    let name = machine.ok("cat /etc/vakt/vaktd.d/00-gateway.toml").unwrap();
+    machine.ok("dpkg -r vaktd && ! systemctl is-active vaktd && test -e /var/lib/vakt/journal.db").unwrap();
+    machine.ok("dpkg -i vaktd.deb && vaktd status | grep -q '\"house\"'").unwrap();
+    assert_eq!(machine.ok("cat /etc/vakt/vaktd.d/00-gateway.toml").unwrap(), name);
+    machine.ok("dpkg -P vaktd && ! test -e /var/lib/vakt && ! test -e /etc/vakt").unwrap();
+    let left =
+        machine.ok("find / -xdev -path /proc -prune -o -name '*vakt*' -print | grep -v '^/root/\\|^/var/lib/dpkg'");
+    assert!(left.is_err(), "nothing of it is left: {left:?}");
+}
+
+/// S14: what the operator's key has not signed is not installed, nor what was changed on its way; what it has signed is,
+/// by itself, and not while the house is armed.
+#[test]
+fn r90_updates_come_from_a_signed_repository_and_from_nowhere_else() {
+    let (machine, _) = installed("bookworm");
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let gpg_home = at("gnupg");
+    let make = format!(
+        "mkdir -m 700 {home} && gpg --batch --quiet --passphrase '' --quick-generate-key lab@vakt.invalid ed25519 sign 1d",
+        home = gpg_home.display(),
+    );
+    let with_key = |command: &mut Command| run(command.env("GNUPGHOME", &gpg_home)).unwrap();
+    with_key(Command::new("sh").args(["-euc", &make]));
+    let repo = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/repo");
+    with_key(Command::new(repo).arg(at("apt")).arg("lab@vakt.invalid").arg(other("0.1.1", "true").path()));
+    run(Command::new("cp").arg("-a").arg(at("apt")).arg(machine.root().join("srv/apt"))).unwrap();
+    let source = "Types: deb\\nURIs: file:/srv/apt\\nSuites: bookworm\\nComponents: main\\nSigned-By: /srv/key.gpg\\n";
+    let line = format!("rm -f /etc/apt/sources.list* ; printf '{source}' > /etc/apt/sources.list.d/vakt.sources");
+    machine.ok(&line).unwrap();
+    let newest = "apt-get -qq update && apt-cache policy vaktd | grep -q 'Candidate: 0.1.1'";
+    // Without the operator's key, and with another's.
+    assert!(!machine.sh(newest).unwrap().0, "an unknown key is believed");
+    machine.ok("cp /srv/apt/vakt.gpg /srv/key.gpg").unwrap();
+    machine.ok(newest).unwrap();
+    // While it guards: apt is told so before anything is unpacked.
+    machine.ok("vaktd area set house --exit 0 && echo 24680 | vaktd user set anna --role owner --with-code").unwrap();
+    machine.ok("echo 24680 | vaktd arm house || echo 24680 | vaktd arm house").unwrap();
+    let (well, said) = machine.sh("apt-get -y -qq install vaktd").unwrap();
+    assert!(!well && said.contains("house is armed"), "{said}");
+    machine.ok("echo 24680 | vaktd disarm house").unwrap();
+    // One byte changed on its way.
+    machine.ok("cd /srv/apt/pool/main/v/vaktd && cp vaktd_0.1.1_*.deb /root/good.deb").unwrap();
+    machine
+        .ok("cd /srv/apt/pool/main/v/vaktd && printf x | dd of=$(echo vaktd_0.1.1_*.deb) bs=1 seek=5000 conv=notrunc")
+        .unwrap();
+    let (well, said) = machine.sh("apt-get -y -qq install vaktd").unwrap();
+    assert!(!well && said.contains("Hash Sum mismatch"), "{said}");
+    machine.ok("cp /root/good.deb $(echo /srv/apt/pool/main/v/vaktd/vaktd_0.1.1_*.deb)").unwrap();
+    machine.ok("apt-get -y -qq install vaktd && dpkg -s vaktd | grep -qx 'Version: 0.1.1'").unwrap();
+    machine.ok("systemctl is-active vaktd && vaktd journal verify").unwrap();
+}
