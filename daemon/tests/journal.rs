@@ -8,6 +8,7 @@ use vakt_core::alarm::state::Arming;
 use vakt_core::alarm::state::State;
 use vakt_core::device::AreaId;
 use vakt_core::device::UserId;
+use vakt_core::event::AlarmKind;
 use vakt_core::event::ArmMode;
 use vakt_core::event::Class;
 use vakt_core::event::Event;
@@ -568,4 +569,24 @@ fn on_a_full_disk_what_is_signed_for_makes_room_and_nothing_else_goes() {
     assert!(taken > 800, "{taken} taken, {refused} refused");
     let found = Reader::open(&path).unwrap().verify().unwrap();
     assert_eq!((found.rows, found.lost), (3_000 + taken - 1_500, 0), "what has no receipt stays");
+}
+
+/// R90: what an earlier version has written, this one reads on: nothing is put aside and nothing begins anew.
+#[test]
+fn r90_a_journal_of_each_version_that_was_given_away_is_read_on() {
+    for version in ["0.1.0"] {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/journal-{version}"));
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["journal.db", "epoch"] {
+            std::fs::copy(kept.join(file), dir.path().join(file)).unwrap();
+        }
+        let opened = store::open(dir.path(), &[0; 32], 1).unwrap();
+        assert_eq!(opened.begun, None, "{version}: {:?}", opened.begun);
+        let house = &opened.state.areas[&AreaId::new("house").unwrap()];
+        assert!(house.arming.guarding().is_some(), "{version}: it was armed when it was left");
+        assert_eq!((opened.state.devices.len(), opened.state.users.len(), opened.state.rules.len()), (1, 1, 1));
+        assert!(opened.state.incidents.values().any(|incident| incident.kind == AlarmKind::Sos), "{version}");
+        drop(opened);
+        Reader::open(&dir.path().join("journal.db")).unwrap().verify().unwrap();
+    }
 }

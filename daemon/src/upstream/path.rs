@@ -498,10 +498,14 @@ impl Live {
         fits
     }
 
-    /// Measurements go out behind nothing else: a slow path would be taken for a dead one. There is no answer to them.
+    /// Whether nothing is on its way.
+    pub(crate) fn rests(&self) -> bool {
+        self.conn.window.waiting_since_ms().is_none()
+    }
+
+    /// Measurements go out. There is no answer to them.
     pub(crate) fn telemetry(&mut self, payload: Vec<u8>, outs: &mut Outs) {
-        let rests = self.conn.window.waiting_since_ms().is_none();
-        if rests && payload.len() + TELEMETRY_OVERHEAD <= self.conn.packet_max {
+        if payload.len() + TELEMETRY_OVERHEAD <= self.conn.packet_max {
             outs.push_back(Out::Telemetry { conn: self.conn.id, payload });
         }
     }

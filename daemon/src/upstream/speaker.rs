@@ -26,6 +26,7 @@ use crate::upstream::reply::Replies;
 use crate::upstream::route::Route;
 use crate::upstream::settings::Settings;
 use crate::upstream::topic::PathStatus;
+use crate::upstream::topic::TELEMETRY_EXPIRES_S;
 use crate::upstream::topic::Topics;
 use crate::upstream::topic::View;
 use crate::upstream::topic::reply_payload;
@@ -56,6 +57,8 @@ use vakt_core::warrant::Status;
 /// Notes waiting for the hub. When it is reached receipts are not taken, the centre signs again when the events come
 /// again, and deadlines are told late.
 const NOTES_MAX: usize = 64;
+/// Devices' measurements held until they can be told.
+const MEASURED_MAX: usize = 64;
 /// After the journal did not answer, milliseconds until it is asked again.
 const ASK_AGAIN_MS: u64 = 200;
 /// Replies a second to what is not rightly signed, and as many again to what is and is no warrant. Who floods is counted
@@ -100,6 +103,8 @@ pub struct Speaker {
     signed_replies: Rate,
     replies: Replies,
     media: Media,
+    /// What was measured and has not been told.
+    measured: Vec<Measured>,
     challenges: Challenges,
     notes: VecDeque<UpstreamNote>,
     /// The question the journal has not answered, and where its head was.
@@ -129,6 +134,7 @@ impl Speaker {
             signed_replies: Rate::a_second(REFUSALS_A_SECOND),
             replies: Replies::default(),
             media: Media::new(),
+            measured: Vec::new(),
             challenges,
             notes: VecDeque::new(),
             question: None,
@@ -170,6 +176,7 @@ impl Speaker {
             let note = self.paths[at].judge(now.mono_ms, &mut self.outs);
             self.note_path(note, now);
         }
+        self.tell_measured(carrier, now);
         self.speak_media(carrier, calm, around);
         if std::mem::take(&mut self.statuses_changed) {
             self.seen(around.view);
@@ -479,15 +486,27 @@ impl Speaker {
         }
     }
 
-    /// Something was measured: told once, where that costs nothing and while no alarm waits
-    /// and nothing else is on its way; else it is lost to the centre.
+    /// Something was measured. Of more than can be held the oldest is lost to the centre.
     pub fn measured(&mut self, measured: &[Measured]) {
-        if self.outbox.alarm_waits() {
-            return;
+        self.measured.extend_from_slice(measured);
+        let over = self.measured.len().saturating_sub(MEASURED_MAX);
+        self.measured.drain(..over);
+    }
+
+    /// Measurements last of all, once, where that costs nothing: while no alarm waits, and with nothing else on its way,
+    /// because a slow path would be taken for a dead one.
+    fn tell_measured(&mut self, carrier: Option<usize>, now: Stamp) {
+        let stale_ms = u64::from(TELEMETRY_EXPIRES_S) * 1_000;
+        self.measured.retain(|of| now.mono_ms.saturating_sub(of.at.mono_ms) < stale_ms);
+        let Some(path) = carrier.map(|at| &mut self.paths[at]) else { return };
+        if path.is_metered() {
+            return self.measured.clear();
         }
-        let Self { paths, outs, .. } = self;
-        if let Some(live) = paths.iter_mut().find(|path| path.is_carrier() && !path.is_metered()).and_then(Path::live) {
-            telemetry_payload(measured).into_iter().for_each(|payload| live.telemetry(payload, outs));
+        let Some(live) = path.live().filter(|live| live.rests() && !self.measured.is_empty()) else { return };
+        if !self.outbox.alarm_waits() {
+            let (payload, told) = telemetry_payload(&self.measured);
+            self.measured.drain(..told);
+            payload.into_iter().for_each(|payload| live.telemetry(payload, &mut self.outs));
         }
     }
 

@@ -409,12 +409,15 @@ pub struct ValueView<'a> {
     unit: &'a str,
 }
 
-/// The payload of what was measured, as much of it as fits; `None`: nothing does.
-pub fn telemetry_payload(measured: &[Measured]) -> Option<Vec<u8>> {
+/// The payload of what was measured, as much of it as fits, and how much that is. One that fits in none is told as told.
+pub fn telemetry_payload(measured: &[Measured]) -> (Option<Vec<u8>>, usize) {
     let payload =
         |upto: usize| json(&TelemetryPayload { v: 1, measured: measured[..upto].iter().map(measured_view).collect() });
-    let fitting = (1..=measured.len()).rev().map(payload);
-    fitting.into_iter().find(|payload| payload.len() <= TELEMETRY_MAX)
+    let fitting = (1..=measured.len()).rev().map(|upto| (payload(upto), upto));
+    match fitting.into_iter().find(|(payload, _)| payload.len() <= TELEMETRY_MAX) {
+        Some((payload, upto)) => (Some(payload), upto),
+        None => (None, measured.len().min(1)),
+    }
 }
 
 fn measured_view(of: &Measured) -> MeasuredView<'_> {
@@ -661,13 +664,16 @@ mod tests {
             r#"{"measure":"relative_humidity","value":40,"unit":"%"},"#,
             r#"{"measure":"external_temperature","value":-1.573,"unit":"°C"}]}]}"#
         );
-        assert_eq!(telemetry_payload(std::slice::from_ref(&cellar)).map(text).as_deref(), Some(golden));
-        assert_eq!(telemetry_payload(&[]), None);
-        let listed = text(telemetry_payload(&vec![cellar; 150]).unwrap());
-        assert!(listed.len() <= TELEMETRY_MAX && listed.matches("wm-cellar").count() > 15, "{}", listed.len());
+        let (payload, told) = telemetry_payload(std::slice::from_ref(&cellar));
+        assert_eq!((payload.map(text).as_deref(), told), (Some(golden), 1));
+        assert_eq!(telemetry_payload(&[]), (None, 0));
+        let (payload, told) = telemetry_payload(&vec![cellar; 150]);
+        let listed = text(payload.unwrap());
+        assert!(listed.len() <= TELEMETRY_MAX && told > 15, "{}", listed.len());
+        assert_eq!(listed.matches("wm-cellar").count(), told);
         let long = Measured { device: DeviceId::new("wm-long").unwrap(), at: NOW, values: vec![] };
         let long = Measured { values: vec![value(&"x".repeat(200), 1, ""); 50], ..long };
-        assert_eq!(telemetry_payload(&[long]), None);
+        assert_eq!(telemetry_payload(&[long]), (None, 1), "it is not tried for ever");
     }
 
     #[test]
