@@ -100,15 +100,15 @@ impl Table {
         let write = self.conn.transaction()?;
         let (mut rows, mut newest) = (self.rows, None);
         {
-            // Heard twice within a millisecond: the later counts.
-            let sql = "INSERT OR REPLACE INTO measurement (at_ms, device, measure, value_milli, unit, trusted)
+            // Heard twice within a millisecond: the first counts.
+            let sql = "INSERT OR IGNORE INTO measurement (at_ms, device, measure, value_milli, unit, trusted)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let mut insert = write.prepare_cached(sql)?;
             for of in measured {
                 for Measurement { measure, value_milli, unit } in &of.values {
                     let (at, trusted) = (of.at.wall_ms, of.at.trusted);
-                    insert.execute(params![at, of.device.as_str(), measure, value_milli, unit, trusted])?;
-                    rows += 1;
+                    let row = params![at, of.device.as_str(), measure, value_milli, unit, trusted];
+                    rows += insert.execute(row)? as u64;
                     newest = newest.max(Some(at).filter(|_| trusted));
                 }
             }
