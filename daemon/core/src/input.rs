@@ -221,6 +221,11 @@ pub enum Command {
     UserRemove {
         user: UserId,
     },
+    /// The first owner, by the claim code: it is the code of whoever gives it.
+    Claim {
+        name: Option<String>,
+        code: CodeChecked,
+    },
     DevicePermit {
         seconds: u32,
         joining: Option<Joining>,

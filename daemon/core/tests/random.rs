@@ -111,7 +111,7 @@ fn at_the_keypad() -> impl Strategy<Value = Command> {
         credential: None,
         duress: false,
     });
-    (proptest::option::of(area()), mode(), code, 0..10u8).prop_map(|(area, mode, code, verb)| match verb {
+    (proptest::option::of(area()), mode(), code, 0..11u8).prop_map(|(area, mode, code, verb)| match verb {
         0 | 1 => Command::Arm { area, mode, code },
         2 | 3 => Command::Disarm { area, code },
         4 => Command::SirenStop { area, code },
@@ -119,6 +119,7 @@ fn at_the_keypad() -> impl Strategy<Value = Command> {
         6 => Command::Sos { area },
         7 => Command::TestMode { minutes: 5, code },
         8 => Command::TestMode { minutes: 0, code },
+        9 => Command::Claim { name: None, code },
         _ => Command::Look { camera: camera(), what: Media::Stream, code },
     })
 }

@@ -555,6 +555,7 @@ stories! {
     r79_once: "r79-once.txt",
     r79_clock: "r79-clock.txt",
     r79_clock_ahead: "r79-clock-ahead.txt",
+    s8_claim: "s8-claim.txt",
     site_is_made: "site-is-made.txt",
     r45_sim: "r45-sim.txt",
     r50_service: "r50-service.txt",

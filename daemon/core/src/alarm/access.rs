@@ -7,10 +7,11 @@ use crate::alarm::detector;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::draft::cut;
+use crate::alarm::install;
 use crate::alarm::state::State;
 use crate::device::{AreaId, DeviceKind, UserId};
 use crate::event::{AlarmKind, Delay, Event, Fact, Method, UserRole};
-use crate::input::{CodeChecked, RequestId};
+use crate::input::{CodeChecked, Command, RequestId};
 use crate::stamp::{Deadline, Stamp, parse_rfc3339};
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +77,7 @@ pub(crate) fn known(draft: &mut Draft, request: RequestId, code: &CodeChecked, r
         if draft.state.duress && !code.duress {
             draft.emit(Fact::CodeUsed {}, About { method: Some(code.method), ..About::default() });
         }
-        draft.refuse(request, "code_blocked", format!("too many wrong codes: wait {} s", left.div_ceil(1000)));
+        refuse_blocked(draft, request, left);
         return None;
     }
     let about = About { method: Some(code.method), ..About::default() };
@@ -101,6 +102,32 @@ pub(crate) fn known(draft: &mut Draft, request: RequestId, code: &CodeChecked, r
         return None;
     }
     Some(user)
+}
+
+/// Somebody gives the claim code, to be the first owner. Once there is one it is good for nothing, whatever is kept of it;
+/// wrong ones are counted as at a keypad of its own, so that none keeps anybody from disarming.
+pub(crate) fn on_claim(draft: &mut Draft, request: RequestId, name: Option<String>, code: &CodeChecked) {
+    if draft.state.has_owner() {
+        return draft.refuse(
+            request,
+            "claimed",
+            "this hub has an owner already: a claim code makes the first one only",
+        );
+    }
+    let source = cut(code.source.clone());
+    if let Some(left) = blocked_ms(&draft.state, &source, draft.now()) {
+        return refuse_blocked(draft, request, left);
+    }
+    let Some(user) = code.user.clone() else {
+        wrong(draft, source, About { method: Some(code.method), ..About::default() });
+        return draft.refuse(request, "wrong_code", "this is not the claim code of this hub");
+    };
+    let owner = Command::UserSet { user, name, role: UserRole::Owner, expires_ms: None };
+    install::on_command(draft, request, code.method, owner);
+}
+
+fn refuse_blocked(draft: &mut Draft, request: RequestId, left_ms: u64) {
+    draft.refuse(request, "code_blocked", format!("too many wrong codes: wait {} s", left_ms.div_ceil(1000)));
 }
 
 /// How long a source still takes no codes.

@@ -31,8 +31,8 @@ use crate::alarm::service::Standing;
 use crate::alarm::warrant;
 use crate::alarm::warrant::Spent;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
-use crate::event::ZoneRole;
 use crate::event::{Act, AlarmKind, ArmMode, Cause, CauseKind, Class, Event, EventId, Fact, Method, Profile, Service};
+use crate::event::{UserRole, ZoneRole};
 use crate::input::Sound;
 use crate::stamp::{Deadline, Stamp};
 use serde::{Deserialize, Serialize};
@@ -373,6 +373,11 @@ impl State {
             _ => None,
         });
         incidents.filter_map(|incident| incident.sound(now)).chain(areas).max()
+    }
+
+    /// Whether the site has an owner, so that nobody claims it any more.
+    pub fn has_owner(&self) -> bool {
+        self.users.values().any(|user| user.role == UserRole::Owner)
     }
 
     /// The open incident of that name, or the one that continues it (B17).

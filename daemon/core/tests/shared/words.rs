@@ -114,7 +114,7 @@ impl Story {
             [
                 who,
                 verb @ ("arms" | "disarms" | "hushes" | "cancels" | "tests" | "looks" | "locks" | "unlocks"
-                | "consents" | "bypasses" | "restores" | "changes" | "puts" | "acknowledges"),
+                | "consents" | "bypasses" | "restores" | "changes" | "puts" | "acknowledges" | "claims"),
                 rest @ ..,
             ] => self.person(who, verb, rest),
             [who, "has", "tried", ..] => self.person(who, "has", &words[2..]),
@@ -394,6 +394,7 @@ impl Story {
             return self.command(Method::Keypad, Command::TestMode { minutes, code });
         }
         match (verb, rest) {
+            ("claims", []) => return self.command(Method::Local, Command::Claim { name: None, code }),
             ("locks", []) => return self.command(method, Command::Lock { device: None, code }),
             ("unlocks", []) => return self.command(method, Command::Unlock { device: None, code }),
             ("consents", [minutes, "min"]) => {
