@@ -90,6 +90,7 @@ pub mod journal {
 }
 pub mod secrets {
     //! Keys and codes, which never leave the hub.
+    pub mod claim; // the code that makes the first owner
     pub mod io;
 }
 
@@ -158,6 +159,7 @@ pub mod hub {
     pub mod telemetry; // which measurements are due
     pub mod io {
         //! The clock, the core's task, the desk, start and stop.
+        pub mod claim;
         pub mod clock;
         pub mod core;
         pub mod desk;

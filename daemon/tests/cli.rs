@@ -248,6 +248,20 @@ fn the_journal_is_read_without_a_daemon_and_what_is_none_is_refused() {
     assert_eq!(code(&vaktd(&["journal", "verify", "--db", journal])), 0);
 }
 
+/// S8: a claim code is typed, never an argument that others can read; and a command says all that it needs.
+#[test]
+fn s8_a_claim_takes_no_code_as_an_argument() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("none.sock");
+    let at = ["--socket", none.to_str().unwrap()];
+    for wrong in [&["claim"][..], &["claim", "--user", "anna", "new"], &["claim", "--user", "anna", "01K7G-MXTBZ"]] {
+        assert_eq!(code(&vaktd(&[wrong, &at].concat())), 64, "{wrong:?}");
+    }
+    for right in [&["claim", "--user", "anna", "--name", "Anna"][..], &["claim", "new"]] {
+        assert_eq!(code(&vaktd(&[right, &at].concat())), 69, "nobody is asked for a code in vain: {right:?}");
+    }
+}
+
 #[test]
 fn facts_and_schemas_are_json() {
     let version: Value = serde_json::from_str(&out(&vaktd(&["version", "--json"]))).unwrap();

@@ -5,6 +5,7 @@
 
 use rusqlite::Connection;
 use vakt_core::device::UserId;
+use vaktd::secrets::claim::ClaimCode;
 use vaktd::secrets::io::Secrets;
 
 #[test]
@@ -61,4 +62,30 @@ fn b1_a_code_to_be_given_under_threat_is_another_code_of_the_same_person() {
     }
     secrets.drop_code(&anna).unwrap();
     assert_eq!(secrets.whose("24681").unwrap(), None);
+}
+
+#[test]
+fn s8_one_claim_code_at_a_time_and_the_file_tells_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = Secrets::open(dir.path()).unwrap();
+    let [first, second] = [1, 2].map(|n| ClaimCode::draw(&[n; 32]));
+    assert_eq!(secrets.is_claim(&first).unwrap(), None, "none came with it");
+    secrets.set_claim(&first).unwrap();
+    assert_eq!((secrets.is_claim(&first).unwrap(), secrets.is_claim(&second).unwrap()), (Some(true), Some(false)));
+    secrets.set_claim(&second).unwrap();
+    assert_eq!((secrets.is_claim(&first).unwrap(), secrets.is_claim(&second).unwrap()), (Some(false), Some(true)));
+    drop(secrets);
+    let bytes = std::fs::read(dir.path().join("secrets.db")).unwrap();
+    let bytes = String::from_utf8_lossy(&bytes);
+    for code in [first.shown(), second.shown(), second.shown().replace('-', "")] {
+        assert!(!bytes.contains(&code));
+    }
+    let secrets = Secrets::open(dir.path()).unwrap();
+    assert_eq!(secrets.is_claim(&second).unwrap(), Some(true));
+    secrets.drop_claim().unwrap();
+    assert_eq!(secrets.is_claim(&second).unwrap(), None);
+    // A claim code of ten digits opens nothing as a person's code, and the other way round.
+    let digits = ClaimCode::draw(&[0; 32]);
+    secrets.set_claim(&digits).unwrap();
+    assert_eq!(secrets.whose(&digits.shown().replace('-', "")).unwrap(), None);
 }

@@ -68,6 +68,17 @@ pub enum Command {
         #[command(subcommand)]
         command: User,
     },
+    /// Make yourself the owner of a hub that has none: asks for its claim code, then for a code of your own (or reads both
+    /// from stdin, a line each)
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Claim {
+        #[command(flatten)]
+        socket: Socket,
+        #[command(flatten)]
+        owner: Owner,
+        #[command(subcommand)]
+        command: Option<Claim>,
+    },
     /// What is armed together
     Area {
         #[command(flatten)]
@@ -377,6 +388,23 @@ pub enum User {
     },
     /// Take a person off, and the code with them
     Remove { user: String },
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Args)]
+pub struct Owner {
+    /// A short name for you, of a-z, 0-9 and -
+    #[arg(long, required = true)]
+    pub user: Option<String>,
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Subcommand)]
+pub enum Claim {
+    /// For root: draw a claim code and show it, this once; one that was drawn before is good for nothing any more
+    New,
 }
 
 #[allow(missing_docs)] // clap prints the comments below as help

@@ -2,10 +2,12 @@
 //! people read goes to stderr. Exit codes are the contract's. Nothing secret is ever printed or taken as an argument.
 
 use crate::cli::arguments::Area;
+use crate::cli::arguments::Claim;
 use crate::cli::arguments::Cli;
 use crate::cli::arguments::Command;
 use crate::cli::arguments::Decode;
 use crate::cli::arguments::Device;
+use crate::cli::arguments::Owner;
 use crate::cli::arguments::Siren;
 use crate::cli::arguments::User;
 use crate::cli::arguments::Zone;
@@ -106,6 +108,10 @@ fn perform(command: Command) -> Result<(), Exit> {
         Command::Telemetry(asked) => records::telemetry(asked),
         Command::Device { socket, command } => device(&socket.socket, command),
         Command::User { socket, command } => user(&socket.socket, command),
+        Command::Claim { socket, command: Some(Claim::New), .. } => {
+            ask(connect(&socket.socket)?, &json!({"command": "claim_new"}))
+        }
+        Command::Claim { socket, owner, command: None } => claim(&socket.socket, owner),
         Command::Area { socket, command: Area::Set { area, name, entry, exit } } => {
             let request = json!({"command": "area_set", "area": area, "name": name, "entry_s": entry, "exit_s": exit});
             ask(connect(&socket.socket)?, &request)
@@ -142,7 +148,7 @@ fn perform(command: Command) -> Result<(), Exit> {
             with_code(&socket.socket, json!({"command": "test_mode", "minutes": minutes}))
         }
         Command::Sos { socket, area } => call_for_help(&socket.socket, area),
-        Command::Status { socket } => ask(connect(&socket.socket)?, &json!({"command": "status"})),
+        Command::Status { socket } => status(&socket.socket),
         Command::Doctor { config, json } => doctor(&read_config(&config.config)?, json),
         Command::MayRestart { socket } => may_restart(&socket.socket),
         Command::Schema { what } => print(&schema::text(what)),
@@ -452,6 +458,26 @@ fn user(socket: &Path, command: User) -> Result<(), Exit> {
         }
         User::Remove { user } => ask(client, &json!({"command": "user_remove", "user": user})),
     }
+}
+
+fn claim(socket: &Path, owner: Owner) -> Result<(), Exit> {
+    let client = connect(socket)?;
+    let claim_code = hidden("claim code")?;
+    let code = hidden("a code of your own, 5 to 10 digits")?;
+    let request = json!({
+        "command": "claim", "claim_code": claim_code, "user": owner.user, "name": owner.name, "code": code,
+    });
+    ask(client, &request)
+}
+
+fn status(socket: &Path) -> Result<(), Exit> {
+    let status = asked(connect(socket)?, &json!({"command": "status"}))?;
+    if status["claimed"] == json!(false) {
+        say(
+            "nobody owns this hub yet: `vaktd claim --user ID`, with the claim code; root draws one with `vaktd claim new`",
+        );
+    }
+    Ok(())
 }
 
 fn may_restart(socket: &Path) -> Result<(), Exit> {

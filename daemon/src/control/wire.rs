@@ -1,7 +1,8 @@
 //! The control socket's language: one JSON object a line in, one or more out.
 //!
 //! Whoever may open the socket (group `vakt`, root) may install; arming, disarming and silencing still need a person's
-//! code. Codes and keys pass through here once and are never shown, logged or answered.
+//! code. Codes and keys pass through here once and are never shown, logged or answered; the one exception is a claim
+//! code, which is answered to root once, when it is drawn.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -184,6 +185,15 @@ pub enum Request {
     UserRemove {
         user: UserId,
     },
+    /// The first owner, with the claim code and the code he has chosen.
+    Claim {
+        claim_code: Hidden,
+        user: UserId,
+        name: Option<String>,
+        code: Hidden,
+    },
+    /// A new claim code, in place of the one before.
+    ClaimNew {},
     DeviceList {},
     /// Lists devices not known yet, a line each, until the time is over or the asker goes. With `joining` the Zigbee
     /// network is open for as long: to the one device that `device` and `install_code` name, or to any (`legacy`).
@@ -209,6 +219,13 @@ pub enum Request {
     DeviceRemove {
         device: DeviceId,
     },
+}
+
+impl Request {
+    /// Whether only whoever could read and write the hub's secrets may ask it.
+    pub fn is_for_root(&self) -> bool {
+        matches!(self, Request::ClaimNew {})
+    }
 }
 
 /// Reads one line.

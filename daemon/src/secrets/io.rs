@@ -3,6 +3,7 @@
 //! A code is never kept: its HMAC-SHA-256 under the hub's key is, so one lookup tells whose it is. Nothing here is
 //! logged, exported or sent. The file is 0600 and the daemon's own.
 
+use crate::secrets::claim::ClaimCode;
 use hmac::KeyInit;
 use hmac::Mac;
 use ring::rand::SecureRandom;
@@ -25,6 +26,8 @@ pub const CODE_DIGITS_MAX: usize = 10;
 
 /// The id of the Zigbee network's key and nodes.
 const ZIGBEE: &str = "zigbee";
+/// The id of what is left of the claim code: its HMAC under the hub's code key.
+const CLAIM: &str = "hub.claim";
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS secret (
@@ -207,11 +210,45 @@ impl Secrets {
         Ok((Arc::new(pair), public))
     }
 
-    fn code_mac(&self, code: &str) -> [u8; 32] {
+    fn mac(&self, text: &str) -> hmac::Hmac<sha2::Sha256> {
         let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&self.code_key);
         let mut mac = mac.expect("HMAC takes a key of any length");
-        mac.update(code.as_bytes());
-        mac.finalize().into_bytes().into()
+        mac.update(text.as_bytes());
+        mac
+    }
+
+    fn code_mac(&self, code: &str) -> [u8; 32] {
+        self.mac(code).finalize().into_bytes().into()
+    }
+
+    /// A word before it, so that a claim code of digits alone is never a person's code.
+    fn claim_mac(&self, code: &ClaimCode) -> hmac::Hmac<sha2::Sha256> {
+        self.mac(&format!("claim {}", code.shown()))
+    }
+
+    /// Takes this claim code from now on, and no other. What is kept of it does not tell it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_claim(&self, code: &ClaimCode) -> Result<(), SecretsError> {
+        self.put(CLAIM, &self.claim_mac(code).finalize().into_bytes())
+    }
+
+    /// Whether it is the claim code; `None`: there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn is_claim(&self, code: &ClaimCode) -> Result<Option<bool>, SecretsError> {
+        let right = |kept: Vec<u8>| self.claim_mac(code).verify_slice(&kept).is_ok();
+        Ok(self.get(CLAIM)?.map(right))
+    }
+
+    /// Takes no claim code any more.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn drop_claim(&self) -> Result<(), SecretsError> {
+        self.conn.execute("DELETE FROM secret WHERE id = ?1", [CLAIM]).map(drop).map_err(self.sqlite("write"))
     }
 
     /// Gives a person a code, in place of the one before; `duress`: one to be given under threat.
@@ -219,10 +256,7 @@ impl Secrets {
     /// # Errors
     /// It is too short or long, somebody has it or he has it for the other use, or the file cannot be written.
     pub fn set_code(&self, user: &UserId, code: &str, duress: bool) -> Result<(), SecretsError> {
-        let digits = code.bytes().all(|digit| digit.is_ascii_digit());
-        if !digits || !(CODE_DIGITS_MIN..=CODE_DIGITS_MAX).contains(&code.len()) {
-            return Err(SecretsError::BadCode);
-        }
+        well_formed(code)?;
         if self.whose(code)?.is_some_and(|owner| owner != (user.clone(), duress)) {
             return Err(SecretsError::CodeTaken);
         }
@@ -255,6 +289,18 @@ impl Secrets {
             .optional()
             .map_err(self.sqlite("read"))?;
         Ok(found.and_then(|(user, duress)| Some((UserId::new(user).ok()?, duress))))
+    }
+}
+
+/// Whether this may be a person's code.
+///
+/// # Errors
+/// It is too short or long, or more than digits.
+pub fn well_formed(code: &str) -> Result<(), SecretsError> {
+    let digits = code.bytes().all(|digit| digit.is_ascii_digit());
+    match digits && (CODE_DIGITS_MIN..=CODE_DIGITS_MAX).contains(&code.len()) {
+        true => Ok(()),
+        false => Err(SecretsError::BadCode),
     }
 }
 

@@ -202,7 +202,8 @@ impl Core {
         let Some(kept_as) = lost_secrets.map(|path| path.display().to_string()) else { return };
         tracing::error!(
             kept_as,
-            "secrets.db was damaged: codes, device keys and the Zigbee network must be set up again"
+            "secrets.db was damaged: codes, device keys and the Zigbee network must be set up again; a hub without an \
+             owner needs a new claim code (`vaktd claim new`)"
         );
         self.turn(vec![Input::SecretsLost { kept_as }]).await;
     }

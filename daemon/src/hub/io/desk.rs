@@ -31,6 +31,7 @@ use vakt_core::device::DeviceId;
 use vakt_core::device::UserId;
 use vakt_core::event::Joining;
 use vakt_core::event::Method;
+use vakt_core::event::UserRole;
 use vakt_core::input::CodeChecked;
 use vakt_core::input::Command;
 use vakt_core::input::Input;
@@ -71,6 +72,11 @@ pub struct Desk {
 impl Desk {
     /// Answers requests until the socket closes. Each has a task: a listing must not hold up a disarm.
     pub async fn run(self, mut asked: mpsc::Receiver<Asked>) {
+        if self.has_owner() {
+            // A fall between the event and the secrets leaves it behind.
+            let desk = self.clone();
+            tokio::spawn(async move { desk.end_claim().await });
+        }
         while let Some((request, answers)) = asked.recv().await {
             let desk = self.clone();
             tokio::spawn(async move { desk.answer(request, answers).await });
@@ -95,6 +101,8 @@ impl Desk {
                 let admission = self.admission(joining, device.as_ref(), install_code.as_ref());
                 return self.permit(seconds, admission, answers).await;
             }
+            Request::Claim { claim_code, user, name, code } => self.claim(claim_code, user, name, code).await,
+            Request::ClaimNew {} => self.claim_new().await,
             command => self.command(command).await,
         };
         let _ = answers.send(line).await;
@@ -107,6 +115,7 @@ impl Desk {
         let view = view::view(&seen.state, &self.sight.heard, &networks);
         let mut status = json!({
             "ok": true,
+            "claimed": seen.state.has_owner(),
             "service": seen.state.standing.agreed(),
             "areas": view.state.areas,
             "incidents": view::on_site(&seen.state),
@@ -141,6 +150,7 @@ impl Desk {
             Command::UserRemove { user } => Some(user.clone()),
             _ => None,
         };
+        let owner = matches!(&command, Command::UserSet { role: UserRole::Owner, .. });
         let gone = match &command {
             Command::DeviceRemove { device } => Some(device.clone()),
             _ => None,
@@ -168,6 +178,9 @@ impl Desk {
                 return refusal;
             }
         }
+        if let (true, Reply::Done { .. }) = (owner, &reply) {
+            self.end_claim().await;
+        }
         if let (true, Reply::Done { .. }) = (added, &reply) {
             // "Known" is only true once the receivers have it too: its next telegram is heard.
             let _ = tokio::time::timeout(KNOWN, known.changed()).await;
@@ -175,7 +188,7 @@ impl Desk {
         line(&reply)
     }
 
-    async fn tell(&self, command: Command) -> Reply {
+    pub(super) async fn tell(&self, command: Command) -> Reply {
         let (reply, receiver) = oneshot::channel();
         let input = Input::Command { request: 0, method: Method::Local, command };
         if self.commands.send((input, reply)).await.is_err() {
@@ -253,14 +266,14 @@ impl Desk {
         })
     }
 
-    async fn with_secrets<T: Send + 'static>(
+    pub(super) async fn with_secrets<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Secrets) -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
         Self::with(self.secrets.clone(), work).await
     }
 
-    async fn with<T: Send + 'static>(
+    pub(super) async fn with<T: Send + 'static>(
         secrets: Arc<Mutex<Secrets>>,
         work: impl FnOnce(&Secrets) -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
@@ -292,7 +305,7 @@ impl Desk {
         self.with_secrets(move |secrets| secrets.set_code(&user, &code.0, duress).map_err(|e| e.to_string())).await
     }
 
-    fn disk_answers(&self) -> Result<(), String> {
+    pub(super) fn disk_answers(&self) -> Result<(), String> {
         match self.sight.seen.borrow().state.disk_down {
             Some(_) => Err(refusal("disk", "the journal's disk does not answer: settings wait until it does")),
             None => Ok(()),
@@ -457,7 +470,7 @@ fn key_bytes(text: &str) -> Option<[u8; 16]> {
     Some(key)
 }
 
-fn line(reply: &Reply) -> String {
+pub(super) fn line(reply: &Reply) -> String {
     serde_json::to_string(reply).expect("a reply is booleans and texts")
 }
 
