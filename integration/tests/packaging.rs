@@ -58,6 +58,12 @@ fn installed(suite: &str) -> (Machine, String) {
     (machine, said)
 }
 
+/// The claim code that was told to whoever installed.
+fn claim_code(said: &str) -> String {
+    let line = said.lines().find_map(|line| line.strip_prefix("claim code: "));
+    line.unwrap_or_else(|| panic!("no claim code was told: {said}")).to_owned()
+}
+
 /// How many events its journal holds.
 fn events(machine: &Machine) -> u64 {
     machine.ok("vaktd journal list | wc -l").unwrap().trim().parse().unwrap()
@@ -94,6 +100,55 @@ fn r48_a_package_installs_into_a_hub_that_guards_and_shares_no_secret() {
     });
     let [one, other] = names;
     assert!(one.0 != other.0 && one.1 != other.1 && one.2 != other.2, "two installations: {one:?} {other:?}");
+}
+
+/// S8, 5.1: no two installations have the same claim code; it was told once, and stands nowhere; it works once.
+#[test]
+fn s8_a_claim_code_is_told_to_who_installs_stands_nowhere_and_works_once() {
+    let codes = suites().map(|suite| {
+        let (machine, said) = installed(suite);
+        let code = claim_code(&said);
+        let looks = |for_: &str| {
+            let lines = [
+                format!("grep -rlsF -e {for_} / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev"),
+                format!("journalctl -o export | grep -F -e {for_}"),
+            ];
+            lines.map(|line| machine.sh(&line).unwrap().1).concat()
+        };
+        for written in [code.clone(), code.replace('-', ""), code.to_lowercase()] {
+            assert_eq!(looks(&written), "", "{suite}");
+        }
+        machine.ok(&format!("echo {code} > /var/log/seen && logger -t test {code}")).unwrap();
+        let found = looks(&code);
+        assert!(found.contains("/var/log/seen") && found.contains("MESSAGE="), "it would have been found: {found}");
+        // Who may open the socket, and no more, draws none: else he could take a new hub from who installs it.
+        let member = "setpriv --reuid=nobody --regid=vakt --clear-groups";
+        let (well, said) = machine.sh(&format!("{member} vaktd claim new")).unwrap();
+        assert!(!well && said.contains("not_root"), "{said}");
+        let claim = format!("printf '%s\\n24680\\n' {code} | {member} vaktd claim --user anna --name Anna");
+        machine.ok(&claim).unwrap();
+        let (well, said) = machine.sh(&claim).unwrap();
+        assert!(!well && said.contains("claimed"), "{said}");
+        machine.ok("echo 24680 | vaktd test-mode 1").unwrap();
+        code
+    });
+    assert_ne!(codes[0], codes[1]);
+}
+
+/// apt keeps what packages say: under it no claim code is told, and root draws one.
+#[test]
+fn s8_no_claim_code_stands_in_apts_log() {
+    for suite in suites() {
+        let mut machine = Machine::new(suite).unwrap();
+        machine.boot().unwrap();
+        machine.put(package(), "/root/vaktd.deb").unwrap();
+        let said = machine.ok("apt-get -y install ./vaktd.deb").unwrap();
+        assert!(said.contains("vaktd claim new") && !said.contains("claim code: "), "{suite}: {said}");
+        machine
+            .ok("grep -q 'vaktd claim new' /var/log/apt/term.log && ! grep -q 'claim code: ' /var/log/apt/term.log")
+            .unwrap();
+        machine.ok("vaktd claim new | grep -q claim_code").unwrap();
+    }
 }
 
 #[test]
