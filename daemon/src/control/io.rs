@@ -1,6 +1,7 @@
 //! The local socket: takes lines, hands requests to the hub, writes its answers. Mode 0660, group of the directory.
 //!
-//! It decides nothing. A client that sends rubbish, nothing, or too much loses its own connection and nobody else's.
+//! It decides nothing but who is root, by the kernel's word. A client that sends rubbish, nothing, or too much loses its
+//! own connection and nobody else's.
 
 use crate::control::wire::LINE_MAX;
 use crate::control::wire::Request;
