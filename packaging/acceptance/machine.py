@@ -1,5 +1,6 @@
 """The emulated board, spoken to over its serial line."""
 
+import atexit
 import os
 import re
 import subprocess
@@ -32,6 +33,8 @@ class Machine:
              "-serial", "stdio", "-kernel", vmlinuz, "-initrd", initrd, *tree,
              "-append", "console=ttyAMA0 root=/dev/vda rw quiet systemd.show_status=no", *drive, *device, *out, "-no-reboot"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        # It does not end with this program by itself, not even when a check could not be made.
+        atexit.register(self.process.kill)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.text = ""
         self.wait_for(r"root@[^\n]*# ", 240)
