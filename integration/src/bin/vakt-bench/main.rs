@@ -9,6 +9,7 @@ mod core;
 mod failover;
 mod figures;
 mod lte;
+mod package;
 mod zigbee;
 
 use clap::Parser;
@@ -69,7 +70,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 #[derive(Parser)]
 struct Arguments {
     /// Only figures of this group: alarm (with disk and loopback), backlog, core, failover, journal, lte-bytes,
-    /// rss, start, zigbee
+    /// package, rss, start, zigbee
     name: Option<String>,
     /// Write JSON Lines there too
     #[arg(long)]
@@ -107,6 +108,9 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     if wanted("zigbee") {
         zigbee::zigbee(&mut figures).await?;
     }
+    if wanted("package") {
+        package::package(&mut figures).await?;
+    }
     if wanted("failover") {
         failover::failover(&mut figures).await?;
     }
@@ -121,7 +125,8 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     }
     if figures.is_empty() {
         return Err(
-            "no figure begins so; there are alarm, backlog, core, disk, failover, loopback, journal, lte-bytes, rss, start and zigbee"
+            "no figure begins so; there are alarm, backlog, core, disk, failover, loopback, journal, lte-bytes, package, rss, \
+             start and zigbee"
                 .into(),
         );
     }

@@ -7,6 +7,7 @@ use super::figures::Beside;
 use super::figures::Figures;
 use super::figures::Times;
 use super::signs_for;
+use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use serde_json::Value;
 use serde_json::json;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
+use std::time::Instant;
 use tokio::process::Child;
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -38,7 +40,7 @@ const VOLLEY: (usize, Duration) = (25, Duration::from_millis(10));
 /// Detectors that join at once; the hub interviews 16.
 const AT_ONCE: usize = 12;
 /// What the hub's memory may be of the peer's: the project's aim.
-const MEMORY_SHARE: f64 = 1.0 / 8.0;
+pub const MEMORY_SHARE: f64 = 1.0 / 8.0;
 /// Back to work after the stick crashed: the project's aim, seconds.
 const BACK_S: f64 = 3.0;
 
@@ -187,23 +189,53 @@ async fn crash(lab: &Lab) -> Outcome<f64> {
     Ok(now_us().saturating_sub(began) as f64 / 1e6)
 }
 
-/// zigbee2mqtt on a stick of its own, at the lab's broker.
-async fn peer(lab: &Lab) -> Outcome<Peer> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/z2m");
-    let installed = Command::new(&script).arg("install").stdout(Stdio::null()).status().await?;
-    if !installed.success() {
-        return Err("it could not be installed with npm".into());
+/// zigbee2mqtt on a stick of its own, at the lab's broker; it is killed when this is dropped.
+pub struct Z2m {
+    stick: Twin,
+    node: Child,
+    tap: AsyncClient,
+    told: Tap,
+}
+
+impl Z2m {
+    /// The script that installs and runs it.
+    pub fn script() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/z2m")
     }
-    let path: PathBuf = lab.folder().join("stick-peer");
-    let stick = Twin::plug(Settings::new(13), &path, None)?;
-    let (tap, mut told) = client(lab, "bench-z2m");
-    tap.subscribe("zigbee2mqtt/#", QoS::AtLeastOnce).await?;
-    let port = lab.broker.plain_address().port().to_string();
-    let log = std::fs::File::create(lab.folder().join("z2m.log"))?;
-    let mut node = Command::new(&script);
-    node.arg("run").arg(lab.folder().join("z2m")).arg(&path).arg(port).kill_on_drop(true);
-    let node = node.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-    next(&mut told, |body| !body["coordinator"].is_null()).await?;
+
+    /// Fetches it where it is not here yet.
+    pub async fn install() -> Outcome<()> {
+        let installed = Command::new(Self::script()).arg("install").stdout(Stdio::null()).status().await?;
+        if installed.success() { Ok(()) } else { Err("it could not be installed with npm".into()) }
+    }
+
+    /// Starts it anew, and tells how long that took until its network was up.
+    pub async fn start(lab: &Lab) -> Outcome<(Self, Duration)> {
+        let path: PathBuf = lab.folder().join("stick-peer");
+        let stick = Twin::plug(Settings::new(13), &path, None)?;
+        let (tap, mut told) = client(lab, "bench-z2m");
+        tap.subscribe("zigbee2mqtt/#", QoS::AtLeastOnce).await?;
+        let port = lab.broker.plain_address().port().to_string();
+        let log = std::fs::File::create(lab.folder().join("z2m.log"))?;
+        let mut node = Command::new(Self::script());
+        node.arg("run").arg(lab.folder().join("z2m")).arg(&path).arg(port).kill_on_drop(true);
+        let began = Instant::now();
+        let node = node.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
+        next(&mut told, |body| !body["coordinator"].is_null()).await?;
+        Ok((Self { stick, node, tap, told }, began.elapsed()))
+    }
+
+    /// Resident memory, MiB.
+    pub fn rss_mib(&self) -> Outcome<f64> {
+        rss_mib(&self.node)
+    }
+}
+
+/// What the peer does.
+async fn peer(lab: &Lab) -> Outcome<Peer> {
+    Z2m::install().await?;
+    let (z2m, _) = Z2m::start(lab).await?;
+    let Z2m { stick, node, tap, mut told } = z2m;
     tap.publish("zigbee2mqtt/bridge/request/permit_join", QoS::AtLeastOnce, false, r#"{"time": 60}"#).await?;
     next(&mut told, |body| body["status"] == json!("ok")).await?;
     stick.ask(|stick, _| stick.add("door", Habits::of(Kind::Contact), None))?;
@@ -230,14 +262,15 @@ async fn peer(lab: &Lab) -> Outcome<Peer> {
     for _ in 0..BURST {
         last = next(&mut told, |body| !body["contact"].is_null()).await?.0;
     }
-    let rss_mib = rss_kib(&node)? / 1024.0;
+    let rss_mib = rss_mib(&node)?;
     drop(node);
     Ok(Peer { event, rss_mib, burst_s: last.saturating_sub(began) as f64 / 1e6 })
 }
 
-fn rss_kib(child: &Child) -> Outcome<f64> {
-    let pid = child.id().ok_or("zigbee2mqtt has ended")?;
+/// Resident memory of a child, MiB.
+pub fn rss_mib(child: &Child) -> Outcome<f64> {
+    let pid = child.id().ok_or("it has ended")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("it has no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
