@@ -8,6 +8,7 @@ pub mod config {
     pub mod load; //     texts → settings, or every fault at once
     pub mod print; //    the commented default and the JSON Schema, from the same table
     pub mod settings; // what the configuration says, as plain data
+    pub mod shapes; //   what its texts must look like
 }
 
 // — senses
@@ -65,8 +66,12 @@ pub mod zigbee {
 }
 
 pub mod board {
-    //! Pins.
-    pub mod io;
+    //! Pins and supply of the hub itself.
+    pub mod filter; //  when a level is believed
+    pub mod io; //      GPIO lines, and what the kernel says of the supply
+    pub mod pattern; // on and off: siren, sounder, lamp
+    pub mod pins; //    what is wired where, and what it tells
+    pub mod supply; //  mains, battery, and how long it will do
 }
 
 // — memory
@@ -159,6 +164,7 @@ pub mod hub {
     pub mod telemetry; // which measurements are due
     pub mod io {
         //! The clock, the core's task, the desk, start and stop.
+        pub mod board;
         pub mod claim;
         pub mod clock;
         pub mod core;
@@ -166,6 +172,7 @@ pub mod hub {
         pub mod mesh;
         pub mod networks;
         pub mod notify;
+        pub(super) mod ports;
         pub mod start;
         pub mod telemetry;
         pub mod view;

@@ -5,10 +5,11 @@ use proptest::prelude::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use vakt_core::event::Profile;
-use vaktd::config::fields::{Absent, Form, Kind, SECTIONS, Shape, join};
+use vaktd::config::fields::{Absent, Form, Kind, SECTIONS, join};
 use vaktd::config::load::{FAULTS_LIMIT, FILES_LIMIT, Fault, TEXT_LIMIT, load};
 use vaktd::config::print::{default_toml, schema};
-use vaktd::config::settings::{Broker, ClockTrust, Config, KeyRole, Receiver};
+use vaktd::config::settings::{Broker, ClockTrust, Config, KeyRole, Receiver, Watches};
+use vaktd::config::shapes::Shape;
 
 const KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
@@ -322,6 +323,43 @@ fn what_is_said_of_a_modem_needs_the_path_that_has_one() {
 }
 
 #[test]
+fn r87_a_line_does_one_thing() {
+    let lid = "gateway = \"my-hub\"\n[[board.input]]\nname = \"lid\"\nline = \"GPIO17\"\nwatches = \"lid\"\n";
+    let siren = |line: &str| format!("[[board.output]]\nname = \"siren\"\nline = \"{line}\"\ndrives = \"siren\"\n");
+    let config = accepted(&[("vaktd.toml", &format!("{lid}{}", siren("gpiochip0:27")))]);
+    assert_eq!(config.board.inputs[0].watches, Watches::Lid);
+    let faults = refused(&[("vaktd.toml", &format!("{lid}{}", siren("GPIO17")))]);
+    let told = "vaktd.toml:8: board.output.line: `GPIO17` is the line of something else too, \
+        name the line that it is really wired to";
+    assert_eq!(faults, [told]);
+    let twice = lid.replace("lid", "button").replace("watches = \"button\"", "watches = \"sos\"");
+    let faults = refused(&[("vaktd.toml", &format!("{lid}{}", twice.replace("gateway = \"my-hub\"\n", "")))]);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    for bad in ["GPIO 17", "gpiochip0:", "chip:3", "gpiochip0:x", ""] {
+        let faults = refused(&[("vaktd.toml", &format!("{lid}{}", siren(bad)))]);
+        assert!(faults[0].contains("is not a GPIO line"), "{faults:?}");
+    }
+    let camera = lid.replace("watches = \"lid\"", "watches = \"camera\"");
+    assert!(refused(&[("vaktd.toml", &camera)])[0].contains("is none of the words known here"));
+}
+
+#[test]
+fn every_example_for_a_board_is_accepted_beside_a_hub_that_works() {
+    let site = "gateway = \"my-hub\"\n[[centre.key]]\nkid = \"arc-1\"\ned25519 = \"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"\n";
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples"));
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_some_and(|end| end == "toml") {
+            let (name, patch) = (file.file_name().unwrap().to_string_lossy(), std::fs::read_to_string(&file).unwrap());
+            let bare = accepted(&[("vaktd.toml", site)]);
+            assert_ne!(accepted(&[("vaktd.toml", site), (&*name, &*patch)]), bare, "{name} says nothing");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 8, "an example was added or lost: `config/examples/README.md` lists them");
+}
+
+#[test]
 fn with_every_key_set_as_shown_the_default_file_is_a_working_site() {
     let set = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest.to_owned(),
@@ -331,7 +369,8 @@ fn with_every_key_set_as_shown_the_default_file_is_a_working_site() {
     // what is shown of a modem belongs to the path that has one
     let text = text.join("\n").replace("name = \"eth\"", "name = \"lte\"");
     let config = accepted(&[("vaktd.toml", &text)]);
-    assert_eq!(config.modem.power_gpio.as_deref(), Some("gpiochip0:17"));
+    assert_eq!(config.modem.power_gpio.as_deref(), Some("GPIO4"));
+    assert_eq!(config.board.lines().map(|(_, line)| line).collect::<Vec<_>>(), ["GPIO17", "GPIO27"]);
     assert_eq!(config.upstream.paths[0].tls.as_ref().unwrap().name.as_deref(), Some("arc.example"));
     assert_eq!(config.subghz.ports[0].baud(), 57_600);
 }

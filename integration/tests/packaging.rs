@@ -55,6 +55,7 @@ fn installed(suite: &str) -> (Machine, String) {
     machine.boot().unwrap();
     machine.put(package(), "/root/vaktd.deb").unwrap();
     let said = machine.ok("dpkg -i vaktd.deb").unwrap();
+    machine.ok("systemctl is-active vaktd || { journalctl -u vaktd -n 20; exit 1; }").unwrap();
     (machine, said)
 }
 
@@ -169,6 +170,44 @@ fn a_daemon_that_hangs_or_falls_again_and_again_is_always_started_anew() {
     machine.ok("echo 'nonsense = 1' >> /etc/vakt/vaktd.d/90-mine.toml; systemctl restart vaktd || true").unwrap();
     machine.until("test $(systemctl show -P ActiveState vaktd) = failed").unwrap();
     machine.ok("systemctl show -P ExecMainStatus vaktd | grep -qx 78").unwrap();
+}
+
+#[test]
+fn b21_r87_the_supply_is_told_from_inside_the_sandbox_and_after_its_end_all_is_as_before() {
+    let (mut machine, _) = installed(suites()[0]);
+    let wired = "mount --bind /srv/supply /sys/class/power_supply";
+    let battery = |machine: &Machine, status: &str, percent: u8| {
+        machine.ok(&format!("cd /srv/supply/battery && echo {percent} > capacity && echo {status} > status")).unwrap();
+    };
+    machine.ok("mkdir -p /srv/supply/battery").unwrap();
+    battery(&machine, "Full", 100);
+    machine.ok(wired).unwrap();
+    let board =
+        "[board]\nbattery = \"battery\"\n[[board.input]]\nname = \"lid\"\nline = \"GPIO17\"\nwatches = \"lid\"\n";
+    machine.ok(&format!("printf '{board}' > /etc/vakt/vaktd.d/50-board.toml && systemctl restart vaktd")).unwrap();
+    machine.until("vaktd status | grep -q '\"battery_percent\":100'").unwrap();
+    // This machine has no such line: that is told, by the hub and by whoever looks, and nothing else is lost by it.
+    let has = |machine: &Machine, what: &str| machine.until(&format!("vaktd journal list | grep {what}")).unwrap();
+    assert!(has(&machine, "receiver_failed").contains("\"receiver\":\"lid\""));
+    let (well, said) = machine.sh("runuser -u vakt -- vaktd doctor").unwrap();
+    assert!(!well && said.contains("pin board.input lid GPIO17") && said.contains("ok  supply battery"), "{said}");
+    machine.ok("vaktd area set house --exit 0 && echo 24680 | vaktd user set anna --role owner --with-code").unwrap();
+    machine.ok("echo 24680 | vaktd arm house || echo 24680 | vaktd arm house").unwrap();
+    battery(&machine, "Discharging", 64);
+    has(&machine, "mains_lost");
+    battery(&machine, "Discharging", 18);
+    has(&machine, "hub_battery_low");
+    battery(&machine, "Discharging", 3);
+    has(&machine, "last_breath");
+    machine.cut();
+    machine.boot().unwrap();
+    battery(&machine, "Charging", 41);
+    machine.ok(wired).unwrap();
+    has(&machine, "hub_battery_well");
+    has(&machine, "mains_back");
+    let status = machine.ok("vaktd status").unwrap();
+    assert!(status.contains("\"arm\":\"armed_away\"") && status.contains("\"mains\":true"), "{status}");
+    machine.ok("vaktd journal verify").unwrap();
 }
 
 #[test]

@@ -208,6 +208,7 @@ fn alarm(kind: AlarmKind, by: DeviceKind, q: u8) -> (Option<&'static str>, Optio
         (AlarmKind::Gas, _) => (151, "GA", "GH"),
         (AlarmKind::Sos, _) => (120, "PA", "PH"),
         (AlarmKind::Water, _) => (154, "WA", "WH"),
+        (AlarmKind::Tamper, DeviceKind::Hub) => (137, "TA", "TR"),
         (AlarmKind::Tamper, _) => (144, "TA", "TR"),
         (AlarmKind::Medical, _) => (100, "MA", "MH"),
         (AlarmKind::Freeze, _) => (159, "ZA", "ZH"),

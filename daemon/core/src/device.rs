@@ -106,6 +106,11 @@ impl DeviceId {
         self.as_str().starts_with("wm-")
     }
 
+    /// It is wired to the hub: the install facts name its pin, so nobody needs to let it in.
+    pub fn is_wired(&self) -> bool {
+        self.as_str().starts_with("hub-")
+    }
+
     /// The housing it is in: several functions of one device share it.
     pub fn housing(&self) -> &str {
         self.as_str().split_once('.').map_or(self.as_str(), |(housing, _)| housing)
@@ -138,6 +143,8 @@ pub enum DeviceKind {
     Camera,
     Fog,
     HoldUp,
+    /// The hub's own housing.
+    Hub,
 }
 
 /// What the detector says of the thing it watches. There is no "unknown": a report that cannot be understood is no report.

@@ -377,7 +377,8 @@ fn id<T, E: ToString>(text: &str, make: impl Fn(String) -> Result<T, E>) -> Resu
 }
 
 fn device_id(name: &str) -> Result<DeviceId, String> {
-    id(&format!("zb-{name}"), DeviceId::new)
+    // What is wired to the hub carries its own name.
+    if name.starts_with("hub-") { id(name, DeviceId::new) } else { id(&format!("zb-{name}"), DeviceId::new) }
 }
 
 fn camera_id(name: &str) -> Result<DeviceId, String> {
@@ -459,6 +460,7 @@ stories! {
     b19_night: "b19-night.txt",
     b20_tags: "b20-tags.txt",
     b21_power: "b21-power.txt",
+    r87_lid: "r87-lid.txt",
     b22_moved: "b22-moved.txt",
     b23_midnight: "b23-midnight.txt",
     b23_not_ready: "b23-not-ready.txt",

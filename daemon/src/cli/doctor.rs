@@ -1,7 +1,8 @@
 //! `vaktd doctor`: looks at the board as a technician would, says what is wrong and what to do about it. It asks files of
 //! the kernel and of the configuration; it changes nothing, and sends nothing to anybody.
 
-use crate::config::fields;
+use crate::board::io as board;
+use crate::board::pins::Line;
 use crate::config::settings::ClockTrust;
 use crate::config::settings::Config;
 use crate::config::settings::UpstreamPath;
@@ -60,7 +61,7 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(clock(config.clock.trust, Path::new("/run/systemd/timesync/synchronized").exists()));
     findings.extend(serial_ports(config));
     findings.extend(config.modem.pin_file.as_deref().map(pin_file));
-    findings.extend(config.modem.power_gpio.as_deref().and_then(power_gpio));
+    findings.extend(pins(config));
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     let defaults = default_routes(&routes);
     let paths = &config.upstream.paths;
@@ -219,16 +220,28 @@ fn pin_file(file: &Path) -> Finding {
     }
 }
 
-/// The chip with the line that gives the modem its power. The line itself is not touched.
-fn power_gpio(pin: &str) -> Option<Finding> {
-    let (chip, _) = fields::gpio(pin)?;
-    Some(match Path::new("/dev").join(chip).exists() {
-        true => Finding::good("power_gpio", pin, format!("/dev/{chip} is there")),
-        false => {
-            let remedy = "`ls /dev/gpiochip*` names what is there; set modem.power_gpio";
-            Finding::bad("power_gpio", pin, format!("/dev/{chip} is not there"), remedy)
+/// Every line that is configured; none is touched.
+fn pins(config: &Config) -> Vec<Finding> {
+    let modem = config.modem.power_gpio.iter().map(|line| ("modem.power_gpio".to_owned(), line.as_str()));
+    let look = |(of, line): (String, &str)| match board::look(&Line::from(line)) {
+        Ok(found) => Finding::good("pin", format!("{of} {line}"), found),
+        Err(found) => {
+            let remedy = "name the line it is wired to (`gpioinfo` of the package gpiod lists them); the daemon's user must be \
+                          in the group gpio";
+            Finding::bad("pin", format!("{of} {line}"), found, remedy)
         }
-    })
+    };
+    let supply = |name: &String| match board::look_at_supply(name) {
+        Ok(found) => Finding::good("supply", name, found),
+        Err(found) => {
+            let known = std::fs::read_dir(board::POWER_SUPPLIES).into_iter().flatten().flatten();
+            let known: Vec<_> = known.map(|one| one.file_name().to_string_lossy().into_owned()).collect();
+            let known = if known.is_empty() { "no supply; its driver is missing".to_owned() } else { known.join(", ") };
+            Finding::bad("supply", name, found, format!("the kernel knows {known}"))
+        }
+    };
+    let supplies = [&config.board.mains, &config.board.battery].into_iter().flatten();
+    modem.chain(config.board.lines()).map(look).chain(supplies.map(supply)).collect()
 }
 
 fn readable(file: &Path) -> Finding {
@@ -411,13 +424,6 @@ mod tests {
             let said = format!("{}{}", finding.found, finding.remedy.as_deref().unwrap_or(""));
             assert!(!said.replace(&file.display().to_string(), "").contains("471"), "{said}");
         }
-    }
-
-    #[test]
-    fn a_chip_that_is_not_there_is_named() {
-        let finding = power_gpio("gpiochip999:17").unwrap();
-        assert_eq!((finding.ok, finding.found.as_str()), (false, "/dev/gpiochip999 is not there"));
-        assert_eq!(power_gpio("nonsense"), None);
     }
 
     #[test]

@@ -3,28 +3,19 @@
 //! Reading, the check for unknown keys, the commented default file and the JSON Schema all follow this table, so none
 //! of them can know a key that another does not. No key holds a secret: `tls.key` is the path of a file.
 
-use crate::config::settings::Broker;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use core::net::Ipv6Addr;
-use vakt_core::device::GatewayId;
-
-/// What a text must look like.
-pub struct Shape {
-    /// The noun, for "this is not ...".
-    pub name: &'static str,
-    /// What would be right, for "write ...".
-    pub right: &'static str,
-    /// The same as a regular expression, where one says it: every text it matches passes `check` (a test holds it to
-    /// that), so the JSON Schema never promises what the daemon refuses.
-    pub pattern: Option<&'static str>,
-    /// The longest text taken, in bytes.
-    pub max: usize,
-    /// Whether the daemon takes it; never sees more than `max` bytes.
-    pub check: fn(&str) -> bool,
-    /// Whether a refused text may be shown. Not where a hurried hand could paste a private key.
-    pub echo: bool,
-}
+use crate::config::shapes::BROKER;
+use crate::config::shapes::ED25519;
+use crate::config::shapes::FILE;
+use crate::config::shapes::GATEWAY;
+use crate::config::shapes::GPIO;
+use crate::config::shapes::INTERFACE;
+use crate::config::shapes::KID;
+use crate::config::shapes::NAME;
+use crate::config::shapes::RUN_DIR;
+use crate::config::shapes::SERVER_NAME;
+use crate::config::shapes::SUPPLY;
+use crate::config::shapes::Shape;
+use crate::config::shapes::TIMEZONE;
 
 /// What kind of value a key takes.
 pub enum Kind {
@@ -101,136 +92,6 @@ pub struct Section {
     pub fields: &'static [Field],
 }
 
-const GATEWAY: Shape = Shape {
-    name: "a gateway id",
-    right: "1 to 32 of a-z, 0-9 and -",
-    pattern: Some("^[a-z0-9-]{1,32}$"),
-    max: 32,
-    check: |text| GatewayId::new(text).is_ok(),
-    echo: true,
-};
-
-const NAME: Shape = Shape {
-    name: "a name",
-    right: "1 to 32 of a-z, 0-9 and -",
-    pattern: Some("^[a-z0-9-]{1,32}$"),
-    max: 32,
-    check: |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
-    echo: true,
-};
-
-const KID: Shape = Shape {
-    name: "a key id",
-    right: "1 to 64 of A-Z, a-z, 0-9, '.', '_' and -",
-    pattern: Some("^[A-Za-z0-9._-]{1,64}$"),
-    max: 64,
-    check: |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
-    echo: true,
-};
-
-const ED25519: Shape = Shape {
-    name: "an Ed25519 public key",
-    right: "its 32 bytes in base64url without padding, 43 characters",
-    // the 43rd character carries four bits; the other two are zero
-    pattern: Some("^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"),
-    max: 43,
-    check: |text| URL_SAFE_NO_PAD.decode(text).is_ok_and(|key| key.len() == 32),
-    echo: false,
-};
-
-/// Linux takes 4096 bytes with the closing zero (PATH_MAX).
-const FILE: Shape = Shape {
-    name: "an absolute path",
-    right: "a path that begins with /",
-    pattern: Some("^(/[^/\\x00-\\x1f\\x7f]+)+$"),
-    max: 4095,
-    check: absolute,
-    echo: false,
-};
-
-/// A Unix socket's path has 107 bytes (unix(7), sun_path), and `/control.sock` must still fit behind this.
-const RUN_DIR: Shape = Shape { right: "a path that begins with /, 94 bytes at most", max: 94, ..FILE };
-
-const TIMEZONE: Shape = Shape {
-    name: "a time zone of the IANA database",
-    right: "Area/City, such as Europe/Stockholm, or UTC",
-    pattern: Some("^(UTC|[A-Z][A-Za-z]{1,20}(/[A-Z][A-Za-z0-9_+-]{1,30}){1,2})$"),
-    max: 96,
-    check: timezone,
-    echo: true,
-};
-
-const INTERFACE: Shape = Shape {
-    name: "a network interface",
-    right: "1 to 15 of A-Z, a-z, 0-9, '_', '.' and -, such as eth0",
-    pattern: Some("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$"),
-    max: 15, // IFNAMSIZ is 16 with the closing zero
-    check: |text| {
-        text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-    },
-    echo: true,
-};
-
-const GPIO: Shape = Shape {
-    name: "a GPIO line",
-    right: "chip:line, such as gpiochip0:17",
-    pattern: Some("^gpiochip[0-9]{1,3}:[0-9]{1,4}$"),
-    max: 16,
-    check: |text| gpio(text).is_some(),
-    echo: true,
-};
-
-const BROKER: Shape = Shape {
-    name: "a broker",
-    right: "host:port, such as arc.example:8883 or [2001:db8::1]:8883",
-    pattern: None,
-    max: 260,
-    check: |text| text.parse::<Broker>().is_ok(),
-    echo: true,
-};
-
-const SERVER_NAME: Shape = Shape {
-    name: "a server name",
-    right: "a DNS name or an IP address, without a port",
-    pattern: Some("^[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?){0,4}$"),
-    max: 253,
-    check: |text| host_name(text) || text.parse::<Ipv6Addr>().is_ok(),
-    echo: true,
-};
-
-/// A GPIO chip's name and a line's number on it.
-pub fn gpio(text: &str) -> Option<(&str, u32)> {
-    let (chip, line) = text.split_once(':')?;
-    let digits = |text: &str, max: usize| (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let right = digits(chip.strip_prefix("gpiochip")?, 3) && digits(line, 4);
-    Some((chip, line.parse().ok()?)).filter(|_| right)
-}
-
-fn absolute(text: &str) -> bool {
-    let control = text.bytes().any(|b| b.is_ascii_control());
-    text.strip_prefix('/').is_some_and(|rest| !control && rest.split('/').all(|part| !part.is_empty()))
-}
-
-fn timezone(text: &str) -> bool {
-    let part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_uppercase())
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
-    };
-    text == "UTC" || ((2..=3).contains(&text.split('/').count()) && text.split('/').all(part))
-}
-
-/// Whether this is a host name (RFC 1123, 2.1) or an IPv4 address, which looks like one.
-pub fn host_name(text: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    text.len() <= 253 && text.split('.').all(label)
-}
-
 const fn field(key: &'static str, kind: Kind, absent: Absent, doc: &'static str) -> Field {
     Field { key, kind, absent, unique: false, doc }
 }
@@ -240,8 +101,10 @@ const fn unique(key: &'static str, kind: Kind, example: Literal, doc: &'static s
 }
 
 /// Every section, parents before children, in the order of the default file.
-pub const SECTIONS: &[Section] =
-    &[ROOT, SITE, CLOCK, JOURNAL, CENTRE, CENTRE_KEY, UPSTREAM, PATH, TLS, MODEM, SUBGHZ, PORT, ZIGBEE];
+pub const SECTIONS: &[Section] = &[
+    ROOT, SITE, CLOCK, JOURNAL, CENTRE, CENTRE_KEY, UPSTREAM, PATH, TLS, MODEM, BOARD, INPUT, OUTPUT, SUBGHZ, PORT,
+    ZIGBEE,
+];
 
 const ROOT: Section = Section {
     path: "",
@@ -456,8 +319,8 @@ const MODEM: Section = Section {
         field(
             "power_gpio",
             Kind::Text(&GPIO),
-            Absent::Optional(Literal::Text("gpiochip0:17")),
-            "The GPIO line that gives the modem its power while it is active, as chip:line.",
+            Absent::Optional(Literal::Text("GPIO4")),
+            "The GPIO line that gives the modem its power while it is active.",
         ),
         field(
             "recover_after_s",
@@ -471,6 +334,100 @@ const MODEM: Section = Section {
             Kind::Int(5, 86_400, "seconds"),
             Absent::Default(Literal::Int(300)),
             "From one such step to the next. At most three resets and power cuts a day.",
+        ),
+    ],
+};
+
+const BOARD: Section = Section {
+    path: "board",
+    form: Form::Once,
+    doc: "The hub's own pins and its supply. A line goes by the name the board gives it (`vaktd doctor` and `gpioinfo` list \
+          them; on a Raspberry Pi GPIO0 to GPIO27), or by its chip and number.",
+    fields: &[
+        field(
+            "mains",
+            Kind::Text(&SUPPLY),
+            Absent::Optional(Literal::Text("rpi-poe")),
+            "The mains supply that the kernel knows, by its name below /sys/class/power_supply.",
+        ),
+        field(
+            "battery",
+            Kind::Text(&SUPPLY),
+            Absent::Optional(Literal::Text("battery")),
+            "The battery of the UPS that the kernel knows, by its name below /sys/class/power_supply. The hub tells mains \
+             lost and back, its charge, how long it will do, and its end.",
+        ),
+    ],
+};
+
+const INPUT: Section = Section {
+    path: "board.input",
+    form: Form::Many(16),
+    doc: "A line that something is wired to. What lasts 400 ms is seen; of the supply, what lasts ten seconds.",
+    fields: &[
+        unique("name", Kind::Text(&NAME), Literal::Text("lid"), "Its name; in events it is the device hub- and this."),
+        unique("line", Kind::Text(&GPIO), Literal::Text("GPIO17"), "Its line."),
+        field(
+            "watches",
+            Kind::Choice(&[
+                "lid",
+                "mains_lost",
+                "battery_low",
+                "power_fail",
+                "contact",
+                "motion",
+                "glass_break",
+                "vibration",
+                "smoke",
+                "heat",
+                "co",
+                "gas",
+                "water",
+                "freeze",
+                "sos",
+                "hold_up",
+                "medical",
+                "key_box",
+            ]),
+            Absent::Required(Literal::Text("lid")),
+            "What it tells while it is active: `lid` the hub's housing is open, `mains_lost` and `battery_low` by a UPS, \
+             `power_fail` the supply ends within seconds; or a detector or button wired to it.",
+        ),
+        field(
+            "active",
+            Kind::Choice(&["high", "low"]),
+            Absent::Default(Literal::Text("high")),
+            "The level that tells it. A contact to ground that is closed while all is well, with `pull` up, is active \
+             high: a cut wire then tells it too.",
+        ),
+        field(
+            "pull",
+            Kind::Choice(&["up", "down", "none"]),
+            Absent::Default(Literal::Text("up")),
+            "The line's own resistor.",
+        ),
+    ],
+};
+
+const OUTPUT: Section = Section {
+    path: "board.output",
+    form: Form::Many(4),
+    doc: "A line that drives something. It is off while the daemon does not run.",
+    fields: &[
+        unique("name", Kind::Text(&NAME), Literal::Text("siren"), "Its name in events."),
+        unique("line", Kind::Text(&GPIO), Literal::Text("GPIO27"), "Its line."),
+        field(
+            "drives",
+            Kind::Choice(&["siren", "sounder", "lamp"]),
+            Absent::Required(Literal::Text("siren")),
+            "`siren` a relay of a loud siren; `sounder` a small one indoors, which also beeps while people come and go; \
+             `lamp` steady while the hub is well, blinking while something is wrong with it.",
+        ),
+        field(
+            "active",
+            Kind::Choice(&["high", "low"]),
+            Absent::Default(Literal::Text("high")),
+            "The level that switches it on.",
         ),
     ],
 };

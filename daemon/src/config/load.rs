@@ -11,9 +11,9 @@ use crate::config::fields::Form;
 use crate::config::fields::Kind;
 use crate::config::fields::Literal;
 use crate::config::fields::Section;
-use crate::config::fields::Shape;
 use crate::config::fields::{children, join, section};
 use crate::config::settings::{Broker, Config};
+use crate::config::shapes::Shape;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -320,6 +320,7 @@ impl Reader<'_> {
         let tree = self.complete(root, Some(whole), whole.origin);
         self.keys_for_paths(whole);
         self.path_for_modem(whole);
+        self.line_for_one(whole);
         for path in whole.list(["upstream", "path"]) {
             self.tls_or_loopback(path);
         }
@@ -405,6 +406,24 @@ impl Reader<'_> {
                 let right = format!("write a [[upstream.path]] with name = \"{MOBILE}\", or remove this key");
                 self.fault(said.origin, &join("modem", key), wrong, right);
             }
+        }
+    }
+
+    /// A line does one thing. Inputs are told apart from each other by their table already, and so are outputs.
+    fn line_for_one(&mut self, whole: &Node) {
+        fn line<'a>(node: &'a Node, key: &str, of: &'static str) -> Option<(&'static str, &'a str, Origin)> {
+            Some((of, node.text(key)?, node.get(key)?.origin))
+        }
+        let of = |list: [&'static str; 2], key| whole.list(list).iter().filter_map(move |node| line(node, "line", key));
+        let modem = whole.get("modem").and_then(|modem| line(modem, "power_gpio", "modem.power_gpio"));
+        let all = of(["board", "input"], "board.input.line").chain(of(["board", "output"], "board.output.line"));
+        let mut taken: Vec<(&str, &str)> = Vec::new();
+        for (key, name, origin) in all.chain(modem) {
+            if taken.iter().any(|(of, other)| *other == name && *of != key) {
+                let wrong = format!("`{name}` is the line of something else too");
+                self.fault(origin, key, wrong, "name the line that it is really wired to");
+            }
+            taken.push((key, name));
         }
     }
 

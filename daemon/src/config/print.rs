@@ -8,8 +8,8 @@ use crate::config::fields::Form;
 use crate::config::fields::Kind;
 use crate::config::fields::SECTIONS;
 use crate::config::fields::Section;
-use crate::config::fields::Shape;
 use crate::config::fields::children;
+use crate::config::shapes::Shape;
 use serde_json::{Map, Value, json};
 
 /// Columns a comment of the default file fills at most.

@@ -3,7 +3,7 @@
 //! A value of these types has passed every check of `load`. Nothing here is a secret, and nothing here changes while
 //! the daemon runs: areas, users and delays are events.
 
-use crate::config::fields::host_name;
+use crate::config::shapes::host_name;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use core::net::{IpAddr, Ipv6Addr};
@@ -35,6 +35,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// The modem of the path `lte`.
     pub modem: Modem,
+    /// The hub's own pins and supply.
+    pub board: Board,
     /// 868 MHz.
     pub subghz: SubGhz,
     /// A Zigbee coordinator, if there is one.
@@ -224,12 +226,109 @@ pub struct Modem {
     pub pin_file: Option<PathBuf>,
     /// Millions of bytes agreed for a month.
     pub monthly_mb: Option<u64>,
-    /// The line that gives it its power, as `gpiochip0:17`.
+    /// The line that gives it its power, as `GPIO17` or `gpiochip0:17`.
     pub power_gpio: Option<String>,
     /// Seconds of its path being down before it is helped.
     pub recover_after_s: u64,
     /// Seconds from one step to the next.
     pub recover_pause_s: u64,
+}
+
+/// The hub's own pins and supply.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// The mains, below /sys/class/power_supply.
+    pub mains: Option<String>,
+    /// The battery, likewise.
+    pub battery: Option<String>,
+    /// What is wired to the hub.
+    #[serde(rename = "input")]
+    pub inputs: Vec<BoardInput>,
+    /// What the hub drives.
+    #[serde(rename = "output")]
+    pub outputs: Vec<BoardOutput>,
+}
+
+impl Board {
+    /// Every line it takes, with what it is for.
+    pub fn lines(&self) -> impl Iterator<Item = (String, &str)> {
+        let inputs = self.inputs.iter().map(|input| (format!("board.input {}", input.name), input.line.as_str()));
+        let outputs = self.outputs.iter().map(|output| (format!("board.output {}", output.name), output.line.as_str()));
+        inputs.chain(outputs)
+    }
+}
+
+/// An input of the board.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoardInput {
+    /// Its name.
+    pub name: String,
+    /// Its line.
+    pub line: String,
+    /// What it tells.
+    pub watches: Watches,
+    /// The level that tells it.
+    pub active: Level,
+    /// Its resistor.
+    pub pull: Pull,
+}
+
+/// An output of the board.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoardOutput {
+    /// Its name.
+    pub name: String,
+    /// Its line.
+    pub line: String,
+    /// What it switches.
+    pub drives: Drives,
+    /// The level that switches it on.
+    pub active: Level,
+}
+
+/// What an input tells while it is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // `fields` says what each is
+pub enum Watches {
+    Lid,
+    MainsLost,
+    BatteryLow,
+    PowerFail,
+    #[serde(untagged)]
+    Detector(vakt_core::device::DeviceKind),
+}
+
+/// What an output switches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // `fields` says what each is
+pub enum Drives {
+    Siren,
+    Sounder,
+    Lamp,
+}
+
+/// A line's level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Level {
+    High,
+    Low,
+}
+
+/// A line's resistor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Pull {
+    Up,
+    Down,
+    None,
 }
 
 /// 868 MHz.

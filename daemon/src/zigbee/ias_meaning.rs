@@ -120,6 +120,7 @@ fn state(kind: DeviceKind, status: ZoneStatus) -> Option<DeviceState> {
         // These watch for nothing: a siren's alarm bits say that it sounds.
         DeviceKind::Camera
         | DeviceKind::Fog
+        | DeviceKind::Hub
         | DeviceKind::Keypad
         | DeviceKind::Siren
         | DeviceKind::Lock

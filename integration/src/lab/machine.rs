@@ -7,6 +7,7 @@
 
 use super::LabError;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -157,7 +158,8 @@ impl Machine {
         enter.args(["-t", &init, "-m", "-u", "-i", "-n", "-p", "-C", "-r", "env", "-i", "HOME=/root"]);
         enter.args(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]);
         enter.args(["DEBIAN_FRONTEND=noninteractive", "sh", "-c", &format!("exec 2>&1; cd /root; {line}")]);
-        let output = enter.stdin(Stdio::null()).output().map_err(LabError::io("running", line))?;
+        // A group of its own: a line that stops or kills its group stops itself alone.
+        let output = enter.process_group(0).stdin(Stdio::null()).output().map_err(LabError::io("running", line))?;
         Ok((output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned()))
     }
 

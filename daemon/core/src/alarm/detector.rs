@@ -49,6 +49,10 @@ pub(crate) fn around_the_clock(kind: DeviceKind) -> Option<AlarmKind> {
 }
 
 pub(crate) fn on_report(draft: &mut Draft, report: Report) {
+    if report.device.is_wired() && !draft.state.devices.contains_key(&report.device) {
+        let fact = Fact::DeviceAdded { kind: report.kind, secret: None, pet: false };
+        draft.keep(fact, About { device: Some(report.device.clone()), ..About::default() });
+    }
     let Some(device) = draft.state.devices.get(&report.device) else { return };
     let zone = device.zone.clone();
     let area = zone.as_ref().and_then(|zone| draft.state.zones.get(zone)).map(|zone| zone.area.clone());

@@ -4,7 +4,8 @@
 
 use crate::alarm::detector;
 use crate::alarm::draft::Draft;
-use crate::device::{AreaId, DeviceFault, DeviceState};
+use crate::alarm::state::Device;
+use crate::device::{AreaId, DeviceFault, DeviceKind, DeviceState};
 use crate::event::{ArmMode, Cause, CauseKind, ZoneRole};
 use crate::input::Disk;
 
@@ -57,6 +58,21 @@ pub(crate) fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool
             });
         }
     }
+    of_the_hub(draft, &mut causes);
+    let overridden = state.areas.get(area).map_or(&[][..], |area| &area.overridden);
+    causes.retain(|cause| !overridden.contains(cause));
+    causes.truncate(CAUSES_MAX);
+    causes
+}
+
+/// What speaks against arming any area.
+fn of_the_hub(draft: &Draft, causes: &mut Vec<Cause>) {
+    let state = &draft.state;
+    // An open hub speaks against it wherever it stands; one with a zone is told with the zone's area.
+    let opened = |device: &Device| device.kind == DeviceKind::Hub && device.faults.contains(&DeviceFault::Tamper);
+    for (id, _) in state.devices.iter().filter(|(_, device)| device.zone.is_none() && opened(device)) {
+        causes.push(Cause { zone: None, device: Some(id.clone()), why: CauseKind::Tamper });
+    }
     let mut hub = |why| causes.push(Cause { zone: None, device: None, why });
     if !state.jammed.is_empty() {
         hub(CauseKind::Jammed);
@@ -76,10 +92,6 @@ pub(crate) fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool
     if matches!(draft.context.disk, Disk::Failed { .. }) {
         hub(CauseKind::Disk);
     }
-    let overridden = state.areas.get(area).map_or(&[][..], |area| &area.overridden);
-    causes.retain(|cause| !overridden.contains(cause));
-    causes.truncate(CAUSES_MAX);
-    causes
 }
 
 pub(crate) fn in_words(causes: &[Cause]) -> String {

@@ -30,7 +30,9 @@ const AGAIN_MS: u64 = 60_000;
 /// something to say. Detectors of fire, gas and water tell their battery several times a day, and once at least.
 fn missing_after_ms(kind: DeviceKind) -> Option<u64> {
     match kind {
-        DeviceKind::Contact | DeviceKind::Motion | DeviceKind::GlassBreak | DeviceKind::Vibration => Some(SHORTEST_MS),
+        DeviceKind::Contact | DeviceKind::Motion | DeviceKind::GlassBreak | DeviceKind::Vibration | DeviceKind::Hub => {
+            Some(SHORTEST_MS)
+        }
         DeviceKind::Smoke
         | DeviceKind::Heat
         | DeviceKind::Co

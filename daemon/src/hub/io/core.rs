@@ -3,6 +3,7 @@
 //! When the disk does not answer it goes on without: what is decided is kept in memory in order, applied, and only
 //! sounds, replies and publishing leave; all of it is journaled when the disk is back. Nothing else ever holds it up.
 
+use super::board::ToSirens;
 use super::clock;
 use super::notify;
 use super::view;
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 use vakt_core::alarm::panel::Panel;
 use vakt_core::alarm::state::State;
 use vakt_core::challenge::Challenges;
+use vakt_core::event::Act;
 use vakt_core::event::Event;
 use vakt_core::event::Fact;
 use vakt_core::input::Context;
@@ -101,6 +103,8 @@ pub struct Outlets {
     pub recorded: mpsc::Sender<u64>,
     /// To upstream.
     pub to_centre: ToCentre,
+    /// To sirens, sounders and the lamp of the board.
+    pub to_sirens: ToSirens,
 }
 
 /// What leaves for the centre beside the journal.
@@ -437,12 +441,16 @@ impl Core {
             }
             Effect::Sound(sound) => {
                 tracing::info!(?sound, "sounders");
+                self.outlets.to_sirens.sound(sound);
                 self.seen_due = true;
             }
             // No camera is served yet, and no way leads here from outside.
             Effect::Camera(_) | Effect::CameraEnds(_) => {}
-            // No keypad, siren or light is wired to this hub yet.
-            Effect::Signal(signal) => tracing::info!(?signal, "a sign to people"),
+            Effect::Signal(signal) => {
+                tracing::info!(?signal, "a sign to people");
+                self.outlets.to_sirens.signal(signal);
+            }
+            // No light is wired to this hub yet.
             Effect::Light { light, on } => tracing::info!(%light, on, "a rule switches a light"),
             Effect::Answer(answer) => {
                 let place = answer.event.and_then(|event| self.places.of(event));
@@ -452,8 +460,9 @@ impl Core {
                     tracing::warn!(%error, "an answer to a warrant could not be handed to upstream");
                 }
             }
+            Effect::Act { command, act: Act::SirenChirp, .. } if self.outlets.to_sirens.chirp(command) => {}
             Effect::Act { command, act, .. } => {
-                // No sounder, lock or cannon is wired to this hub yet: saying so is the honest outcome.
+                // No lock or cannon is wired to this hub yet: saying so is the honest outcome.
                 let error = Some("not_fitted".to_owned());
                 self.again.push(Input::Acted { command, act, error });
             }

@@ -129,6 +129,9 @@ impl Desk {
             "rules": seen.state.rules,
             "journal": {"epoch": seen.place.epoch, "seq": seen.place.seq, "unreceipted": waiting.events, "counted": waiting.journaled, "waiting_for_disk": seen.pending},
         });
+        if let Some(supply) = *self.sight.supply.borrow() {
+            status["supply"] = view::supply(supply);
+        }
         if let Some(mesh) = &self.mesh {
             status["zigbee"] = serde_json::to_value(*mesh.met.borrow()).expect("numbers have a JSON form");
         }

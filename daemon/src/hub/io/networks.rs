@@ -8,7 +8,7 @@ use super::start::AbortOnDrop;
 use super::view::Heard;
 use super::view::Sight;
 use crate::board;
-use crate::config::fields;
+use crate::board::pins::Line;
 use crate::config::settings::Config;
 use crate::hub::restart::BackOff;
 use crate::network::io::links;
@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use vakt_core::input::Input;
+use vakt_core::input::Supply;
 
 /// The path that has a modem (contract, "paths").
 const MOBILE: &str = "lte";
@@ -27,7 +28,7 @@ const MOBILE: &str = "lte";
 /// Starts the watchers. `key`: the hub's own, by which a PIN that was tried is known again.
 pub fn start(
     config: &Config,
-    (seen, heard): (watch::Receiver<Seen>, Heard),
+    (seen, heard, supply): (watch::Receiver<Seen>, Heard, watch::Receiver<Option<Supply>>),
     inputs: mpsc::Sender<Input>,
     key: [u8; 32],
     stop: watch::Receiver<bool>,
@@ -35,8 +36,7 @@ pub fn start(
     let (links_in, links) = watch::channel(None);
     tokio::spawn(keep("the interfaces", move || links::watch(links_in.clone())));
     let (to, seeing) = watch::channel(Arc::default());
-    let power = config.modem.power_gpio.as_deref().and_then(fields::gpio);
-    let power = power.map(|(chip, line)| switch(chip.to_owned(), line));
+    let power = config.modem.power_gpio.as_deref().map(|line| switch(Line::from(line)));
     let (settings, paths, kernel) = (settings(config, key), seen.clone(), links.clone());
     let begin = move || {
         let paths = paths.clone();
@@ -51,16 +51,16 @@ pub fn start(
         networks::watch(settings.clone(), outlets, stop.clone())
     };
     tokio::spawn(keep("the networks", begin));
-    Sight { seen, heard, links, networks: seeing }
+    Sight { seen, heard, links, networks: seeing, supply }
 }
 
 /// The pin that switches the modem's power. The orders outlive whoever serves them; the one that it fell over is answered by
 /// its end.
-fn switch(chip: String, line: u32) -> mpsc::Sender<board::io::PowerOrder> {
+fn switch(line: Line) -> mpsc::Sender<board::io::PowerOrder> {
     let (orders, inbox) = mpsc::channel(1);
     let inbox = Arc::new(Mutex::new(inbox));
     let begin = move || {
-        let (chip, inbox) = (chip.clone(), Arc::clone(&inbox));
+        let (line, inbox) = (line.clone(), Arc::clone(&inbox));
         async move {
             let (to, served) = mpsc::channel(1);
             let pass = async move {
@@ -69,7 +69,7 @@ fn switch(chip: String, line: u32) -> mpsc::Sender<board::io::PowerOrder> {
                     drop(to.send(order).await);
                 }
             };
-            tokio::join!(board::io::serve(chip, line, served), pass);
+            tokio::join!(board::io::serve(line, served), pass);
         }
     };
     tokio::spawn(keep("the modem's power", begin));

@@ -3,6 +3,7 @@
 //! A port may fall and is started again; the core may not: its panic ends the process, and systemd restarts it into
 //! replay.
 
+use super::board;
 use super::clock;
 use super::core::Core;
 use super::core::Inlets;
@@ -13,6 +14,7 @@ use super::desk::Desk;
 use super::mesh;
 use super::networks;
 use super::notify;
+use super::ports;
 use super::telemetry;
 use super::view;
 use crate::config::settings::Config;
@@ -162,7 +164,6 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let (stop_in, stop) = watch::channel(false);
     let (upstream_stop_in, upstream_stop) = watch::channel(false);
     let heard = view::Heard::default();
-
     let (words_in, words) = mpsc::channel(INPUTS_MAX);
     let (recorded_in, recorded) = mpsc::channel(INPUTS_MAX);
     let (warrants_in, warrants) = mpsc::channel(WARRANTS_MAX);
@@ -170,25 +171,26 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let (keys_in, listed) = watch::channel(Arc::default());
     let challenges = Challenges::new(clock::entropy());
     let to_centre = ToCentre { unjournaled: unjournaled_in, answers: answers_in, keys: keys_in };
-    let outlets = Outlets { seen: seen_in, heard: heard.clone(), recorded: recorded_in, to_centre };
+    let (to_sirens, follows) = board::sirens(&config.board, seen.clone());
+    let outlets = Outlets { seen: seen_in, heard: heard.clone(), recorded: recorded_in, to_centre, to_sirens };
     let limit = Duration::from_millis(config.journal.commit_limit_ms);
     let mut core = Core::new(opened.state, challenges.clone(), journal.clone(), limit, outlets);
     core.start(opened.begun, started(&config, hub_public), lost).await;
     let core = tokio::spawn(core.run(Inlets { inputs, words, commands, warrants, stop }));
-
     let secrets = Arc::new(Mutex::new(secrets));
     let (strangers_in, _) = broadcast::channel(STRANGERS_MAX);
     let known = follow_known(seen.clone(), secrets.clone()).await;
-    let mut radios = radios(&config, &inputs_in, &strangers_in, &known);
+    let (mut ports, supply) = board::start(&config.board, &follows, &inputs_in);
+    ports.extend(radios(&config, &inputs_in, &strangers_in, &known));
     let needs = |stick| {
         let (secrets, seen, commands) = (secrets.clone(), seen.clone(), commands_in.clone());
         mesh::Needs { settings: zigbee_settings(stick), secrets, seen, words: words_in, recorded, commands }
     };
     let (port, mesh) = config.zigbee.as_ref().map(|stick| mesh::start(needs(stick))).unzip();
-    radios.extend(port);
+    ports.extend(port);
     let waiting = journal.waiting();
     let line = Line { journal: journal.clone(), next, listed, challenges, warrants: warrants_in };
-    let sight = networks::start(&config, (seen, heard), inputs_in.clone(), seal, upstream_stop.clone());
+    let sight = networks::start(&config, (seen, heard, supply), inputs_in.clone(), seal, upstream_stop.clone());
     let voice = voice(&config, sight.clone(), line, (unjournaled, answers), &inputs_in, upstream_stop);
     let desk = Desk { commands: commands_in, secrets, codes, sight, known, strangers: strangers_in, mesh, waiting };
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
@@ -198,7 +200,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     notify::tell("READY", "1");
     tracing::info!(gateway = %config.gateway, "the hub guards");
 
-    let ended = wait(core, stop_in, radios).await;
+    let ended = wait(core, stop_in, ports).await;
     upstream_stop_in.send_replace(true);
     let _ = tokio::time::timeout(LAST_WORDS, voice).await;
     let _ = std::fs::remove_file(&socket);
@@ -207,7 +209,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
 }
 
 /// Waits for a signal, then stops sources first and the core last; or for the core to break.
-async fn wait(mut core: JoinHandle<()>, stop: watch::Sender<bool>, radios: Vec<JoinHandle<()>>) -> Ended {
+async fn wait(mut core: JoinHandle<()>, stop: watch::Sender<bool>, ports: Vec<JoinHandle<()>>) -> Ended {
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         return Ended::Broken;
     };
@@ -220,7 +222,7 @@ async fn wait(mut core: JoinHandle<()>, stop: watch::Sender<bool>, radios: Vec<J
         }
     }
     notify::tell("STOPPING", "1");
-    radios.iter().for_each(JoinHandle::abort);
+    ports.iter().for_each(JoinHandle::abort);
     stop.send_replace(true);
     tokio::select! {
         ended = &mut core => if ended.is_err() { return Ended::Broken },
@@ -342,31 +344,15 @@ fn radios(
         },
         baud: port.baud(),
     });
-    ports.map(|port| tokio::spawn(radio(port, outlets.clone()))).collect()
+    ports.map(|port| radio(port, outlets.clone())).collect()
 }
 
-async fn radio(settings: subghz::io::Settings, outlets: subghz::io::Outlets) {
-    let mut back_off = BackOff::default();
-    loop {
-        let began = tokio::time::Instant::now();
-        let tell = |error| Input::Receiver { receiver: settings.name.clone(), error };
-        let (inner, to_hub, well) = (outlets.clone(), outlets.inputs.clone(), tell(None));
-        let of = settings.clone();
-        // A task of its own: should a decoder ever panic, the receiver falls and nothing else.
-        let listening = tokio::spawn(async move {
-            let opened = async || drop(to_hub.send(well).await);
-            subghz::io::listen(&of, &inner, opened).await
-        });
-        let abort = AbortOnDrop(listening.abort_handle());
-        let error = listening.await.unwrap_or_else(|error| error.to_string());
-        drop(abort);
-        let pause = back_off.fell(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
-        tracing::warn!(receiver = settings.name, %error, pause_ms = pause, "a receiver fell; it will be opened again");
-        if outlets.inputs.send(tell(Some(error))).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-    }
+fn radio(settings: subghz::io::Settings, outlets: subghz::io::Outlets) -> JoinHandle<()> {
+    let inputs = outlets.inputs.clone();
+    ports::hold(settings.name.clone(), inputs, move |opened| {
+        let (settings, outlets) = (settings.clone(), outlets.clone());
+        async move { subghz::io::listen(&settings, &outlets, async || opened.tell().await).await }
+    })
 }
 
 fn zigbee_settings(stick: &crate::config::settings::Zigbee) -> crate::zigbee::io::Settings {

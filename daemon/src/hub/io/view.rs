@@ -33,6 +33,7 @@ use vakt_core::device::Report;
 use vakt_core::event::ArmMode;
 use vakt_core::event::EventId;
 use vakt_core::input::Input;
+use vakt_core::input::Supply;
 use vakt_core::port::DataUsed;
 use vakt_core::port::Links;
 use vakt_core::port::ListedKey;
@@ -71,6 +72,8 @@ pub struct Sight {
     pub links: watch::Receiver<Option<Arc<Links>>>,
     /// The modem, and what else is known of the networks.
     pub networks: watch::Receiver<Arc<Networks>>,
+    /// The hub's supply, where something tells of it.
+    pub supply: watch::Receiver<Option<Supply>>,
 }
 
 impl Sight {
@@ -144,6 +147,12 @@ fn state_view(state: &State) -> StateView {
         since: incident.opened.at(),
     });
     StateView { areas, incidents: incidents.collect(), faults: faults(state), service: Some(state.service()) }
+}
+
+/// The hub's supply, as it is now.
+pub fn supply(supply: Supply) -> serde_json::Value {
+    let Supply { mains, battery_percent, minutes_left, dying: _ } = supply;
+    serde_json::json!({"mains": mains, "battery_percent": battery_percent, "minutes_left": minutes_left})
 }
 
 /// Open incidents as whoever is on site may know of them.

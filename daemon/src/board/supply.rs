@@ -1,0 +1,187 @@
+//! The hub's supply (B21): what the kernel's power_supply class and the pins say of it, as one word for the core. It never
+//! takes silence for mains: what says nothing is said to be unknown.
+//!
+//! Sources: Documentation/ABI/testing/sysfs-class-power. Many small gauges (MAX17040 and its kin) tell their charge and
+//! nothing of the time it will do; that is then reckoned from how fast it falls.
+
+use crate::board::pins::Watches;
+use vakt_core::input::Supply;
+
+/// A battery that is being emptied has this left, in per cent, when the hub says its last words.
+const LAST_PERCENT: u8 = 3;
+/// Charge that must have gone before the time left is reckoned from it, in per cent: a gauge counts whole ones.
+const SLOPE_PERCENT: u8 = 2;
+
+/// What the files of one power supply say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// `online`: it gives power.
+    pub online: Option<bool>,
+    /// `status` is `Discharging`, or one of the others.
+    pub discharging: Option<bool>,
+    /// `capacity`, in per cent.
+    pub percent: Option<u8>,
+    /// The time it will do, by its own word or by what flows, in minutes.
+    pub minutes: Option<u32>,
+}
+
+/// Reads one power supply. `file`: what stands in the file of that name, if there is one.
+pub fn told(file: impl Fn(&str) -> Option<String>) -> Told {
+    let number = |name: &str| file(name)?.trim().parse::<i64>().ok();
+    let status = file("status");
+    let discharging = match status.as_deref().map(str::trim) {
+        Some("Discharging") => Some(true),
+        Some("Charging" | "Full" | "Not charging") => Some(false),
+        _ => None,
+    };
+    // µWh and µW, or µAh and µA; some drivers tell what flows out with a minus.
+    let flows = |left: &str, flow: &str| {
+        let (left, flow) = (number(left)?, number(flow)?.unsigned_abs());
+        u64::try_from(left).ok()?.checked_mul(60)?.checked_div(flow)
+    };
+    let seconds = || number("time_to_empty_now").and_then(|seconds| u64::try_from(seconds).ok()).filter(|s| *s > 0);
+    let minutes = seconds().map(|seconds| seconds / 60);
+    let minutes = minutes.or_else(|| flows("energy_now", "power_now")).or_else(|| flows("charge_now", "current_now"));
+    Told {
+        online: number("online").map(|online| online != 0),
+        discharging,
+        percent: number("capacity").and_then(|percent| u8::try_from(percent).ok()).filter(|percent| *percent <= 100),
+        minutes: minutes.and_then(|minutes| u32::try_from(minutes).ok()),
+    }
+}
+
+/// What the pins say, as far as there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pins {
+    /// There is no mains.
+    pub mains_lost: Option<bool>,
+    /// The battery is nearly empty.
+    pub battery_low: Option<bool>,
+    /// The supply ends within seconds.
+    pub power_fail: Option<bool>,
+}
+
+impl Pins {
+    /// An input says something of the supply. Whether that is news.
+    pub fn note(&mut self, watches: Watches, active: bool) -> bool {
+        let pin = match watches {
+            Watches::MainsLost => &mut self.mains_lost,
+            Watches::BatteryLow => &mut self.battery_low,
+            Watches::PowerFail => &mut self.power_fail,
+            Watches::Lid | Watches::Detector(_) => return false,
+        };
+        pin.replace(active) != Some(active)
+    }
+}
+
+/// What was known of the supply so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Gauge {
+    /// Since when the battery is being emptied, and from which charge; on the monotonic clock.
+    falls: Option<(u64, u8)>,
+    /// Its end was told.
+    ended: bool,
+}
+
+impl Gauge {
+    /// All of it together. `mains`: the mains' own power supply, `battery`: the battery's.
+    pub fn read(&mut self, now_ms: u64, pins: Pins, mains: Told, battery: Told) -> Supply {
+        let mains = pins.mains_lost.map(|lost| !lost).or(mains.online).or(battery.discharging.map(|out| !out));
+        // A pin that knows of nothing but "low" is as good as a charge that is.
+        let percent = battery.percent.or(pins.battery_low.map(|low| if low { 10 } else { 100 }));
+        let out = mains == Some(false) || battery.discharging == Some(true);
+        let minutes_left = if out { battery.minutes.or_else(|| self.reckon(now_ms, percent)) } else { None };
+        if !out {
+            self.falls = None;
+        }
+        let ends = pins.power_fail == Some(true) || (out && battery.percent.is_some_and(|left| left <= LAST_PERCENT));
+        let dying = ends && !self.ended;
+        self.ended = ends;
+        Supply { mains, battery_percent: percent, minutes_left, dying }
+    }
+
+    /// The time left from how fast the charge has fallen.
+    fn reckon(&mut self, now_ms: u64, percent: Option<u8>) -> Option<u32> {
+        let percent = percent?;
+        let (since, from) = *self.falls.get_or_insert((now_ms, percent));
+        let gone = from.checked_sub(percent).filter(|gone| *gone >= SLOPE_PERCENT)?;
+        let minutes = now_ms.saturating_sub(since) / 60_000;
+        u32::try_from(minutes * u64::from(percent) / u64::from(gone)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(files: &[(&str, &str)]) -> Told {
+        told(|name| files.iter().find(|(file, _)| *file == name).map(|(_, text)| format!("{text}\n")))
+    }
+
+    #[test]
+    fn b21_what_the_kernel_says_of_a_battery_is_read_and_nonsense_is_nothing() {
+        let gauge = of(&[("status", "Discharging"), ("capacity", "73"), ("time_to_empty_now", "7260")]);
+        assert_eq!(gauge, Told { online: None, discharging: Some(true), percent: Some(73), minutes: Some(121) });
+        let flow = of(&[("status", "Discharging"), ("energy_now", "10000000"), ("power_now", "-2500000")]);
+        assert_eq!(flow.minutes, Some(240));
+        assert_eq!(of(&[("charge_now", "500000"), ("current_now", "250000")]).minutes, Some(120));
+        assert_eq!(of(&[("charge_now", "500000"), ("current_now", "0")]).minutes, None);
+        assert_eq!(of(&[("online", "0")]).online, Some(false));
+        let odd = [("status", "Unknown"), ("capacity", "255"), ("online", "?"), ("time_to_empty_now", "-1")];
+        assert_eq!(of(&odd), Told::default());
+        assert_eq!(of(&[("capacity", "-4")]), Told::default());
+    }
+
+    #[test]
+    fn b21_mains_goes_by_the_pin_then_by_its_own_word_then_by_the_battery() {
+        let mains = |pin, online, discharging| {
+            let pins = Pins { mains_lost: pin, ..Pins::default() };
+            let (own, battery) = (Told { online, ..Told::default() }, Told { discharging, ..Told::default() });
+            Gauge::default().read(0, pins, own, battery).mains
+        };
+        assert_eq!(mains(Some(true), Some(true), Some(false)), Some(false));
+        assert_eq!(mains(None, Some(false), Some(false)), Some(false));
+        assert_eq!(mains(None, None, Some(true)), Some(false));
+        assert_eq!(mains(None, None, Some(false)), Some(true));
+        assert_eq!(mains(None, None, None), None, "nobody knows");
+    }
+
+    #[test]
+    fn r87_a_gauge_that_tells_no_time_is_watched_falling() {
+        let mut gauge = Gauge::default();
+        let mut left = |minute: u64, percent, discharging| {
+            let battery = Told { discharging: Some(discharging), percent: Some(percent), ..Told::default() };
+            gauge.read(minute * 60_000, Pins::default(), Told::default(), battery).minutes_left
+        };
+        assert_eq!(left(0, 100, false), None);
+        assert_eq!(left(10, 100, true), None);
+        assert_eq!(left(20, 99, true), None, "one per cent may just have been about to fall");
+        assert_eq!(left(30, 98, true), Some(980));
+        assert_eq!(left(110, 80, true), Some(400));
+        assert_eq!(left(120, 81, false), None);
+        assert_eq!(left(130, 81, true), None, "it begins anew");
+    }
+
+    #[test]
+    fn b21_the_last_breath_is_told_once_and_again_after_power_came_back() {
+        let mut gauge = Gauge::default();
+        let mut dying = |percent, discharging, power_fail| {
+            let battery = Told { discharging: Some(discharging), percent: Some(percent), ..Told::default() };
+            gauge.read(0, Pins { power_fail, ..Pins::default() }, Told::default(), battery).dying
+        };
+        let said = [(4, true, None), (3, true, None), (2, true, None), (3, false, None), (3, true, None)];
+        assert_eq!(said.map(|(p, d, f)| dying(p, d, f)), [false, true, false, false, true]);
+        let pin =
+            [(90, false, Some(false)), (90, false, Some(true)), (90, false, Some(true)), (90, false, Some(false))];
+        assert_eq!(pin.map(|(p, d, f)| dying(p, d, f)), [false, true, false, false]);
+    }
+
+    #[test]
+    fn a_pin_that_says_low_is_a_low_battery() {
+        let percent = |low| {
+            let pins = Pins { battery_low: Some(low), ..Pins::default() };
+            Gauge::default().read(0, pins, Told::default(), Told::default()).battery_percent
+        };
+        assert_eq!((percent(true), percent(false)), (Some(10), Some(100)));
+    }
+}
