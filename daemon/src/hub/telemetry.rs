@@ -106,7 +106,9 @@ mod tests {
         Measurement { measure: measure.to_owned(), value_milli, unit: String::new() }
     }
 
-    fn told(due: &[Measured]) -> Vec<(&str, u64, Vec<(&str, i64)>)> {
+    type Told<'a> = (&'a str, u64, Vec<(&'a str, i64)>);
+
+    fn told(due: &[Measured]) -> Vec<Told<'_>> {
         let mut told = Vec::new();
         for one in due {
             let values = one.values.iter().map(|value| (value.measure.as_str(), value.value_milli)).collect();

@@ -66,6 +66,9 @@ impl Settings {
     }
 }
 
+/// What is to be done to the modem's power; the answer says how that went.
+pub type PowerOrder = (ModemPower, oneshot::Sender<Result<(), String>>);
+
 /// Whom it tells, and whom it asks.
 pub struct Outlets {
     /// How the networks stand.
@@ -77,7 +80,7 @@ pub struct Outlets {
     /// Whether the mobile path works end to end.
     pub up: Box<dyn Fn() -> bool + Send + Sync>,
     /// Switches the modem's power, where that can be.
-    pub power: Option<mpsc::Sender<(ModemPower, oneshot::Sender<Result<(), String>>)>>,
+    pub power: Option<mpsc::Sender<PowerOrder>>,
     /// The hub's clock.
     pub now: fn() -> Stamp,
 }
