@@ -13,6 +13,7 @@ import time
 from acceptance.disks import Kernel, image
 from acceptance.machine import SHAPE, VIRT, Machine
 from acceptance.said import check, run, say
+from acceptance.scenario import scenario
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SIMULATED = "/sys/devices/platform/gpiosim"
@@ -146,10 +147,6 @@ def sandbox(board):
     board.ok("chmod 660 /dev/vda; rm -r /etc/systemd/system/vaktd.service.d; systemctl daemon-reload; systemctl restart vaktd")
 
 
-def board_scenario(board):
-    """What the daemon makes of its lines: `board.pull(line, up)` pulls at an input, `board.level(line)` reads an output."""
-
-
 def board(folder, root, package):
     kernel = Kernel("sid", "linux-image-arm64")
     programs = {f"/usr/local/bin/{name}": open(f"{HERE}/{file}").read()
@@ -165,5 +162,5 @@ def board(folder, root, package):
     rights(board)
     sticks(board)
     sandbox(board)
-    board_scenario(board)
+    scenario(board)
     board.cut()
