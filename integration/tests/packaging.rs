@@ -188,7 +188,7 @@ fn b21_r87_the_supply_is_told_from_inside_the_sandbox_and_after_its_end_all_is_a
     machine.until("vaktd status | grep -q '\"battery_percent\":100'").unwrap();
     // This machine has no such line: that is told, by the hub and by whoever looks, and nothing else is lost by it.
     let has = |machine: &Machine, what: &str| machine.until(&format!("vaktd journal list | grep {what}")).unwrap();
-    assert!(has(&machine, "receiver_failed").contains("\"receiver\":\"lid\""));
+    assert!(has(&machine, "fault_raised").contains("\"device\":\"hub-lid\""));
     let (well, said) = machine.sh("runuser -u vakt -- vaktd doctor").unwrap();
     assert!(!well && said.contains("pin board.input lid GPIO17") && said.contains("ok  supply battery"), "{said}");
     machine.ok("vaktd area set house --exit 0 && echo 24680 | vaktd user set anna --role owner --with-code").unwrap();

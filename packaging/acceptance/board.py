@@ -162,5 +162,9 @@ def board(folder, root, package):
     rights(board)
     sticks(board)
     sandbox(board)
-    scenario(board)
+    try:
+        scenario(board)
+    except RuntimeError:
+        say(board.sh("journalctl -u vaktd -o short-monotonic -n 40")[1])
+        raise
     board.cut()

@@ -37,7 +37,7 @@ class Journal:
         fresh, self.seen = lines[self.seen:], len(lines)
         return [json.loads(line) for line in fresh]
 
-    def wait(self, seconds=30, **wanted):
+    def wait(self, seconds=60, **wanted):
         """The first event of this type, device and so on."""
         end = time.monotonic() + seconds
         while True:

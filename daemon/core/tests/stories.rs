@@ -461,6 +461,7 @@ stories! {
     b20_tags: "b20-tags.txt",
     b21_power: "b21-power.txt",
     r87_lid: "r87-lid.txt",
+    b11_wired_smokes: "b11-wired-smokes.txt",
     b22_moved: "b22-moved.txt",
     b23_midnight: "b23-midnight.txt",
     b23_not_ready: "b23-not-ready.txt",

@@ -1,84 +1,78 @@
-//! When a line is believed: a level that has stood for a while, or a line that finds no rest. It never looks at a clock.
+//! When a line is believed: what has been active for so long since its last rest, and what has rested. It never looks at a
+//! clock.
 //!
-//! What lasts 400 ms must be seen (requirements, "signal filter"), so a level is believed after less than that. A line that
-//! flickers faster, as a switch does that somebody works at with a magnet or a knife, would never be believed: after two
-//! seconds without rest it counts as active.
+//! What lasts 400 ms must be seen (requirements, "signal filter"), so it is believed after less than that. What flickers, as
+//! a switch does that somebody works at with a magnet or a knife, or mains by a failing charger, is believed when its active
+//! times together are long enough: a rest, which begins the count anew, is as long.
 
 /// A level of a detector's or a lid's line is believed after this, in ms: a quarter less than what must be seen, for a
 /// processor that is busy.
 pub const DETECTOR_MS: u64 = 300;
-/// A fault of the supply is believed after this, in ms (requirements, "fault 10 s").
+/// A fault of the supply is believed after this, in ms: a motor that starts is no power cut.
 pub const FAULT_MS: u64 = 10_000;
 /// The last breath of a supply that ends, in ms: there is no time to wait.
 pub const BREATH_MS: u64 = 20;
-/// A line that finds no rest for so long counts as active, in ms; where a level must stand for longer, for as long.
-const RESTLESS_MS: u64 = 2_000;
 
 /// One line's history, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// So long a level stands before it is believed, in ms.
+    /// So long it is active before that is believed, and inactive before that is, in ms.
     hold_ms: u64,
     believed: Option<bool>,
     /// The level it has now, and since when.
     stands: Option<(bool, u64)>,
-    /// Since when it has found no rest.
-    restless_ms: Option<u64>,
+    /// How long it was active since its last rest, before the level it has now, in ms.
+    active_ms: u64,
 }
 
 impl Filter {
     /// Of a line of which nothing is known yet.
     pub fn new(hold_ms: u64) -> Self {
-        Self { hold_ms, believed: None, stands: None, restless_ms: None }
+        Self { hold_ms, believed: None, stands: None, active_ms: 0 }
     }
 
     /// The line is `active` from `at_ms` on. What is believed by then, where that is news.
     pub fn level(&mut self, active: bool, at_ms: u64) -> Option<bool> {
         let news = self.due(at_ms);
-        if self.stands.is_none_or(|(level, _)| level != active) {
-            // The first level is no edge, and after a rest the count begins anew.
-            let edge = self.stands.is_some();
-            self.restless_ms = self.restless_ms.or(edge.then_some(at_ms));
-            self.stands = Some((active, at_ms));
+        match self.stands {
+            Some((level, _)) if level == active => {}
+            stands => {
+                let was = stands.filter(|(level, _)| *level).map_or(0, |(_, since)| at_ms.saturating_sub(since));
+                self.active_ms = self.active_ms.saturating_add(was);
+                self.stands = Some((active, at_ms));
+            }
         }
-        news.or_else(|| self.due(at_ms))
+        news
     }
 
     /// What is believed at `now_ms`, where that is news.
     pub fn due(&mut self, now_ms: u64) -> Option<bool> {
         let (level, since) = self.stands?;
         let stood = now_ms.saturating_sub(since);
-        if stood >= self.rest_ms() {
-            self.restless_ms = None;
+        if level && self.active_ms.saturating_add(stood) >= self.hold_ms {
+            return self.believe(true);
         }
-        if stood >= self.hold_ms {
-            return self.believe(level);
+        if !level && stood >= self.hold_ms {
+            self.active_ms = 0;
+            return self.believe(false);
         }
-        let restless = self.restless_ms.is_some_and(|from| now_ms.saturating_sub(from) >= self.patience_ms());
-        if restless { self.believe(true) } else { None }
+        None
     }
 
     /// When it is to be asked again, though the line says nothing; in ms on the same clock.
     pub fn due_ms(&self) -> Option<u64> {
         let (level, since) = self.stands?;
-        let stands = (self.believed != Some(level)).then_some(since + self.hold_ms);
-        let rests = self.restless_ms.map(|_| since + self.rest_ms());
-        let restless = self.restless_ms.filter(|_| self.believed != Some(true)).map(|from| from + self.patience_ms());
-        stands.into_iter().chain(rests).chain(restless).min()
+        match level {
+            true if self.believed == Some(true) => None,
+            true => Some(since.saturating_add(self.hold_ms.saturating_sub(self.active_ms))),
+            false if self.believed == Some(false) && self.active_ms == 0 => None,
+            false => Some(since.saturating_add(self.hold_ms)),
+        }
     }
 
     /// What is believed.
     pub fn believed(&self) -> Option<bool> {
         self.believed
-    }
-
-    /// A level that stands for so long is a rest, in ms.
-    fn rest_ms(&self) -> u64 {
-        self.hold_ms.min(DETECTOR_MS)
-    }
-
-    fn patience_ms(&self) -> u64 {
-        self.hold_ms.max(RESTLESS_MS)
     }
 
     fn believe(&mut self, level: bool) -> Option<bool> {
@@ -130,25 +124,26 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_finds_no_rest_is_active_until_it_does() {
+    fn a_line_that_flickers_is_active_by_the_sum_of_its_times_until_it_rests() {
         let edges: Vec<u64> = (0..80).map(|n| 1_000 + n * 50).collect();
-        assert_eq!(believed(DETECTOR_MS, &edges, 9_000), [(300, false), (3_000, true), (5_250, false)]);
+        assert_eq!(believed(DETECTOR_MS, &edges, 9_000), [(300, false), (1_550, true), (5_250, false)]);
         // A short flicker now and then is none.
         let edges: Vec<u64> = (0..80).map(|n| 1_000 + n / 2 * 500 + n % 2 * 50).collect();
         assert_eq!(believed(DETECTOR_MS, &edges, 30_000), [(300, false)]);
-    }
-
-    #[test]
-    fn r87_mains_that_flickers_for_ten_seconds_is_lost_and_for_five_is_not() {
-        let flicker = |edges: u64| (0..edges).map(|n| 20_000 + n * 100).collect::<Vec<_>>();
-        assert_eq!(believed(FAULT_MS, &flicker(50), 60_000), [(10_000, false)]);
-        assert_eq!(believed(FAULT_MS, &flicker(110), 80_000), [(10_000, false), (30_000, true), (40_900, false)]);
-    }
-
-    #[test]
-    fn a_line_that_flickers_from_the_start_is_active() {
+        // It counts from the first moment on.
         let edges: Vec<u64> = (0..60).map(|n| 10 + n * 50).collect();
-        assert_eq!(believed(DETECTOR_MS, &edges, 2_900), [(2_010, true)]);
+        assert_eq!(believed(DETECTOR_MS, &edges, 2_900), [(560, true)]);
+    }
+
+    #[test]
+    fn r87_mains_that_fails_again_and_again_is_lost_and_a_flicker_is_not() {
+        let failing = |off: u64, on: u64, times: u64| {
+            (0..times).flat_map(|n| [20_000 + n * (off + on), 20_000 + n * (off + on) + off]).collect::<Vec<_>>()
+        };
+        assert_eq!(believed(FAULT_MS, &failing(100, 100, 25), 60_000), [(10_000, false)]);
+        let lost = |off, on, times, end| believed(FAULT_MS, &failing(off, on, times), end)[1..].to_vec();
+        assert_eq!(lost(9_000, 1_000, 360, 3_700_000), [(31_000, true), (3_629_000, false)]);
+        assert_eq!(lost(500, 500, 60, 120_000), [(39_500, true), (89_500, false)]);
     }
 
     #[test]

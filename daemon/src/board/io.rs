@@ -7,6 +7,7 @@ use crate::board::pattern;
 use crate::board::pattern::Cycle;
 use crate::board::pattern::Drives;
 use crate::board::pattern::Sign;
+use crate::board::pins;
 use crate::board::pins::Input;
 use crate::board::pins::Line;
 use crate::board::pins::Output;
@@ -36,6 +37,7 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio::time::sleep;
+use vakt_core::device::Report;
 use vakt_core::event::Act;
 use vakt_core::event::EventId;
 use vakt_core::input::Sound;
@@ -93,6 +95,16 @@ struct Taken {
     request: Request,
     offset: u32,
     line: Line,
+    /// It is switched off when it is given back: many kernels leave a line as it was, and a siren would sound for ever.
+    off_after: bool,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.off_after {
+            let _ = self.set(false); // nobody is left to be told
+        }
+    }
 }
 
 impl Taken {
@@ -114,7 +126,7 @@ fn take(line: &Line, how: impl FnOnce(&mut Builder) -> &mut Builder) -> Result<T
     let mut asked = Request::builder();
     asked.on_chip(chip).with_consumer(CONSUMER).with_kernel_event_buffer_size(EDGES_MAX).with_line(offset);
     let request = how(&mut asked).request().map_err(|error| format!("taking {line}: {error}"))?;
-    Ok(Taken { request, offset, line: line.clone() })
+    Ok(Taken { request, offset, line: line.clone(), off_after: false })
 }
 
 /// The chip of a line and its number there.
@@ -165,16 +177,19 @@ pub struct Outlets {
     pub supply: watch::Sender<Pins>,
 }
 
-/// Listens to an input until it fails, and says why it did. `opened` once the line is taken; a level that is believed is
-/// told at once, and now and then again.
-pub async fn listen(input: &Input, to: &Outlets, opened: impl AsyncFnOnce()) -> String {
-    match hear(input, to, opened).await {
+/// Listens to an input until it fails, and says why it did. A level that is believed is told at once, and now and then that
+/// the line is read.
+pub async fn listen(input: &Input, to: &Outlets) -> String {
+    let ended = hear(input, to).await;
+    // What cannot be read says nothing any more.
+    to.supply.send_if_modified(|pins| pins.note(input.watches, None));
+    match ended {
         Ok(never) => match never {},
         Err(error) => error,
     }
 }
 
-async fn hear(input: &Input, to: &Outlets, opened: impl AsyncFnOnce()) -> Result<Infallible, String> {
+async fn hear(input: &Input, to: &Outlets) -> Result<Infallible, String> {
     let bias = match input.pull {
         Pull::Up => Bias::PullUp,
         Pull::Down => Bias::PullDown,
@@ -192,7 +207,6 @@ async fn hear(input: &Input, to: &Outlets, opened: impl AsyncFnOnce()) -> Result
     let wakes = AsyncFd::with_interest(taken.request.as_fd(), Interest::READABLE).map_err(failed)?;
     let mut filter = Filter::new(input.hold_ms());
     filter.level(taken.is_active()?, monotonic_ms());
-    opened().await;
     let mut again = tokio::time::interval(AGAIN);
     loop {
         let due = filter.due_ms().map(|at| Duration::from_millis(at.saturating_sub(monotonic_ms())));
@@ -200,38 +214,42 @@ async fn hear(input: &Input, to: &Outlets, opened: impl AsyncFnOnce()) -> Result
         tokio::select! {
             ready = wakes.readable() => {
                 let mut ready = ready.map_err(failed)?;
-                believed.extend(edges(&taken, &mut filter)?);
-                ready.clear_ready();
+                if edges(&taken, &mut filter, &mut believed)? {
+                    ready.clear_ready();
+                }
                 sleep(BREATHER).await;
             }
             () = sleep(due.unwrap_or_default()), if due.is_some() => {}
-            _ = again.tick() => believed.extend(filter.believed()),
+            _ = again.tick() => tell(to, input.alive(filter.believed())).await,
         }
         // Whatever became of the edges: the level that stands now is the truth.
         believed.extend(filter.level(taken.is_active()?, monotonic_ms()));
         for active in believed {
-            match input.report(active) {
-                // Without a core there is nobody left to tell.
-                Some(report) => drop(to.core.send(vakt_core::input::Input::Report(report)).await),
-                None => drop(to.supply.send_if_modified(|pins| pins.note(input.watches, active))),
-            }
+            tell(to, input.report(active)).await;
+            to.supply.send_if_modified(|pins| pins.note(input.watches, Some(active)));
         }
     }
 }
 
-/// The edges that wait, each at its own time: one that is read late counts as if it were read at once.
-fn edges(taken: &Taken, filter: &mut Filter) -> Result<Vec<bool>, String> {
+async fn tell(to: &Outlets, report: Option<Report>) {
+    if let Some(report) = report {
+        // Without a core there is nobody left to tell.
+        let _ = to.core.send(vakt_core::input::Input::Report(report)).await;
+    }
+}
+
+/// The edges that wait, each at its own time: one that is read late counts as if it were read at once. Whether that was all.
+fn edges(taken: &Taken, filter: &mut Filter, believed: &mut Vec<bool>) -> Result<bool, String> {
     let failed = |error: gpiocdev::Error| format!("reading edges of {}: {error}", taken.line);
-    let mut believed = Vec::new();
     for _ in 0..EDGES_MAX {
         if !taken.request.has_edge_event().map_err(failed)? {
-            break;
+            return Ok(true);
         }
         let edge = taken.request.read_edge_event().map_err(failed)?;
         let rising = edge.kind == gpiocdev::line::EdgeKind::Rising;
         believed.extend(filter.level(rising, edge.timestamp_ns / 1_000_000));
     }
-    Ok(believed)
+    Ok(false)
 }
 
 /// What an output follows.
@@ -245,30 +263,22 @@ pub struct Follows {
     pub lamp: watch::Receiver<Cycle>,
 }
 
-/// Drives an output until it fails, and says why it did. A chirp that was given is told to the core.
-pub async fn drive(
-    output: &Output,
-    follows: Follows,
-    core: &mpsc::Sender<vakt_core::input::Input>,
-    opened: impl AsyncFnOnce(),
-) -> String {
-    match follow(output, follows, core, opened).await {
+/// Drives an output until it fails, and says why it did. A chirp that was given is told to the core, and now and then that
+/// the line is there.
+pub async fn drive(output: &Output, follows: Follows, to: &Outlets) -> String {
+    match follow(output, follows, to).await {
         Ok(()) => std::future::pending().await, // the hub ends
         Err(error) => error,
     }
 }
 
-async fn follow(
-    output: &Output,
-    follows: Follows,
-    core: &mpsc::Sender<vakt_core::input::Input>,
-    opened: impl AsyncFnOnce(),
-) -> Result<(), String> {
-    let taken = take(&output.line, |asked| {
+async fn follow(output: &Output, follows: Follows, to: &Outlets) -> Result<(), String> {
+    let mut taken = take(&output.line, |asked| {
         let asked = asked.as_output(Value::Inactive);
         if output.active_low { asked.as_active_low() } else { asked }
     })?;
-    opened().await;
+    taken.off_after = true;
+    let mut again = tokio::time::interval(AGAIN);
     let Follows { mut sound, signs, mut lamp } = follows;
     let mut signs = signs.subscribe();
     let mut standing: (Cycle, Instant) = (&[], Instant::now());
@@ -290,7 +300,7 @@ async fn follow(
             taken.set(active)?;
             if let Some(command) = command {
                 let given = vakt_core::input::Input::Acted { command, act: Act::SirenChirp, error: None };
-                drop(core.send(given).await);
+                let _ = to.core.send(given).await;
             }
         }
         let (cycle, from) = once.as_ref().map_or(standing, |(cycle, from, _)| (*cycle, *from));
@@ -300,9 +310,11 @@ async fn follow(
             active = on;
         }
         tokio::select! {
-            changed = sound.changed() => if changed.is_err() { return taken.set(false) },
+            changed = sound.changed() => if changed.is_err() { return Ok(()) },
+            _ = again.tick() => tell(to, output.report(false)).await,
             Ok(()) = lamp.changed(), if output.drives == Drives::Lamp => {}
-            given = signs.recv() => {
+            // A sign that is being given is not broken off: a chirp waits for its answer.
+            given = signs.recv(), if once.is_none() => {
                 let sign = given.ok().map(|given| (pattern::sign(output.drives, &given), given));
                 if let Some((cycle, given)) = sign.filter(|(cycle, _)| !cycle.is_empty()) {
                     let command = if let Sign::Chirp(command) = given { Some(command) } else { None };
@@ -325,42 +337,52 @@ pub struct Supplies {
     pub battery: Option<String>,
     /// So often.
     pub every: Duration,
+    /// A pin tells of the mains.
+    pub mains_pin: bool,
 }
 
-/// Watches the supply until it can no longer be read, and says why. `now`: as it is, for whoever looks.
-pub async fn watch_supply(
-    of: &Supplies,
-    mut pins: watch::Receiver<Pins>,
-    core: &mpsc::Sender<vakt_core::input::Input>,
-    now: &watch::Sender<Option<Supply>>,
-    opened: impl AsyncFnOnce(),
-) -> String {
-    let mut opened = Some(opened);
-    let mut gauge = Gauge::default();
+/// Watches the supply for ever. `now`: as it is, for whoever looks. Where the kernel says nothing, the pins still do.
+pub async fn watch_supply(of: Supplies, to: Outlets, now: watch::Sender<Option<Supply>>) {
+    let mut pins = to.supply.subscribe();
+    let mut gauge = Gauge::new(of.mains_pin);
+    let mut known = Ok((Told::default(), Told::default()));
+    let mut again: Option<Instant> = None;
     loop {
-        let files = of.clone();
-        // A gauge on a slow bus keeps its reader waiting.
-        let read = tokio::task::spawn_blocking(move || {
-            let one = |name: &Option<String>| name.as_deref().map(|name| supply(&files.folder.join(name))).transpose();
-            Ok::<_, String>((one(&files.mains)?.unwrap_or_default(), one(&files.battery)?.unwrap_or_default()))
-        });
-        let (mains, battery) = match read.await {
-            Ok(Ok(both)) => both,
-            Ok(Err(error)) => return error,
-            Err(error) => return error.to_string(),
-        };
-        if let Some(opened) = opened.take() {
-            opened().await;
-        }
+        let (mains, battery) = known.clone().unwrap_or_default();
         let read = gauge.read(monotonic_ms(), *pins.borrow_and_update(), mains, battery);
         if now.send_replace(Some(read)) != Some(read) {
-            drop(core.send(vakt_core::input::Input::Supply(read)).await);
+            let _ = to.core.send(vakt_core::input::Input::Supply(read)).await;
         }
         tokio::select! {
+            // A pin that says "it ends" does not wait behind a gauge on a slow bus.
             Ok(()) = pins.changed() => {}
-            () = sleep(of.every) => {}
+            fresh = look_again(&of, again) => {
+                if let Err(error) = fresh.as_ref()
+                    && known.is_ok()
+                {
+                    tracing::warn!(error, "the supply cannot be read");
+                }
+                if of.mains.is_some() || of.battery.is_some() {
+                    tell(&to, pins::gauge(fresh.is_err())).await;
+                }
+                known = fresh;
+                again = Some(Instant::now() + of.every);
+            }
         }
     }
+}
+
+/// What both say, at this time; at once where there is none.
+async fn look_again(of: &Supplies, at: Option<Instant>) -> Result<(Told, Told), String> {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at).await;
+    }
+    let of = of.clone();
+    let one = |folder: &Path, name: &Option<String>| name.as_deref().map(|name| supply(&folder.join(name))).transpose();
+    let both = tokio::task::spawn_blocking(move || {
+        Ok((one(&of.folder, &of.mains)?.unwrap_or_default(), one(&of.folder, &of.battery)?.unwrap_or_default()))
+    });
+    both.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// Reads one. One that says nothing at all is a fault: silence is not mains.
@@ -390,6 +412,7 @@ pub fn look_at_supply(name: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::pins::Watches;
 
     #[tokio::test]
     async fn a_pin_that_is_not_there_is_named() {
@@ -404,7 +427,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn b21_a_supply_is_read_told_when_it_changes_and_missed_when_it_is_gone() {
+    async fn b21_a_supply_is_told_when_it_changes_and_its_pins_speak_without_the_gauge() {
         let folder = std::env::temp_dir().join(format!("vakt-supply-{}", std::process::id()));
         let battery = folder.join("gauge");
         std::fs::create_dir_all(&battery).unwrap();
@@ -416,24 +439,31 @@ mod tests {
             mains: None,
             battery: Some("gauge".to_owned()),
             every: Duration::from_millis(5),
+            mains_pin: true,
         };
-        let (_pins, pins) = watch::channel(Pins::default());
-        let (core, mut told) = mpsc::channel(1);
-        let now = watch::Sender::new(None);
-        let watching = tokio::spawn(async move { watch_supply(&of, pins, &core, &now, async || ()).await });
-        let mut next = async || match told.recv().await {
-            Some(vakt_core::input::Input::Supply(supply)) => (supply.mains, supply.battery_percent, supply.dying),
-            other => panic!("{other:?} is no word of a supply"),
+        let (core, mut told) = mpsc::channel(64);
+        let to = Outlets { core, supply: watch::Sender::default() };
+        let pins = to.supply.clone();
+        tokio::spawn(watch_supply(of, to, watch::Sender::new(None)));
+        let mut until = async |wanted: &dyn Fn(&vakt_core::input::Input) -> bool| {
+            while !told.recv().await.is_some_and(|input| wanted(&input)) {}
         };
-        assert_eq!(next().await, (Some(true), Some(100), false));
-        says("status", "Discharging\n");
-        assert_eq!(next().await, (Some(false), Some(100), false));
+        let supply = |wanted: (Option<bool>, Option<u8>, bool)| {
+            move |input: &vakt_core::input::Input| {
+                let vakt_core::input::Input::Supply(supply) = input else { return false };
+                (supply.mains, supply.battery_percent, supply.dying) == wanted
+            }
+        };
+        until(&supply((None, Some(100), false))).await;
+        pins.send_if_modified(|pins| pins.note(Watches::MainsLost, Some(true)));
+        until(&supply((Some(false), Some(100), false))).await;
         says("capacity", "2\n");
-        assert_eq!(next().await, (Some(false), Some(2), true));
-        assert_eq!(next().await, (Some(false), Some(2), false), "its last words are said once");
+        until(&supply((Some(false), Some(2), true))).await;
+        // A gauge that is gone is a fault, and the pins still speak.
         std::fs::remove_dir_all(&battery).unwrap();
-        let why = watching.await.unwrap();
-        assert!(why.contains("gauge says neither"), "{why}");
+        until(&|input| matches!(input, vakt_core::input::Input::Report(report) if report.fault == Some(true))).await;
+        pins.send_if_modified(|pins| pins.note(Watches::PowerFail, Some(true)));
+        until(&supply((Some(false), None, true))).await;
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

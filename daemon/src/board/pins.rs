@@ -5,6 +5,7 @@ use crate::board::filter::BREATH_MS;
 use crate::board::filter::DETECTOR_MS;
 use crate::board::filter::FAULT_MS;
 use crate::board::pattern::Drives;
+use std::collections::BTreeSet;
 use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
@@ -91,6 +92,20 @@ pub struct Output {
     pub active_low: bool,
 }
 
+/// The device of the gauge that the kernel reads.
+const GAUGE: &str = "gauge";
+
+/// A wire proves nothing: whoever reaches it may bridge it. It may raise an alarm, and can never end one.
+fn silent(name: &str, kind: DeviceKind, fault: bool) -> Option<Report> {
+    let device = DeviceId::new(format!("hub-{name}")).ok()?;
+    Some(Report { fault: Some(fault), ..Report::silent(device, kind, Authenticated::None) })
+}
+
+/// Whether the kernel's word of the supply can be read.
+pub fn gauge(fault: bool) -> Option<Report> {
+    silent(GAUGE, DeviceKind::Hub, fault)
+}
+
 impl Input {
     /// How long a level stands before it is believed, in ms.
     pub fn hold_ms(&self) -> u64 {
@@ -101,13 +116,15 @@ impl Input {
         }
     }
 
-    /// What its level says as a device; `None`: it is about the supply.
+    fn kind(&self) -> DeviceKind {
+        if let Watches::Detector(kind) = self.watches { kind } else { DeviceKind::Hub }
+    }
+
+    /// What a level that is news says as a device; `None`: it is about the supply.
     pub fn report(&self, active: bool) -> Option<Report> {
-        let device = DeviceId::new(format!("hub-{}", self.name)).ok()?;
-        // A wire proves nothing: whoever reaches it may bridge it. It may raise an alarm, and can never end one.
-        let silent = |kind| Report::silent(device, kind, Authenticated::None);
+        let report = silent(&self.name, self.kind(), false)?;
         match self.watches {
-            Watches::Lid => Some(Report { tamper: Some(active), ..silent(DeviceKind::Hub) }),
+            Watches::Lid => Some(Report { tamper: Some(active), ..report }),
             Watches::Detector(kind) => {
                 let state = match (kind, active) {
                     (DeviceKind::Contact, true) => DeviceState::Open,
@@ -115,11 +132,39 @@ impl Input {
                     (_, true) => DeviceState::Alarm,
                     (_, false) => DeviceState::Clear,
                 };
-                Some(Report { state: Some(state), ..silent(kind) })
+                Some(Report { state: Some(state), ..report })
             }
             Watches::MainsLost | Watches::BatteryLow | Watches::PowerFail => None,
         }
     }
+
+    /// A sign of life. A button that is held, or whose wire is cut, must not call for help anew with each.
+    pub fn alive(&self, believed: Option<bool>) -> Option<Report> {
+        let button = matches!(self.kind(), DeviceKind::Sos | DeviceKind::HoldUp | DeviceKind::Medical);
+        let again = believed.filter(|_| !button).and_then(|active| self.report(active));
+        again.or_else(|| silent(&self.name, self.kind(), false))
+    }
+
+    /// The line cannot be read.
+    pub fn failed(&self) -> Option<Report> {
+        silent(&self.name, self.kind(), true)
+    }
+}
+
+impl Output {
+    /// Whether it can be driven; a lamp is nobody's device.
+    pub fn report(&self, fault: bool) -> Option<Report> {
+        match self.drives {
+            Drives::Siren | Drives::Sounder => silent(&self.name, DeviceKind::Siren, fault),
+            Drives::Lamp => None,
+        }
+    }
+}
+
+/// Every device there is by these pins; what was wired once and is none of them is gone.
+pub fn devices(inputs: &[Input], outputs: &[Output], gauged: bool) -> BTreeSet<DeviceId> {
+    let reports = inputs.iter().map(|input| input.alive(None)).chain(outputs.iter().map(|output| output.report(false)));
+    reports.chain(gauged.then(|| gauge(false))).flatten().map(|report| report.device).collect()
 }
 
 #[cfg(test)]
@@ -141,6 +186,25 @@ mod tests {
         assert_eq!(states(DeviceKind::Contact), [DeviceState::Open, DeviceState::Closed]);
         assert_eq!(states(DeviceKind::Sos), [DeviceState::Alarm, DeviceState::Clear]);
         assert_eq!(input(Watches::MainsLost).report(true), None);
+    }
+
+    #[test]
+    fn a_sign_of_life_says_again_what_stands_and_no_button_calls_twice() {
+        let alive = |watches, active| input(watches).alive(Some(active)).unwrap();
+        assert_eq!(alive(Watches::Detector(DeviceKind::Contact), true).state, Some(DeviceState::Open));
+        assert_eq!(alive(Watches::Lid, true).tamper, Some(true));
+        for button in [DeviceKind::Sos, DeviceKind::HoldUp, DeviceKind::Medical] {
+            let alive = alive(Watches::Detector(button), true);
+            assert_eq!((alive.state, alive.fault, alive.kind), (None, Some(false), button));
+        }
+        let mains = alive(Watches::MainsLost, true);
+        assert_eq!((mains.state, mains.tamper, mains.fault), (None, None, Some(false)));
+        assert_eq!(input(Watches::Lid).failed().unwrap().fault, Some(true));
+        let siren = |drives| Output { name: "out".to_owned(), line: Line::from("GPIO27"), drives, active_low: false };
+        assert_eq!(siren(Drives::Siren).report(true).unwrap().kind, DeviceKind::Siren);
+        assert_eq!(siren(Drives::Lamp).report(true), None);
+        let all = devices(&[input(Watches::Lid)], &[siren(Drives::Siren), siren(Drives::Lamp)], true);
+        assert_eq!(all.iter().map(DeviceId::as_str).collect::<Vec<_>>(), ["hub-gauge", "hub-one", "hub-out"]);
     }
 
     #[test]

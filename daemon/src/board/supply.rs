@@ -4,13 +4,20 @@
 //! Sources: Documentation/ABI/testing/sysfs-class-power. Many small gauges (MAX17040 and its kin) tell their charge and
 //! nothing of the time it will do; that is then reckoned from how fast it falls.
 
+use crate::board::filter::FAULT_MS;
+use crate::board::filter::Filter;
 use crate::board::pins::Watches;
 use vakt_core::input::Supply;
 
 /// A battery that is being emptied has this left, in per cent, when the hub says its last words.
 const LAST_PERCENT: u8 = 3;
+/// A contact that says "nearly empty" stands for this charge, and one that says "well" for all, in per cent.
+const LOW_PERCENT: u8 = 10;
 /// Charge that must have gone before the time left is reckoned from it, in per cent: a gauge counts whole ones.
 const SLOPE_PERCENT: u8 = 2;
+
+/// A word of more than this is none: some gauges divide by nearly nothing, in minutes.
+const MINUTES_MAX: u64 = 7 * 24 * 60;
 
 /// What the files of one power supply say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,7 +53,7 @@ pub fn told(file: impl Fn(&str) -> Option<String>) -> Told {
         online: number("online").map(|online| online != 0),
         discharging,
         percent: number("capacity").and_then(|percent| u8::try_from(percent).ok()).filter(|percent| *percent <= 100),
-        minutes: minutes.and_then(|minutes| u32::try_from(minutes).ok()),
+        minutes: minutes.filter(|minutes| *minutes <= MINUTES_MAX).and_then(|minutes| u32::try_from(minutes).ok()),
     }
 }
 
@@ -62,21 +69,25 @@ pub struct Pins {
 }
 
 impl Pins {
-    /// An input says something of the supply. Whether that is news.
-    pub fn note(&mut self, watches: Watches, active: bool) -> bool {
+    /// An input says something of the supply, or `None`: it cannot be read. Whether that is news.
+    pub fn note(&mut self, watches: Watches, active: Option<bool>) -> bool {
         let pin = match watches {
             Watches::MainsLost => &mut self.mains_lost,
             Watches::BatteryLow => &mut self.battery_low,
             Watches::PowerFail => &mut self.power_fail,
             Watches::Lid | Watches::Detector(_) => return false,
         };
-        pin.replace(active) != Some(active)
+        std::mem::replace(pin, active) != active
     }
 }
 
 /// What was known of the supply so far.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gauge {
+    /// A pin tells of the mains: what the kernel says of it does not count, nor does the battery's.
+    mains_pin: bool,
+    /// The kernel's word is believed as a pin's is.
+    mains_lost: Filter,
     /// Since when the battery is being emptied, and from which charge; on the monotonic clock.
     falls: Option<(u64, u8)>,
     /// Its end was told.
@@ -84,20 +95,34 @@ pub struct Gauge {
 }
 
 impl Gauge {
+    /// Of a supply of which nothing is known yet.
+    pub fn new(mains_pin: bool) -> Self {
+        Self { mains_pin, mains_lost: Filter::new(FAULT_MS), falls: None, ended: false }
+    }
+
     /// All of it together. `mains`: the mains' own power supply, `battery`: the battery's.
     pub fn read(&mut self, now_ms: u64, pins: Pins, mains: Told, battery: Told) -> Supply {
-        let mains = pins.mains_lost.map(|lost| !lost).or(mains.online).or(battery.discharging.map(|out| !out));
-        // A pin that knows of nothing but "low" is as good as a charge that is.
-        let percent = battery.percent.or(pins.battery_low.map(|low| if low { 10 } else { 100 }));
-        let out = mains == Some(false) || battery.discharging == Some(true);
-        let minutes_left = if out { battery.minutes.or_else(|| self.reckon(now_ms, percent)) } else { None };
+        let by_kernel = mains.online.map(|online| !online).or(battery.discharging);
+        let kernel = by_kernel.and_then(|lost| {
+            self.mains_lost.level(lost, now_ms);
+            self.mains_lost.due(now_ms);
+            self.mains_lost.believed()
+        });
+        let lost = if self.mains_pin { pins.mains_lost } else { kernel };
+        let percent = match (battery.percent, pins.battery_low) {
+            (Some(percent), Some(true)) => Some(percent.min(LOW_PERCENT)),
+            (None, Some(low)) => Some(if low { LOW_PERCENT } else { 100 }),
+            (percent, _) => percent,
+        };
+        let out = lost == Some(true) || battery.discharging == Some(true);
+        let minutes_left = if out { battery.minutes.or_else(|| self.reckon(now_ms, battery.percent)) } else { None };
         if !out {
             self.falls = None;
         }
         let ends = pins.power_fail == Some(true) || (out && battery.percent.is_some_and(|left| left <= LAST_PERCENT));
         let dying = ends && !self.ended;
         self.ended = ends;
-        Supply { mains, battery_percent: percent, minutes_left, dying }
+        Supply { mains: lost.map(|lost| !lost), battery_percent: percent, minutes_left, dying }
     }
 
     /// The time left from how fast the charge has fallen.
@@ -133,22 +158,38 @@ mod tests {
     }
 
     #[test]
-    fn b21_mains_goes_by_the_pin_then_by_its_own_word_then_by_the_battery() {
-        let mains = |pin, online, discharging| {
+    fn b21_mains_goes_by_the_pin_where_there_is_one_else_by_its_own_word_else_by_the_battery() {
+        let mains = |wired, pin, online, discharging| {
             let pins = Pins { mains_lost: pin, ..Pins::default() };
             let (own, battery) = (Told { online, ..Told::default() }, Told { discharging, ..Told::default() });
-            Gauge::default().read(0, pins, own, battery).mains
+            let mut gauge = Gauge::new(wired);
+            gauge.read(0, pins, own, battery);
+            gauge.read(10_000, pins, own, battery).mains
         };
-        assert_eq!(mains(Some(true), Some(true), Some(false)), Some(false));
-        assert_eq!(mains(None, Some(false), Some(false)), Some(false));
-        assert_eq!(mains(None, None, Some(true)), Some(false));
-        assert_eq!(mains(None, None, Some(false)), Some(true));
-        assert_eq!(mains(None, None, None), None, "nobody knows");
+        assert_eq!(mains(true, Some(true), Some(true), Some(false)), Some(false));
+        assert_eq!(mains(true, None, Some(true), Some(false)), None, "a pin that cannot be read knows nothing");
+        assert_eq!(mains(false, None, Some(false), Some(false)), Some(false));
+        assert_eq!(mains(false, None, None, Some(true)), Some(false));
+        assert_eq!(mains(false, None, None, Some(false)), Some(true));
+        assert_eq!(mains(false, None, None, None), None, "nobody knows");
+    }
+
+    #[test]
+    fn r87_a_charger_that_cannot_decide_is_no_power_cut_every_five_seconds() {
+        let mut gauge = Gauge::new(false);
+        let mut mains = |s: u64, discharging| {
+            let battery = Told { discharging: Some(discharging), ..Told::default() };
+            gauge.read(s * 1_000, Pins::default(), Told::default(), battery).mains
+        };
+        assert_eq!(mains(0, false), None, "nothing is believed at once");
+        assert_eq!(mains(10, false), Some(true));
+        let told: Vec<_> = (3..200).map(|n| mains(n * 5, n % 2 == 0)).collect();
+        assert!(told.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 1, "{told:?}");
     }
 
     #[test]
     fn r87_a_gauge_that_tells_no_time_is_watched_falling() {
-        let mut gauge = Gauge::default();
+        let mut gauge = Gauge::new(false);
         let mut left = |minute: u64, percent, discharging| {
             let battery = Told { discharging: Some(discharging), percent: Some(percent), ..Told::default() };
             gauge.read(minute * 60_000, Pins::default(), Told::default(), battery).minutes_left
@@ -164,7 +205,7 @@ mod tests {
 
     #[test]
     fn b21_the_last_breath_is_told_once_and_again_after_power_came_back() {
-        let mut gauge = Gauge::default();
+        let mut gauge = Gauge::new(false);
         let mut dying = |percent, discharging, power_fail| {
             let battery = Told { discharging: Some(discharging), percent: Some(percent), ..Told::default() };
             gauge.read(0, Pins { power_fail, ..Pins::default() }, Told::default(), battery).dying
@@ -180,8 +221,13 @@ mod tests {
     fn a_pin_that_says_low_is_a_low_battery() {
         let percent = |low| {
             let pins = Pins { battery_low: Some(low), ..Pins::default() };
-            Gauge::default().read(0, pins, Told::default(), Told::default()).battery_percent
+            let gauge = Told { percent: Some(50), ..Told::default() };
+            let alone = Gauge::new(false).read(0, pins, Told::default(), Told::default());
+            let beside = Gauge::new(false).read(0, pins, Told::default(), gauge);
+            assert_eq!((alone.minutes_left, beside.minutes_left), (None, None));
+            (alone.battery_percent, beside.battery_percent)
         };
-        assert_eq!((percent(true), percent(false)), (Some(10), Some(100)));
+        assert_eq!(percent(true), (Some(10), Some(10)), "whoever says low is believed");
+        assert_eq!(percent(false), (Some(100), Some(50)));
     }
 }

@@ -341,8 +341,8 @@ const MODEM: Section = Section {
 const BOARD: Section = Section {
     path: "board",
     form: Form::Once,
-    doc: "The hub's own pins and its supply. A line goes by the name the board gives it (`vaktd doctor` and `gpioinfo` list \
-          them; on a Raspberry Pi GPIO0 to GPIO27), or by its chip and number.",
+    doc: "The hub's own pins and its supply. A line goes by the name the board gives it (`gpioinfo` lists them; on a \
+          Raspberry Pi GPIO5 to GPIO27), or by its chip and number.",
     fields: &[
         field(
             "mains",
@@ -412,7 +412,8 @@ const INPUT: Section = Section {
 const OUTPUT: Section = Section {
     path: "board.output",
     form: Form::Many(4),
-    doc: "A line that drives something. It is off while the daemon does not run.",
+    doc: "A line that drives something. It is off before the daemon takes it, as far as the board leaves it so, and switched \
+          off when the daemon ends.",
     fields: &[
         unique("name", Kind::Text(&NAME), Literal::Text("siren"), "Its name in events."),
         unique("line", Kind::Text(&GPIO), Literal::Text("GPIO27"), "Its line."),

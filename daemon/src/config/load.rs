@@ -320,7 +320,7 @@ impl Reader<'_> {
         let tree = self.complete(root, Some(whole), whole.origin);
         self.keys_for_paths(whole);
         self.path_for_modem(whole);
-        self.line_for_one(whole);
+        self.pins_for_one(whole);
         for path in whole.list(["upstream", "path"]) {
             self.tls_or_loopback(path);
         }
@@ -409,21 +409,48 @@ impl Reader<'_> {
         }
     }
 
-    /// A line does one thing. Inputs are told apart from each other by their table already, and so are outputs.
-    fn line_for_one(&mut self, whole: &Node) {
-        fn line<'a>(node: &'a Node, key: &str, of: &'static str) -> Option<(&'static str, &'a str, Origin)> {
-            Some((of, node.text(key)?, node.get(key)?.origin))
-        }
-        let of = |list: [&'static str; 2], key| whole.list(list).iter().filter_map(move |node| line(node, "line", key));
-        let modem = whole.get("modem").and_then(|modem| line(modem, "power_gpio", "modem.power_gpio"));
-        let all = of(["board", "input"], "board.input.line").chain(of(["board", "output"], "board.output.line"));
-        let mut taken: Vec<(&str, &str)> = Vec::new();
-        for (key, name, origin) in all.chain(modem) {
-            if taken.iter().any(|(of, other)| *other == name && *of != key) {
-                let wrong = format!("`{name}` is the line of something else too");
-                self.fault(origin, key, wrong, "name the line that it is really wired to");
+    /// A line does one thing, and a name is one device's. Within a table each key sees to that itself.
+    fn pins_for_one(&mut self, whole: &Node) {
+        let (inputs, outputs) = (whole.list(["board", "input"]), whole.list(["board", "output"]));
+        let modem = whole.get("modem");
+        let said = |node: &Node, key: &str| Some((node.text(key)?.to_owned(), node.get(key)?.origin));
+        let all = |key| inputs.iter().filter_map(move |node| said(node, key)).map(|(text, _)| text);
+        let lines: Vec<String> = all("line").collect();
+        let names: Vec<String> = all("name").chain(["gauge".to_owned()]).collect();
+        let outputs =
+            outputs.iter().flat_map(|node| [("name", node), ("line", node)].map(|(key, node)| (key, said(node, key))));
+        let mut taken = lines.clone();
+        for (key, (text, origin)) in outputs.filter_map(|(key, said)| Some((key, said?))) {
+            let others = if key == "line" { &lines } else { &names };
+            if others.contains(&text) {
+                let wrong = format!("`{text}` is an input's, or the gauge's");
+                self.fault(origin, &join("board.output", key), wrong, format!("give it a {key} of its own"));
             }
-            taken.push((key, name));
+            if key == "line" {
+                taken.push(text);
+            }
+        }
+        for (text, origin) in inputs.iter().filter_map(|node| said(node, "name")).filter(|(text, _)| text == "gauge") {
+            self.fault(
+                origin,
+                "board.input.name",
+                format!("`{text}` is the name of the supply's own gauge"),
+                "another name",
+            );
+        }
+        if let Some((text, origin)) =
+            modem.and_then(|modem| said(modem, "power_gpio")).filter(|(text, _)| taken.contains(text))
+        {
+            let wrong = format!("`{text}` is a line of the board's inputs or outputs too");
+            self.fault(origin, "modem.power_gpio", wrong, "name the line that it is really wired to");
+        }
+        let board = whole.get("board");
+        let supply = |key| board.and_then(|board| said(board, key));
+        if let (Some((mains, origin)), Some((battery, _))) = (supply("mains"), supply("battery"))
+            && mains == battery
+        {
+            let wrong = format!("`{mains}` is the battery's, which tells nothing of the mains by being there");
+            self.fault(origin, "board.mains", wrong, "leave it out: then it follows from the battery being emptied");
         }
     }
 

@@ -9,6 +9,7 @@ use crate::alarm::detector;
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
 use crate::alarm::incident;
+use crate::alarm::incident::Incident;
 use crate::alarm::lock;
 use crate::alarm::ready;
 use crate::alarm::state::{Area, Arming, Device, RefusedArm, State};
@@ -413,7 +414,9 @@ fn apply_guard(state: &mut State, event: &Event, fact: &Fact) {
                 area.bypassed.clear();
             }
             new_period(state, event);
-            for incident in state.incidents.values_mut().filter(|incident| incident.area == event.area) {
+            // What has no place, as the hub's own housing, sounds for every area.
+            let meant = |of: &Incident| of.area == event.area || of.area.is_none() && of.kind == AlarmKind::Tamper;
+            for incident in state.incidents.values_mut().filter(|incident| meant(incident)) {
                 incident.disarmed = true;
                 incident.silenced |=
                     matches!(incident.kind, AlarmKind::Burglary | AlarmKind::Tamper | AlarmKind::KeyBox);

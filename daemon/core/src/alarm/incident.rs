@@ -336,13 +336,19 @@ pub(crate) fn on_alarm(draft: &mut Draft, id: EventId) {
     let sources = of.flat_map(|(id, of)| of.sources.iter().map(|(device, at)| (*id, device, at)));
     let sources = sources.filter(|(_, device, at)| counts(device) && fresh(at));
     let (whose, housings): (BTreeSet<EventId>, BTreeSet<&str>) =
-        sources.map(|(id, device, _)| (id, device.housing())).unzip();
+        sources.map(|(id, device, _)| (id, witness(device, kind))).unzip();
     if housings.len() >= 2 {
         // One smoke in each of two areas: both fires are.
         for id in whose {
             verify(draft, id, evidence, &About::default());
         }
     }
+}
+
+/// Who says so. Smokes that are wired often drive each other, and all of the hub's wires can be bridged at one place: for a
+/// fire they are one witness together (B11).
+fn witness(device: &DeviceId, kind: AlarmKind) -> &str {
+    if kind == AlarmKind::Fire && device.is_wired() { "hub" } else { device.housing() }
 }
 
 /// The operator has evidence.
@@ -465,7 +471,9 @@ pub(crate) fn raised(
         return;
     }
     let mode = state.area(event).and_then(|area| area.arming.guarding());
-    let armed = mode.is_some();
+    // The hub's own housing, where it has no zone, belongs to every area.
+    let hub = event.area.is_none() && event.device.as_ref().is_some_and(DeviceId::is_wired);
+    let armed = mode.is_some() || hub && state.areas.values().any(|area| area.arming.guarding().is_some());
     remember(state, event, kind);
     if kind == AlarmKind::Tamper && !tags.contains(&Tag::Missing) {
         state.device(event, |device| {

@@ -26,6 +26,9 @@ pub struct Power {
     pub battery_low: bool,
     /// It stands elsewhere, and nobody has said that this is right.
     pub moved: bool,
+    /// It has said its last words, and nothing since says that it lives on.
+    #[serde(default)]
+    pub last_words: bool,
 }
 
 /// The supply's port says something.
@@ -42,7 +45,8 @@ pub(crate) fn on_supply(draft: &mut Draft, supply: Supply) {
         Some(percent) if percent >= WELL && battery_low => say(draft, Fact::HubBatteryWell { percent }),
         _ => {}
     }
-    if dying {
+    // Once for each time: a supply that flickers at its end would say it again and again.
+    if dying && !draft.state.power.last_words {
         say(draft, Fact::LastBreath {});
     }
 }
@@ -71,7 +75,9 @@ fn say(draft: &mut Draft, fact: Fact) {
 pub(crate) fn apply(state: &mut State, event: &Event) {
     match &event.fact {
         Fact::MainsLost { .. } => state.power.mains_lost = true,
-        Fact::MainsBack {} => state.power.mains_lost = false,
+        Fact::MainsBack {} => (state.power.mains_lost, state.power.last_words) = (false, false),
+        Fact::LastBreath {} => state.power.last_words = true,
+        Fact::HubStarted { .. } => state.power.last_words = false,
         Fact::HubBatteryLow { .. } => state.power.battery_low = true,
         Fact::HubBatteryWell { .. } => state.power.battery_low = false,
         Fact::HubMoved { .. } => state.power.moved = true,

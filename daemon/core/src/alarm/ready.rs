@@ -4,7 +4,6 @@
 
 use crate::alarm::detector;
 use crate::alarm::draft::Draft;
-use crate::alarm::state::Device;
 use crate::device::{AreaId, DeviceFault, DeviceKind, DeviceState};
 use crate::event::{ArmMode, Cause, CauseKind, ZoneRole};
 use crate::input::Disk;
@@ -68,10 +67,15 @@ pub(crate) fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool
 /// What speaks against arming any area.
 fn of_the_hub(draft: &Draft, causes: &mut Vec<Cause>) {
     let state = &draft.state;
-    // An open hub speaks against it wherever it stands; one with a zone is told with the zone's area.
-    let opened = |device: &Device| device.kind == DeviceKind::Hub && device.faults.contains(&DeviceFault::Tamper);
-    for (id, _) in state.devices.iter().filter(|(_, device)| device.zone.is_none() && opened(device)) {
-        causes.push(Cause { zone: None, device: Some(id.clone()), why: CauseKind::Tamper });
+    // An open hub and a wired siren that cannot sound speak against it wherever they are; with a zone they are told with
+    // their area.
+    for (id, device) in state.devices.iter().filter(|(id, device)| id.is_wired() && device.zone.is_none()) {
+        let why = match device.kind {
+            DeviceKind::Hub if device.faults.contains(&DeviceFault::Tamper) => CauseKind::Tamper,
+            DeviceKind::Siren if device.faults.contains(&DeviceFault::Fault) => CauseKind::Fault,
+            _ => continue,
+        };
+        causes.push(Cause { zone: None, device: Some(id.clone()), why });
     }
     let mut hub = |why| causes.push(Cause { zone: None, device: None, why });
     if !state.jammed.is_empty() {

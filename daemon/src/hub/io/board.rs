@@ -1,5 +1,5 @@
 //! Brings the hub's own pins together with who needs them: inputs to the core, what is to be heard to the sirens. A line that
-//! cannot be taken is told as a receiver that does not work, and tried again. It judges nothing.
+//! cannot be taken is a fault of its device, and is tried again. It judges nothing.
 
 use super::core::Seen;
 use super::ports;
@@ -18,6 +18,7 @@ use tokio::sync::broadcast;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use vakt_core::device::DeviceId;
 use vakt_core::event::EventId;
 use vakt_core::input::Input;
 use vakt_core::input::Signal;
@@ -26,8 +27,6 @@ use vakt_core::input::Supply;
 
 /// Signs that wait for a siren. The oldest is lost: it is seconds old.
 const SIGNS_MAX: usize = 8;
-/// The name under which a supply that cannot be read is told.
-const SUPPLY: &str = "supply";
 
 /// What the core tells the sirens.
 pub struct ToSirens {
@@ -75,48 +74,53 @@ async fn keep_lamp(mut seen: watch::Receiver<Seen>, lamp: watch::Sender<pattern:
 pub fn start(
     board: &Board,
     follows: &io::Follows,
-    inputs: &mpsc::Sender<Input>,
+    core: &mpsc::Sender<Input>,
+    seen: &watch::Receiver<Seen>,
 ) -> (Vec<JoinHandle<()>>, watch::Receiver<Option<Supply>>) {
-    let to = io::Outlets { core: inputs.clone(), supply: watch::Sender::default() };
-    let listened = board.inputs.iter().map(input);
-    let of_supply = listened.clone().any(|input| input.report(true).is_none());
-    let mut tasks: Vec<_> = listened.map(|input| listen(input, to.clone())).collect();
-    tasks.extend(board.outputs.iter().map(output).map(|output| drive(output, follows, inputs)));
+    let to = io::Outlets { core: core.clone(), supply: watch::Sender::default() };
+    let inputs: Vec<_> = board.inputs.iter().map(input).collect();
+    let outputs: Vec<_> = board.outputs.iter().map(output).collect();
+    let gauged = board.mains.is_some() || board.battery.is_some();
+    let devices = pins::devices(&inputs, &outputs, gauged);
+    let known =
+        seen.borrow().state.devices.keys().filter(|id| id.is_wired() && !devices.contains(id)).cloned().collect();
+    let mut tasks = vec![tokio::spawn(miss(known, core.clone()))];
     let supply = watch::Sender::new(None);
     let known = supply.subscribe();
-    if board.mains.is_some() || board.battery.is_some() || of_supply {
+    if gauged || inputs.iter().any(|input| input.report(true).is_none()) {
         let (mains, battery) = (board.mains.clone(), board.battery.clone());
-        let of = io::Supplies { folder: PathBuf::from(io::POWER_SUPPLIES), mains, battery, every: io::SUPPLY };
-        tasks.push(power(of, &to, supply));
+        let mains_pin = inputs.iter().any(|input| input.watches == Watches::MainsLost);
+        let folder = PathBuf::from(io::POWER_SUPPLIES);
+        let of = io::Supplies { folder, mains, battery, every: io::SUPPLY, mains_pin };
+        tasks.push(tokio::spawn(io::watch_supply(of, to.clone(), supply)));
     }
+    tasks.extend(inputs.into_iter().map(|input| listen(input, &to)));
+    tasks.extend(outputs.into_iter().map(|output| drive(output, follows, &to)));
     (tasks, known)
 }
 
-fn listen(input: pins::Input, to: io::Outlets) -> JoinHandle<()> {
-    let (name, inputs) = (input.name.clone(), to.core.clone());
-    ports::hold(name, inputs, move |opened| {
+/// What was wired once and is configured no more guards nothing, and somebody may still rely on it.
+async fn miss(gone: Vec<DeviceId>, core: mpsc::Sender<Input>) {
+    for device in gone {
+        let _ = core.send(Input::Gone { device }).await;
+    }
+}
+
+fn listen(input: pins::Input, to: &io::Outlets) -> JoinHandle<()> {
+    let (to, failed) = (to.clone(), input.failed());
+    let fell = move |_| failed.clone().map(Input::Report);
+    ports::hold(format!("input {}", input.name), to.core.clone(), fell, move || {
         let (to, input) = (to.clone(), input.clone());
-        async move { io::listen(&input, &to, async || opened.tell().await).await }
+        async move { io::listen(&input, &to).await }
     })
 }
 
-fn drive(output: pins::Output, follows: &io::Follows, core: &mpsc::Sender<Input>) -> JoinHandle<()> {
-    let (core, follows, name) = (core.clone(), follows.clone(), output.name.clone());
-    ports::hold(name, core.clone(), move |opened| {
-        let (core, follows, output) = (core.clone(), follows.clone(), output.clone());
-        async move { io::drive(&output, follows, &core, async || opened.tell().await).await }
-    })
-}
-
-fn power(supplies: io::Supplies, to: &io::Outlets, known: watch::Sender<Option<Supply>>) -> JoinHandle<()> {
-    let to = to.clone();
-    ports::hold(SUPPLY.to_owned(), to.core.clone(), move |opened| {
-        let (core, pins, supplies, known) = (to.core.clone(), to.supply.subscribe(), supplies.clone(), known.clone());
-        async move {
-            let why = io::watch_supply(&supplies, pins, &core, &known, async || opened.tell().await).await;
-            known.send_replace(None);
-            why
-        }
+fn drive(output: pins::Output, follows: &io::Follows, to: &io::Outlets) -> JoinHandle<()> {
+    let (to, follows, failed) = (to.clone(), follows.clone(), output.report(true));
+    let fell = move |_| failed.clone().map(Input::Report);
+    ports::hold(format!("output {}", output.name), to.core.clone(), fell, move || {
+        let (to, follows, output) = (to.clone(), follows.clone(), output.clone());
+        async move { io::drive(&output, follows, &to).await }
     })
 }
 

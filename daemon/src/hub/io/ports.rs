@@ -7,25 +7,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use vakt_core::input::Input;
 
-/// By which a port tells that it is open.
-#[derive(Clone)]
-pub(super) struct Opened {
-    name: String,
-    inputs: mpsc::Sender<Input>,
-}
-
-impl Opened {
-    /// It is.
-    pub(super) async fn tell(&self) {
-        let _ = self.inputs.send(Input::Receiver { receiver: self.name.clone(), error: None }).await;
-    }
-}
-
-/// Opens a port and opens it again each time it ends with a reason.
+/// Opens a port and opens it again each time it ends with a reason. `fell`: what the core is told of that.
 pub(super) fn hold<F>(
     name: String,
     inputs: mpsc::Sender<Input>,
-    mut listen: impl FnMut(Opened) -> F + Send + 'static,
+    fell: impl Fn(String) -> Option<Input> + Send + 'static,
+    mut listen: impl FnMut() -> F + Send + 'static,
 ) -> JoinHandle<()>
 where
     F: Future<Output = String> + Send + 'static,
@@ -35,14 +22,15 @@ where
         loop {
             let began = tokio::time::Instant::now();
             // A task of its own: should a decoder ever panic, the port falls and nothing else.
-            let listening = tokio::spawn(listen(Opened { name: name.clone(), inputs: inputs.clone() }));
+            let listening = tokio::spawn(listen());
             let abort = AbortOnDrop(listening.abort_handle());
             let error = listening.await.unwrap_or_else(|error| error.to_string());
             drop(abort);
             let pause = back_off.fell(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
             tracing::warn!(port = name, %error, pause_ms = pause, "a port fell; it will be opened again");
-            let fell = Input::Receiver { receiver: name.clone(), error: Some(error) };
-            if inputs.send(fell).await.is_err() {
+            if let Some(told) = fell(error)
+                && inputs.send(told).await.is_err()
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;

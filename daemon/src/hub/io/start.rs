@@ -179,8 +179,8 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let core = tokio::spawn(core.run(Inlets { inputs, words, commands, warrants, stop }));
     let secrets = Arc::new(Mutex::new(secrets));
     let (strangers_in, _) = broadcast::channel(STRANGERS_MAX);
+    let (mut ports, supply) = board::start(&config.board, &follows, &inputs_in, &seen);
     let known = follow_known(seen.clone(), secrets.clone()).await;
-    let (mut ports, supply) = board::start(&config.board, &follows, &inputs_in);
     ports.extend(radios(&config, &inputs_in, &strangers_in, &known));
     let needs = |stick| {
         let (secrets, seen, commands) = (secrets.clone(), seen.clone(), commands_in.clone());
@@ -348,10 +348,13 @@ fn radios(
 }
 
 fn radio(settings: subghz::io::Settings, outlets: subghz::io::Outlets) -> JoinHandle<()> {
-    let inputs = outlets.inputs.clone();
-    ports::hold(settings.name.clone(), inputs, move |opened| {
+    let (inputs, receiver) = (outlets.inputs.clone(), settings.name.clone());
+    let name = receiver.clone();
+    let fell = move |error| Some(Input::Receiver { receiver: receiver.clone(), error: Some(error) });
+    ports::hold(name, inputs, fell, move || {
         let (settings, outlets) = (settings.clone(), outlets.clone());
-        async move { subghz::io::listen(&settings, &outlets, async || opened.tell().await).await }
+        let (well, core) = (Input::Receiver { receiver: settings.name.clone(), error: None }, outlets.inputs.clone());
+        async move { subghz::io::listen(&settings, &outlets, async || drop(core.send(well).await)).await }
     })
 }
 
