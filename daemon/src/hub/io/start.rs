@@ -20,6 +20,7 @@ use crate::config::settings::KeyRole;
 use crate::control;
 use crate::hub::restart::BackOff;
 use crate::journal::io::reader;
+use crate::journal::io::room;
 use crate::journal::io::store;
 use crate::journal::io::writer;
 use crate::journal::io::writer::Journal;
@@ -140,6 +141,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
         std::fs::create_dir_all(dir).map_err(file("make", dir))?;
     }
     let _lock = lock(&config.state_dir)?;
+    room::look_at_the_ground(&config.state_dir);
     clock::start(&config.state_dir).map_err(file("count the start in", &config.state_dir))?;
     let trust = trust(&config);
     clock::look(trust);
