@@ -70,8 +70,8 @@ pub(super) fn defined_as(conn: &Connection, schema: &str) -> rusqlite::Result<bo
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::connect;
     use super::*;
+    use crate::journal::io::store::connect;
 
     #[test]
     fn an_earlier_schema_is_raised_step_by_step_or_not_at_all() {
