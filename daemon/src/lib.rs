@@ -85,9 +85,11 @@ pub mod journal {
     pub mod io {
         //! The file: opened or put aside, written by one thread, read beside it.
         pub mod anew;
+        pub mod open;
         pub mod reader;
         pub mod rescue;
         pub mod room;
+        pub mod schema;
         pub mod store;
         pub mod telemetry;
         pub mod writer;

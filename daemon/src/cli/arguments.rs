@@ -260,19 +260,15 @@ pub enum Decode {
 
 #[allow(missing_docs)] // clap prints the comments below as help
 #[derive(Debug, Args)]
-pub struct JournalArgs {
-    /// The journal file; by default the one the configuration names
+pub struct Records {
+    /// The file itself; by default the one that the configuration names
     #[arg(long)]
     pub db: Option<PathBuf>,
-    /// The configuration that names it
-    #[arg(long, default_value = "/etc/vakt/vaktd.toml")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// Only from this time on, e.g. 2026-11-20T00:00:00Z
     #[arg(long, value_parser = parse_rfc3339)]
     pub since: Option<i64>,
-    /// Only of this class: alarm, fault, access, state, test or audit
-    #[arg(long, value_parser = parse_class)]
-    pub class: Option<Class>,
     /// jsonl or csv
     #[arg(long, default_value = "jsonl")]
     pub format: Format,
@@ -280,25 +276,25 @@ pub struct JournalArgs {
 
 #[allow(missing_docs)] // clap prints the comments below as help
 #[derive(Debug, Args)]
+pub struct JournalArgs {
+    #[command(flatten)]
+    pub records: Records,
+    /// Only of this class: alarm, fault, access, state, test or audit
+    #[arg(long, value_parser = parse_class)]
+    pub class: Option<Class>,
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Args)]
 pub struct Telemetry {
-    /// The file of measurements; by default the one beside the journal that the configuration names
-    #[arg(long)]
-    pub db: Option<PathBuf>,
-    /// The configuration that names it
-    #[arg(long, default_value = "/etc/vakt/vaktd.toml")]
-    pub config: PathBuf,
-    /// Only from this time on, e.g. 2026-11-20T00:00:00Z
-    #[arg(long, value_parser = parse_rfc3339)]
-    pub since: Option<i64>,
+    #[command(flatten)]
+    pub records: Records,
     /// Only of this device
     #[arg(long)]
     pub device: Option<String>,
     /// Only of this measure, by the name that `vaktd device list` shows
     #[arg(long)]
     pub measure: Option<String>,
-    /// jsonl or csv
-    #[arg(long, default_value = "jsonl")]
-    pub format: Format,
 }
 
 #[allow(missing_docs)] // clap prints the comments below as help

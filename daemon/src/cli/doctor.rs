@@ -6,6 +6,9 @@ use crate::board::pins::Line;
 use crate::config::settings::ClockTrust;
 use crate::config::settings::Config;
 use crate::config::settings::UpstreamPath;
+use crate::journal::io::open::BLOCK_MIN_BYTES;
+use crate::journal::io::open::small_blocks;
+use crate::journal::io::room;
 use crate::network::modem as network;
 use crate::network::sim::PIN_FILE_MAX;
 use crate::network::sim::Pin;
@@ -58,6 +61,7 @@ impl std::fmt::Display for Finding {
 /// Everything that can be looked at beside the daemon.
 pub fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = folders(config);
+    findings.extend(ground(&config.state_dir, small_blocks(&config.state_dir), room::scarce(&config.state_dir)));
     findings.extend(clock(config.clock.trust, Path::new("/run/systemd/timesync/synchronized").exists()));
     findings.extend(serial_ports(config));
     findings.extend(config.modem.pin_file.as_deref().map(pin_file));
@@ -157,6 +161,26 @@ fn folders(config: &Config) -> Vec<Finding> {
         }
     };
     folders.map(look).to_vec()
+}
+
+/// What the journal stands on: the size of the file system's blocks and what is free on it, where it is too little.
+fn ground(dir: &Path, small_blocks: Option<u64>, scarce: Option<u64>) -> Vec<Finding> {
+    let on = dir.display().to_string();
+    let blocks = small_blocks.map(|bytes| {
+        let found = format!(
+            "the file system has blocks of {bytes} bytes, so the journal is kept without a log: each commit takes longer, \
+             and waits while the journal is verified"
+        );
+        let remedy = format!(
+            "stop vaktd, copy the files elsewhere, make it anew with `mkfs.ext4 -b {BLOCK_MIN_BYTES}`, copy them back"
+        );
+        Finding::bad("blocks", on.as_str(), found, remedy)
+    });
+    let room = scarce.map(|bytes| {
+        let found = format!("{} KiB are free, too little for some to be kept aside for events", bytes >> 10);
+        Finding::bad("room", on.as_str(), found, "make room, `du -xh` shows what takes it, or use a larger disk")
+    });
+    blocks.into_iter().chain(room).collect()
 }
 
 fn clock(trust: ClockTrust, synchronized: bool) -> Option<Finding> {
@@ -401,6 +425,19 @@ mod tests {
         assert!(!name_servers(&servers(["nameserver 127.0.0.53"])).ok);
         let found = name_servers(&servers(["nameserver 127.0.0.53\nnameserver 192.0.2.53"]));
         assert_eq!((found.ok, found.found.as_str()), (true, "192.0.2.53 asked on each path"));
+    }
+
+    #[test]
+    fn ground_that_is_too_fine_or_too_full_is_told_with_what_to_do() {
+        let dir = Path::new("/var/lib/vakt");
+        let look = |blocks, scarce| {
+            let found = ground(dir, blocks, scarce);
+            found.into_iter().map(|finding| (finding.check, finding.ok)).collect::<Vec<_>>()
+        };
+        assert_eq!(look(None, None), []);
+        assert_eq!(look(Some(1024), Some(10 << 20)), [("blocks", false), ("room", false)]);
+        let told = ground(dir, Some(1024), None).remove(0);
+        assert!(told.found.contains("1024 bytes") && told.remedy.unwrap().contains("mkfs.ext4 -b 4096"));
     }
 
     #[test]

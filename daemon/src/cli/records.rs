@@ -3,6 +3,7 @@
 
 use crate::cli::arguments;
 use crate::cli::arguments::JournalCommand;
+use crate::cli::arguments::Records;
 use crate::cli::arguments::Telemetry;
 use crate::cli::commands::Exit;
 use crate::cli::commands::cannot_read;
@@ -18,27 +19,32 @@ use crate::journal::io::telemetry as table;
 use crate::journal::telemetry;
 use serde_json::json;
 use std::path::Path;
+use std::path::PathBuf;
 use vakt_core::port::Place;
 
 /// Prints measurements.
 pub(super) fn telemetry(asked: Telemetry) -> Result<(), Exit> {
-    let path = match asked.db {
-        Some(path) => path,
-        None => read_config(&asked.config)?.state_dir.join(table::FILE),
-    };
-    if let Err(error) = std::fs::metadata(&path) {
-        return Err(cannot_read(&path, &error));
-    }
-    let format = format(asked.format);
+    let records = asked.records;
+    let path = file(&records, table::FILE)?;
+    let format = format(records.format);
     // With the first row, or after the last: where nothing can be read, nothing is printed.
     let mut header = telemetry::header(format);
-    let filter = telemetry::Filter { since_ms: asked.since, device: asked.device, measure: asked.measure };
+    let filter = telemetry::Filter { since_ms: records.since, device: asked.device, measure: asked.measure };
     let take = |row: &telemetry::Row| {
         header.take().map_or(Ok(()), |header| print(&header)).map_err(Stop::Printed)?;
         print(&telemetry::line(format, row)).map_err(Stop::Printed)
     };
     table::each(&path, &filter, take).map_err(Stop::exit)?;
     header.map_or(Ok(()), |header| print(&header))
+}
+
+/// The file that is asked for, if it is there.
+fn file(asked: &Records, name: &str) -> Result<PathBuf, Exit> {
+    let path = match &asked.db {
+        Some(path) => path.clone(),
+        None => read_config(&asked.config.config)?.state_dir.join(name),
+    };
+    std::fs::metadata(&path).map(|_| path.clone()).map_err(|error| cannot_read(&path, &error))
 }
 
 fn format(asked: arguments::Format) -> export::Format {
@@ -54,13 +60,7 @@ pub(super) fn journal(command: JournalCommand) -> Result<(), Exit> {
     | JournalCommand::Follow(args)
     | JournalCommand::Export(args)
     | JournalCommand::Verify(args)) = &command;
-    let path = match &args.db {
-        Some(path) => path.clone(),
-        None => read_config(&args.config)?.state_dir.join("journal.db"),
-    };
-    if let Err(error) = std::fs::metadata(&path) {
-        return Err(cannot_read(&path, &error));
-    }
+    let path = file(&args.records, "journal.db")?;
     if let JournalCommand::Verify(_) = command {
         return verify(&path);
     }
@@ -68,8 +68,8 @@ pub(super) fn journal(command: JournalCommand) -> Result<(), Exit> {
         say(error);
         Exit::Data
     })?;
-    let format = format(args.format);
-    let filter = export::Filter { class: args.class, since_ms: args.since };
+    let format = format(args.records.format);
+    let filter = export::Filter { class: args.class, since_ms: args.records.since };
     if let Some(header) = export::header(format) {
         print(&header)?;
     }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::KeyInit;
 use hmac::Mac;
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::Sha256;
 use vakt_core::alarm::state::STATE_VERSION;
 use vakt_core::alarm::state::State;
@@ -87,6 +88,11 @@ impl Row {
         Ok((prev, event))
     }
 
+    /// Whether its bytes are those that were sealed, and yet no event that this program knows.
+    pub fn is_of_a_later_program(&self) -> bool {
+        canonical::check(&self.body, &self.hash, None).is_ok() && canonical::open(&self.body).is_err()
+    }
+
     /// The row for the outbox: its bytes were checked when the journal was opened, and only what decides where it goes is
     /// read of them.
     ///
@@ -129,7 +135,7 @@ struct Said {
 struct SaidDetail {
     /// Of an alarm its kind; other events say other things by it.
     #[serde(default)]
-    kind: serde_json::Value,
+    kind: Value,
 }
 
 impl Said {
@@ -152,17 +158,47 @@ pub fn snapshot_bytes(state: &State) -> Vec<u8> {
     canonical::canonical(state)
 }
 
-/// A snapshot's bytes as a state, if its version and hash are right.
+/// A step of the state's shape: from this version to the next. `None`: it is not of that version.
+pub type Step = (u32, fn(Value) -> Option<Value>);
+
+/// From each version of the state that was given away to the next. 0.1.0 wrote 5. Where the rows that made a state are
+/// pruned it can be had in no other way.
+const STEPS: &[Step] = &[];
+
+/// A state's bytes in their version's shape as a state of today's.
+fn read_state(version: u32, bytes: &[u8]) -> Option<State> {
+    if version == STATE_VERSION {
+        return serde_json::from_slice(bytes).ok();
+    }
+    serde_json::from_value(raised(serde_json::from_slice(bytes).ok()?, version, STATE_VERSION, STEPS)?).ok()
+}
+
+/// A state of an earlier shape, step by step in a later one; `None` where none leads on.
+pub fn raised(state: Value, from: u32, to: u32, steps: &[Step]) -> Option<Value> {
+    let step = |state: Value, version: u32| {
+        let (_, step) = steps.iter().find(|(from, _)| *from == version)?;
+        step(state)
+    };
+    if from > to { None } else { (from..to).try_fold(state, step) }
+}
+
+/// A snapshot's bytes as a state, if its hash is right and its version known.
 pub fn read_snapshot(version: i64, bytes: &[u8], hash: &[u8]) -> Option<State> {
-    let sound = version == i64::from(STATE_VERSION) && canonical::sha256(&[bytes]) == *hash;
-    if sound { serde_json::from_slice(bytes).ok() } else { None }
+    let version = u32::try_from(version).ok()?;
+    if canonical::sha256(&[bytes]) == *hash { read_state(version, bytes) } else { None }
+}
+
+/// Whether a later program wrote a snapshot. One that reads as this program's own has a bent number.
+pub fn is_of_a_later_program(version: i64, bytes: &[u8], hash: &[u8]) -> bool {
+    let ours = || read_state(STATE_VERSION, bytes).is_some_and(|state| snapshot_bytes(&state) == bytes);
+    version > i64::from(STATE_VERSION) && canonical::sha256(&[bytes]) == *hash && !ours()
 }
 
 /// Whether a receipt's signed text says at least what its row says. Its signature was checked when it came.
 pub fn covers(jws: &str, epoch: u64, upto: u64) -> bool {
     let claims = || -> Option<(u64, u64)> {
         let payload = URL_SAFE_NO_PAD.decode(jws.split('.').nth(1)?).ok()?;
-        let payload: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+        let payload: Value = serde_json::from_slice(&payload).ok()?;
         Some((payload["epoch"].as_u64()?, payload["upto"].as_u64()?))
     };
     upto == 0 || claims().is_some_and(|(of, signed)| of == epoch && upto <= signed)
@@ -183,7 +219,7 @@ pub fn side_text(place: Place, state: &State, key: &[u8; 32]) -> Vec<u8> {
     text
 }
 
-/// Reads a side snapshot; `None` when its seal is not by this key or its state is of another version.
+/// Reads a side snapshot; `None` when its seal is not by this key, or from its state's version no step leads to this one.
 pub fn read_side(text: &[u8], key: &[u8; 32]) -> Option<(Place, State)> {
     let text = text.strip_suffix(b"\n")?;
     let cut = text.iter().rposition(|byte| *byte == b'\n')?;
@@ -192,11 +228,8 @@ pub fn read_side(text: &[u8], key: &[u8; 32]) -> Option<(Place, State)> {
     let line = sealed.iter().position(|byte| *byte == b'\n')?;
     let words: Vec<&str> = std::str::from_utf8(&sealed[..line]).ok()?.split(' ').collect();
     let [SIDE_V1, version, epoch, seq] = words.as_slice() else { return None };
-    if version.parse() != Ok(STATE_VERSION) {
-        return None;
-    }
     let place = Place { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? };
-    Some((place, serde_json::from_slice(&sealed[line + 1..]).ok()?))
+    Some((place, read_state(version.parse().ok()?, &sealed[line + 1..])?))
 }
 
 fn hasher(key: &[u8; 32], text: &[u8]) -> hmac::Hmac<Sha256> {
@@ -234,5 +267,40 @@ mod tests {
             assert_eq!(read_side(&bent, &key), None, "byte {at}");
         }
         assert_eq!(read_side(b"", &key), None);
+    }
+
+    #[test]
+    fn a_state_of_an_earlier_version_is_raised_step_by_step_and_one_that_no_step_leads_from_is_not_guessed() {
+        let steps: &[Step] = &[
+            (5, |mut state| {
+                let rooms = state.as_object_mut()?.remove("areas")?;
+                state["rooms"] = rooms;
+                Some(state)
+            }),
+            (6, |mut state| {
+                state["rooms"]["attic"] = 7.into();
+                Some(state)
+            }),
+        ];
+        let five = || serde_json::json!({"areas": {"house": 1}});
+        let rooms = serde_json::json!({"rooms": {"house": 1}});
+        assert_eq!(raised(five(), 5, 6, steps), Some(rooms.clone()));
+        let both = serde_json::json!({"rooms": {"house": 1, "attic": 7}});
+        assert_eq!((raised(five(), 5, 7, steps), raised(rooms.clone(), 6, 7, steps)), (Some(both.clone()), Some(both)));
+        for (from, to) in [(4, 6), (5, 8), (6, 5)] {
+            assert_eq!(raised(five(), from, to, steps), None, "{from} to {to}");
+        }
+        assert_eq!(raised(rooms, 5, 6, steps), None, "it is not of the version it says");
+    }
+
+    #[test]
+    fn a_snapshot_of_a_later_program_is_told_from_one_whose_number_is_bent() {
+        let ours = snapshot_bytes(&State::default());
+        let later = [&ours[..ours.len() - 1], br#","what_is_not_known_yet":1}"#].concat();
+        let next = i64::from(STATE_VERSION) + 1;
+        let is = |version, bytes: &[u8]| is_of_a_later_program(version, bytes, &canonical::sha256(&[bytes]));
+        assert!(is(next, &later));
+        assert!(!is(next, &ours) && !is(next - 1, &later), "a bent number, a bent state");
+        assert!(!is_of_a_later_program(next, &later, &[0; 32]));
     }
 }

@@ -79,6 +79,21 @@ pub enum SecretsError {
     CodeTaken,
 }
 
+/// Whoever looks a code up must not wait for somebody who writes to a disk that hangs: that is what a log is for. Where
+/// blocks are below 4 KiB a full disk kills whoever has one by SIGBUS (ARCHITECTURE.md): there it is a rollback journal,
+/// and a code waits if the disk hangs in the last half of a change.
+fn keep_log(conn: &Connection, dir: &Path) -> rusqlite::Result<()> {
+    if !rustix::fs::statvfs(dir).is_ok_and(|fs| fs.f_frsize < 4096) {
+        return conn.pragma_update(None, "journal_mode", "WAL");
+    }
+    // A log that is there from elsewhere is folded in by the only one who has the file: its index is then in memory.
+    conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    conn.pragma_update(None, "journal_mode", "TRUNCATE")?;
+    conn.pragma_update(None, "locking_mode", "NORMAL")?;
+    // The lock is let go at the end of the next look.
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+}
+
 /// The open file.
 pub struct Secrets {
     conn: Connection,
@@ -102,7 +117,7 @@ impl Secrets {
         let named = |n: u32| dir.join(format!("secrets.db.quarantined-{n}"));
         let aside = (1..1_000).map(named).find(|aside| !aside.exists()).unwrap_or_else(|| named(1_000));
         std::fs::rename(&path, &aside).map_err(|source| SecretsError::File { path, source })?;
-        for tail in ["-wal", "-shm"] {
+        for tail in ["-wal", "-shm", "-journal"] {
             // Without its main file a log is of no use to anybody; that it is not there is as good.
             let _ = std::fs::remove_file(dir.join(format!("secrets.db{tail}")));
         }
@@ -115,12 +130,16 @@ impl Secrets {
     /// It can be neither read nor made.
     pub fn open(dir: &Path) -> Result<Self, SecretsError> {
         let path = dir.join("secrets.db");
-        let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-        made.map_err(|source| SecretsError::File { path: path.clone(), source })?;
+        // Only a new one: to close a file that SQLite has open would take its locks away.
+        match std::fs::OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(SecretsError::File { path, source });
+            }
+            _ => {}
+        }
         let sqlite = |source| SecretsError::Sqlite { doing: "open", path: path.clone(), source };
         let conn = Connection::open(&path).map_err(sqlite)?;
-        // Whoever looks a code up must not wait for somebody who writes to a disk that hangs.
-        conn.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+        keep_log(&conn, dir).map_err(sqlite)?;
         conn.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
         conn.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)).map_err(sqlite).and_then(
             |found| {

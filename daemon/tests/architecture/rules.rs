@@ -25,7 +25,7 @@ const WORLD: &[(&str, &[&str])] = &[
     ("rtnetlink", &["network"]),
     ("futures_util", &["network"]),
     ("systemd", &["hub"]),
-    ("rustix", &["hub", "control", "journal", "cli", "zigbee", "board"]),
+    ("rustix", &["hub", "control", "journal", "secrets", "cli", "zigbee", "board"]),
     ("rcgen", &["cli"]),
     ("getrandom", &["hub"]),
     ("rand", &["hub"]),

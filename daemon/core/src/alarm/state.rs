@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The version of this shape in snapshots. A snapshot of another version is passed over and the journal replayed.
+/// The version of this shape in snapshots. A new one brings a step from the one before (`STEPS` in journal/record.rs).
 pub const STATE_VERSION: u32 = 5;
 
 /// After a start of the board intrusion detectors settle for so long (requirements, "restart"), in ms.

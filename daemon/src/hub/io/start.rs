@@ -22,6 +22,7 @@ use crate::config::settings::KeyRole;
 use crate::control;
 use crate::hub::restart::BackOff;
 use crate::journal::io::reader;
+use crate::journal::io::room;
 use crate::journal::io::store;
 use crate::journal::io::writer;
 use crate::journal::io::writer::Journal;
@@ -133,15 +134,22 @@ fn lock(state_dir: &Path) -> Result<File, StartError> {
     }
 }
 
+/// Makes its folders, sees that no other daemon has them, and that there is room to start.
+fn take_place(config: &Config) -> Result<File, StartError> {
+    for dir in [&config.state_dir, &config.run_dir] {
+        std::fs::create_dir_all(dir).map_err(file("make", dir))?;
+    }
+    let lock = lock(&config.state_dir)?;
+    room::look_at_the_ground(&config.state_dir);
+    Ok(lock)
+}
+
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
 /// It could not start.
 pub async fn run(config: Config) -> Result<Ended, StartError> {
-    for dir in [&config.state_dir, &config.run_dir] {
-        std::fs::create_dir_all(dir).map_err(file("make", dir))?;
-    }
-    let _lock = lock(&config.state_dir)?;
+    let _lock = take_place(&config)?;
     clock::start(&config.state_dir).map_err(file("count the start in", &config.state_dir))?;
     let trust = trust(&config);
     clock::look(trust);

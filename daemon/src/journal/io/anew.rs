@@ -7,6 +7,7 @@
 use super::rescue::carry_over;
 use super::rescue::put_aside;
 use super::rescue::rescue;
+use super::schema::upgrade;
 use super::store::Begun;
 use super::store::JournalError;
 use super::store::Opened;
@@ -14,7 +15,6 @@ use super::store::Store;
 use super::store::connect;
 use super::store::file;
 use super::store::sqlite;
-use super::store::upgrade;
 use super::store::write_whole;
 use rusqlite::Connection;
 use std::fs;
@@ -37,7 +37,7 @@ const BEGUN: &str = "begun";
 /// # Errors
 /// The folder cannot be changed.
 pub(super) fn finish(dir: &Path) -> Result<(), JournalError> {
-    for tail in ["", "-wal", "-shm"] {
+    for tail in ["", "-wal", "-shm", "-journal"] {
         match fs::remove_file(dir.join(format!("{MAKING}{tail}"))) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(file("throw away", &dir.join(MAKING))(error));
@@ -49,9 +49,7 @@ pub(super) fn finish(dir: &Path) -> Result<(), JournalError> {
     if !next.exists() {
         return Ok(());
     }
-    if path.exists() {
-        put_aside(&path)?;
-    }
+    put_aside(&path)?;
     let place = || -> std::io::Result<()> {
         fs::rename(&next, &path)?;
         fs::File::open(dir)?.sync_all()
@@ -90,7 +88,7 @@ pub(super) fn begin(
     let arm_state_known = side.is_some() || reason == RestartReason::First;
     let begun = Begun { reason, old, salvaged, arm_state_known, text: format!("{what}{aside}") };
     open_epoch(dir, &conn, &making, epoch, &begun)?;
-    // Its log is folded in: the file alone is whole.
+    // Its log is folded in, or its rollback journal empty: the file alone is whole.
     conn.close().map_err(|(_, error)| sqlite("close", &making)(error))?;
     let made = || -> std::io::Result<()> {
         fs::File::open(&making)?.sync_all()?;

@@ -2,14 +2,14 @@
 //!
 //! Read-only connections; nothing here can change a row.
 
-use super::store::CACHE_KIB;
+use super::open::has_log;
+use super::open::read_only;
+use super::schema::SCHEMA_VERSION;
+use super::schema::defined_as_ours;
 use super::store::JournalError;
-use super::store::SCHEMA_VERSION;
 use super::store::corrupt;
 use super::store::damaged;
-use super::store::defined_as_ours;
 use super::store::each_row;
-use super::store::plan_once;
 use super::store::read_anchors;
 use super::store::sqlite;
 use crate::journal::chain::BadRow;
@@ -23,7 +23,6 @@ use crate::journal::record::covers;
 use crate::journal::record::read_snapshot;
 use crate::journal::record::show;
 use rusqlite::Connection;
-use rusqlite::OpenFlags;
 use rusqlite::params;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -88,26 +87,9 @@ impl Reader {
     /// # Errors
     /// The file is not there, or is no journal.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
-        let try_open = |immutable: bool| -> rusqlite::Result<Connection> {
-            let text = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-            let uri = format!("file:{text}?mode=ro{}", if immutable { "&immutable=1" } else { "" });
-            let conn = Connection::open_with_flags(uri, flags)?;
-            conn.busy_timeout(std::time::Duration::from_secs(5))?;
-            plan_once(&conn)?;
-            conn.pragma_update(None, "cache_size", CACHE_KIB)?;
-            conn.query_row("SELECT count(*) FROM receipt", [], |row| row.get::<_, i64>(0))?;
-            Ok(conn)
-        };
-        // A copy on a read-only medium has no log beside it and cannot get an index: it is read as it is.
-        let alone = !Path::new(&wal).exists();
-        let conn = match try_open(false) {
-            Err(_) if alone => try_open(true),
-            other => other,
-        };
-        Ok(Self { conn: conn.map_err(sqlite("read", path))?, path: path.to_owned() })
+        let conn = read_only(path).map_err(sqlite("read", path))?;
+        conn.query_row("SELECT count(*) FROM receipt", [], |_| Ok(())).map_err(sqlite("read", path))?;
+        Ok(Self { conn, path: path.to_owned() })
     }
 
     /// The next events of a class without a receipt.
@@ -185,6 +167,10 @@ impl Reader {
     /// # Errors
     /// The first row that does not hold, or what keeps the file from being read.
     pub fn verify(&self) -> Result<Verified, VerifyError> {
+        // All of it as it is now, where that keeps nobody from writing.
+        let logged = has_log(&self.conn).map_err(sqlite("read", &self.path))?;
+        let begin = || self.conn.unchecked_transaction().map_err(sqlite("read", &self.path));
+        let _now = logged.then(begin).transpose()?;
         let anchors = read_anchors(&self.conn, &self.path)?;
         let mut walk = Walk::new(anchors, self.check_snapshots()?);
         let mut last = Place::default();

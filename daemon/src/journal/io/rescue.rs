@@ -1,5 +1,6 @@
 //! A damaged journal: put aside whole, and read for what can still be believed. Nothing is ever mended in it.
 
+use super::open::beside;
 use super::store::JournalError;
 use super::store::file;
 use super::store::insert;
@@ -13,24 +14,22 @@ use rusqlite::OpenFlags;
 use rusqlite::params;
 use std::fs;
 use std::path::Path;
-use std::path::PathBuf;
 use vakt_core::alarm::state::State;
 use vakt_core::port::Head;
 
-/// Renames a damaged file and its log; gives the new name.
-pub(super) fn put_aside(path: &Path) -> Result<PathBuf, JournalError> {
+/// Renames a damaged file and what SQLite keeps beside it. What belongs to the old file goes first: left alone beside a new
+/// one it would be taken for the new one's, and written into it.
+pub(super) fn put_aside(path: &Path) -> Result<(), JournalError> {
     let named = |n: u32| path.with_file_name(format!("journal.db.quarantined-{n}"));
     // Bounded by the disk: each needs a damaged journal of its own.
     let aside = (1..10_000).map(named).find(|aside| !aside.exists()).unwrap_or_else(|| named(10_000));
-    fs::rename(path, &aside).map_err(file("put aside", path))?;
-    for tail in ["-wal", "-shm"] {
-        let with = |base: &Path| PathBuf::from(format!("{}{tail}", base.display()));
-        match fs::rename(with(path), with(&aside)) {
+    for tail in ["-wal", "-shm", "-journal", ""] {
+        match fs::rename(beside(path, tail), beside(&aside, tail)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file("put aside", path)(error)),
             _ => {}
         }
     }
-    Ok(aside)
+    Ok(())
 }
 
 #[derive(Default)]

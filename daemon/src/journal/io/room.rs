@@ -3,6 +3,7 @@
 //! Only what the centre has signed for ever goes, from the head, to an anchor the hub has signed. With nothing of the
 //! kind left the disk is full, and the hub goes on without it.
 
+use super::open::small_blocks;
 use super::store::JournalError;
 use super::store::Store;
 use super::store::sqlite;
@@ -30,6 +31,34 @@ const SLICE_ROWS: u64 = 1_000;
 /// Pages given back to the file system in one go after pruning; the rest waits for the next time.
 const VACUUM_PAGES: u32 = 500;
 
+/// With less than this free a start gives up what is kept aside before it opens anything: SQLite's indexes and the small
+/// files that are written anew take about half of it.
+const START_BYTES: u64 = 1 << 20;
+
+/// What is free for the daemon's user, in bytes; none where the file system does not say.
+fn free(dir: &Path) -> u64 {
+    rustix::fs::statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
+/// What is free, in bytes, where nothing is kept aside and there is too little for that.
+pub fn scarce(dir: &Path) -> Option<u64> {
+    let free = free(dir);
+    (!Reserve::beside(dir).held() && free < RESERVE_BYTES * ROOM_AGAIN).then_some(free)
+}
+
+/// Looks at the ground before anything is opened on it, and makes room where there is none.
+pub fn look_at_the_ground(dir: &Path) {
+    if let Some(bytes) = small_blocks(dir) {
+        let state_dir = dir.display();
+        tracing::warn!(%state_dir, bytes, "the file system's blocks are below 4096 bytes: commits are slower; see vaktd doctor");
+    }
+    let mut reserve = Reserve::beside(dir);
+    if reserve.held() && free(dir) < START_BYTES {
+        tracing::warn!("the disk is full; the room kept aside is given up, so that the hub can start");
+        reserve.give();
+    }
+}
+
 /// The file kept aside.
 #[derive(Debug)]
 pub struct Reserve {
@@ -55,8 +84,7 @@ impl Reserve {
         if self.held {
             return;
         }
-        let free = rustix::fs::statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
-        if free < RESERVE_BYTES * ROOM_AGAIN {
+        if free(dir) < RESERVE_BYTES * ROOM_AGAIN {
             return;
         }
         let make = || -> rustix::io::Result<()> {

@@ -7,14 +7,21 @@ use super::anew::begin;
 use super::anew::begin_epoch;
 use super::anew::begun;
 use super::anew::finish;
+use super::open::writable;
+use super::schema::SCHEMA_VERSION;
+use super::schema::defined_as_ours;
+use super::schema::upgrade;
 use crate::journal::chain::Anchor;
+use crate::journal::chain::BadRow;
 use crate::journal::chain::Walk;
 use crate::journal::chain::public_key;
 use crate::journal::record::Row;
 use crate::journal::record::SIDE_MAX;
 use crate::journal::record::covers;
+use crate::journal::record::is_of_a_later_program;
 use crate::journal::record::read_side;
 use crate::journal::record::read_snapshot;
+use crate::journal::record::show;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::params;
@@ -25,30 +32,18 @@ use std::io::Read;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use vakt_core::alarm::state::STATE_VERSION;
 use vakt_core::alarm::state::State;
 use vakt_core::event::RestartReason;
 use vakt_core::port::Head;
 use vakt_core::port::Place;
 
-/// The schema, its every column explained.
-pub const SCHEMA: &str = include_str!("../schema.sql");
-
-/// The schema's number. Upgrades from each earlier one are steps in `upgrade`; a later one is refused.
-pub(super) const SCHEMA_VERSION: i64 = 1;
-
 /// How many of the newest rows are walked before the hub starts; `journal verify` walks all. What state and delivery
 /// rest on is always walked: rows after the last snapshot and rows without a receipt.
 const WALKED_AT_START: u64 = 20_000;
 
-/// Pages each connection keeps in memory, in KiB (negative: SQLite's way to say so). Rows are written once and read once.
-pub(super) const CACHE_KIB: &str = "-512";
-
-/// How long a statement waits for a lock before it gives up, in ms.
-const BUSY_MS: u64 = 5_000;
-
-/// The -shm file's blocks are allocated up to here, in bytes. Where a file system has blocks below 4 KiB, SQLite
-/// leaves holes in it, and a full disk then kills the process by SIGBUS instead of returning an error.
-const SHM_ALLOCATED: u64 = 64 * 1024;
+/// Rows read in one go, some MiB at most: for as long as it takes to print them nobody holds the file, or its log.
+const PAGE_ROWS: i64 = 500;
 
 /// Why the journal could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +75,14 @@ pub enum JournalError {
         path: PathBuf,
         /// Its schema.
         found: i64,
+    },
+    /// What stands in it was written by a later program.
+    #[error("{}: {what} is of a later program than this: install the newer vaktd again", path.display())]
+    Later {
+        /// Which file.
+        path: PathBuf,
+        /// What of it.
+        what: String,
     },
     /// The writer has gone.
     #[error("the journal's writer has stopped")]
@@ -224,43 +227,10 @@ impl From<JournalError> for Damage {
 }
 
 pub(super) fn connect(path: &Path) -> Result<Connection, JournalError> {
-    let conn = Connection::open(path).map_err(sqlite("open", path))?;
-    conn.busy_timeout(std::time::Duration::from_millis(BUSY_MS)).map_err(sqlite("open", path))?;
-    plan_once(&conn).map_err(sqlite("open", path))?;
-    let setting = |name: &str, value: &str| conn.pragma_update(None, name, value).map_err(sqlite("open", path));
-    setting("page_size", "4096")?;
-    setting("auto_vacuum", "INCREMENTAL")?;
-    // What is erased is gone from the file too, and no stale copy of a row outlives the row.
-    setting("secure_delete", "ON")?;
-    setting("journal_mode", "WAL")?;
+    let conn = writable(path).map_err(sqlite("open", path))?;
     // NORMAL lost acknowledged rows in 18 of 20 power cuts, FULL in none of 40.
-    setting("synchronous", "FULL")?;
-    setting("cache_size", CACHE_KIB)?;
+    conn.pragma_update(None, "synchronous", "FULL").map_err(sqlite("open", path))?;
     Ok(conn)
-}
-
-/// Each statement is planned once. The SQLite we carry looks at what is bound and plans anew each time a number changes,
-/// which took three quarters of each question of the outbox, for the same plan.
-pub(super) fn plan_once(conn: &Connection) -> rusqlite::Result<()> {
-    conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
-}
-
-pub(super) fn upgrade(conn: &Connection, path: &Path) -> Result<(), JournalError> {
-    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read", path))?;
-    let tables: i64 =
-        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite("read", path))?;
-    match version {
-        SCHEMA_VERSION => Ok(()),
-        0 if tables == 0 => {
-            let fresh = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
-            conn.execute_batch(&fresh).map_err(sqlite("create the tables of", path))
-        }
-        // A later schema is defined otherwise; the same one under another number is a bent number.
-        found if found > SCHEMA_VERSION && !defined_as_ours(conn).unwrap_or(true) => {
-            Err(JournalError::Newer { path: path.to_owned(), found })
-        }
-        _ => Err(sqlite("check the schema's number of", path)(corrupt())),
-    }
 }
 
 /// Gives so many free pages back to the file system. The pragma frees one each time it is stepped.
@@ -274,18 +244,6 @@ pub(super) fn vacuum(conn: &Connection, pages: u32) -> rusqlite::Result<()> {
 /// As SQLite says it of a file that is damaged.
 pub(super) fn corrupt() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None)
-}
-
-fn allocate_shm(path: &Path) {
-    let mut shm = path.as_os_str().to_owned();
-    shm.push("-shm");
-    let grown = fs::OpenOptions::new().write(true).open(PathBuf::from(shm)).and_then(|shm| {
-        let mode = rustix::fs::FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(&shm, mode, 0, SHM_ALLOCATED).map_err(std::io::Error::from)
-    });
-    if let Err(error) = grown {
-        tracing::warn!(%error, "the journal's index file could not be allocated ahead; a full disk may stop the hub");
-    }
 }
 
 type Inspected = Option<(Store, State, Option<Place>)>;
@@ -309,6 +267,10 @@ fn inspect(path: &Path) -> Result<Inspected, Damage> {
         conn.query_row("SELECT max(epoch) FROM receipt", [], |row| row.get(0)).map_err(sqlite("read", path))?;
     let Some(epoch) = epoch else { return Ok(None) };
     let (state, base) = newest_snapshot(&conn, path)?;
+    if let Some(later) = later_snapshot(&conn).map_err(sqlite("read", path))? {
+        let what = format!("what the hub knew at {}", show(later));
+        return Err(JournalError::Later { path: path.to_owned(), what }.into());
+    }
     if base.is_none() && !read_anchors(&conn, path)?.is_empty() {
         return Err(broken(format!("{}: no snapshot holds, and the rows before are pruned", path.display())));
     }
@@ -319,26 +281,10 @@ fn inspect(path: &Path) -> Result<Inspected, Damage> {
     doubt_receipts(&conn).map_err(sqlite("check the receipts of", path))?;
     let (state, head) = replay(&conn, path, state, base, epoch).map_err(|bad| match bad {
         ReplayError::Row(what) => broken(what),
+        ReplayError::Later(place) => JournalError::Later { path: path.to_owned(), what: show(place) }.into(),
         ReplayError::Journal(error) => error.into(),
     })?;
     Ok(Some((Store { conn, epoch, head }, state, base)))
-}
-
-/// Whether the file defines its tables as this program does: a bent definition may still read, and then refuse to be
-/// written when an alarm comes.
-pub(super) fn defined_as_ours(conn: &Connection) -> rusqlite::Result<bool> {
-    defined_as(conn, SCHEMA)
-}
-
-/// The same of any schema.
-pub(super) fn defined_as(conn: &Connection, schema: &str) -> rusqlite::Result<bool> {
-    let definitions = |conn: &Connection| -> rusqlite::Result<Vec<String>> {
-        let mut sql = conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")?;
-        sql.query_map([], |row| row.get(0))?.collect()
-    };
-    let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(schema)?;
-    Ok(definitions(&fresh)? == definitions(conn)?)
 }
 
 /// A receipt that says more than was signed is no receipt: its events go out again, and the centre drops them. Single
@@ -354,11 +300,14 @@ fn doubt_receipts(conn: &Connection) -> rusqlite::Result<()> {
             conn.execute("UPDATE receipt SET upto = 0, jws = '' WHERE epoch = ?1", [epoch])?;
         }
     }
-    conn.execute("DELETE FROM receipt_above", []).map(drop)
+    // One by one: the whole table would be written anew even where it is empty, which a full disk refuses.
+    conn.execute("DELETE FROM receipt_above WHERE epoch > 0", []).map(drop)
 }
 
 enum ReplayError {
     Row(String),
+    /// The row is as it was sealed, and this program does not know what it says.
+    Later(Place),
     Journal(JournalError),
 }
 
@@ -377,6 +326,19 @@ pub(super) fn newest_snapshot(conn: &Connection, path: &Path) -> Result<(State, 
         tracing::warn!("the snapshot at seq {} does not hold or is of another version; an older one serves", place.seq);
     }
     Ok((State::default(), None))
+}
+
+/// A snapshot by a later program: there may be more in this file that this one does not know and would harm.
+fn later_snapshot(conn: &Connection) -> rusqlite::Result<Option<Place>> {
+    let mut statement = conn.prepare("SELECT epoch, seq, version, state, hash FROM snapshot WHERE version > ?1")?;
+    let mut rows = statement.query([STATE_VERSION])?;
+    while let Some(row) = rows.next()? {
+        let (bytes, hash): (Vec<u8>, Vec<u8>) = (row.get(3)?, row.get(4)?);
+        if is_of_a_later_program(row.get(2)?, &bytes, &hash) {
+            return Ok(Some(Place { epoch: row.get(0)?, seq: row.get(1)? }));
+        }
+    }
+    Ok(None)
 }
 
 /// Walks the newest rows and folds those after the snapshot into the state.
@@ -401,7 +363,11 @@ fn replay(
         walk.start_after(Head { place: before.place, hash: before.hash });
     }
     each_row(conn, path, from, |row| -> Result<(), ReplayError> {
-        let event = walk.row(&row).map_err(|bad| ReplayError::Row(bad.to_string()))?;
+        let bad = |bad: BadRow| match row.is_of_a_later_program() {
+            true => ReplayError::Later(row.place),
+            false => ReplayError::Row(bad.to_string()),
+        };
+        let event = walk.row(&row).map_err(bad)?;
         if base.is_none_or(|base| row.place > base) {
             state.apply(&event);
         }
@@ -458,13 +424,24 @@ pub(super) fn each_row<E: From<JournalError>>(
 ) -> Result<(), E> {
     let sql = "SELECT e.epoch, e.seq, e.class, e.body, e.hash, p.body FROM event e
         LEFT JOIN personal p ON p.epoch = e.epoch AND p.seq = e.seq
-        WHERE (e.epoch, e.seq) > (?1, ?2) ORDER BY e.epoch, e.seq";
-    let mut statement = conn.prepare_cached(sql).map_err(sqlite("read", path))?;
-    let mut rows = statement.query(params![from.epoch, from.seq]).map_err(sqlite("read", path))?;
-    while let Some(row) = rows.next().map_err(sqlite("read", path))? {
-        take(read_row(row).map_err(sqlite("read", path))?)?;
+        WHERE (e.epoch, e.seq) > (?1, ?2) ORDER BY e.epoch, e.seq LIMIT ?3";
+    let mut from = from;
+    loop {
+        let mut page = Vec::new();
+        let mut read = || -> rusqlite::Result<()> {
+            let mut statement = conn.prepare_cached(sql)?;
+            let mut rows = statement.query(params![from.epoch, from.seq, PAGE_ROWS])?;
+            while let Some(row) = rows.next()? {
+                page.push(read_row(row)?);
+            }
+            Ok(())
+        };
+        let read = read();
+        let Some(last) = page.last() else { return read.map_err(sqlite("read", path)).map_err(E::from) };
+        from = last.place;
+        page.into_iter().try_for_each(&mut take)?;
+        read.map_err(sqlite("read", path))?;
     }
-    Ok(())
 }
 
 impl From<JournalError> for ReplayError {
@@ -571,10 +548,5 @@ impl Store {
         let last = conn.query_row(sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?))).optional();
         let (seq, hash) = last.map_err(sqlite("read", &path))?.unwrap_or((0, [0; 32]));
         Ok(Store { conn, epoch, head: Head { place: Place { epoch, seq }, hash } })
-    }
-
-    /// Allocates the index file's blocks ahead, so that a full disk answers with an error.
-    pub fn secure_index(&self, dir: &Path) {
-        allocate_shm(&dir.join("journal.db"));
     }
 }

@@ -3,23 +3,22 @@
 //! It never holds an alarm up, and nothing rests on it: a file that is damaged is thrown away and begun anew, and whatever
 //! cannot be written is lost.
 
-use super::store::CACHE_KIB;
+use super::open::beside;
+use super::open::read_only;
+use super::open::writable;
+use super::schema::defined_as;
 use super::store::JournalError;
 use super::store::corrupt;
 use super::store::damaged;
-use super::store::defined_as;
 use super::store::file;
-use super::store::plan_once;
 use super::store::sqlite;
 use super::store::vacuum;
 use crate::journal::telemetry::Filter;
 use crate::journal::telemetry::Row;
 use rusqlite::Connection;
-use rusqlite::OpenFlags;
 use rusqlite::params;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 use vakt_core::device::Measurement;
 use vakt_core::port::Measured;
 
@@ -38,8 +37,6 @@ const KEEP_MS: i64 = 90 * 86_400_000;
 const VACUUM_PAGES: u32 = 100;
 /// What is left of the log once it was folded in, in bytes.
 const LOG_KEPT: &str = "1048576";
-/// How long a statement waits for a lock.
-const BUSY: Duration = Duration::from_secs(5);
 
 /// The table, to be written.
 pub struct Table {
@@ -66,16 +63,10 @@ impl Table {
     }
 
     fn try_open(path: &Path) -> Result<Self, JournalError> {
-        let conn = Connection::open(path).map_err(sqlite("open", path))?;
-        conn.busy_timeout(BUSY).map_err(sqlite("open", path))?;
-        plan_once(&conn).map_err(sqlite("open", path))?;
+        let conn = writable(path).map_err(sqlite("open", path))?;
         check(&conn, path)?;
         let set = |name: &str, value: &str| conn.pragma_update(None, name, value).map_err(sqlite("open", path));
-        // What is erased is gone from the file too.
-        set("secure_delete", "ON")?;
-        set("journal_mode", "WAL")?;
         set("synchronous", "NORMAL")?;
-        set("cache_size", CACHE_KIB)?;
         // Whoever reads slowly lets the log grow; it is cut when he has gone.
         set("journal_size_limit", LOG_KEPT)?;
         let sound: String =
@@ -137,7 +128,6 @@ fn check(conn: &Connection, path: &Path) -> Result<(), JournalError> {
     match number("PRAGMA user_version")? {
         SCHEMA_VERSION if ours => Ok(()),
         0 if number("SELECT count(*) FROM sqlite_schema")? == 0 => {
-            conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sqlite("open", path))?;
             let fresh = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
             conn.execute_batch(&fresh).map_err(sqlite("create the table of", path))
         }
@@ -147,13 +137,10 @@ fn check(conn: &Connection, path: &Path) -> Result<(), JournalError> {
 }
 
 fn throw_away(path: &Path) -> Result<(), JournalError> {
-    for end in ["", "-wal", "-shm"] {
-        let mut of = path.as_os_str().to_owned();
-        of.push(end);
+    for tail in ["", "-wal", "-shm", "-journal"] {
+        let of = beside(path, tail);
         match std::fs::remove_file(&of) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(file("remove", Path::new(&of))(error));
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file("remove", &of)(error)),
             _ => {}
         }
     }
@@ -190,24 +177,6 @@ pub fn each<E: From<JournalError>>(
         take(&read().map_err(failed)?)?;
     }
     Ok(())
-}
-
-fn read_only(path: &Path) -> rusqlite::Result<Connection> {
-    let open = |way: &str| {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let text = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        let conn = Connection::open_with_flags(format!("file:{text}?mode=ro{way}"), flags)?;
-        conn.busy_timeout(BUSY)?;
-        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
-        Ok(conn)
-    };
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    // A copy on a read-only medium has no log beside it and cannot get an index: it is read as it is.
-    match open("") {
-        Err(_) if !Path::new(&log).exists() => open("&immutable=1"),
-        other => other,
-    }
 }
 
 #[cfg(test)]

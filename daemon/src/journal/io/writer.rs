@@ -89,7 +89,6 @@ pub struct Desk {
 
 /// The way to a writer, and the writer itself, which does nothing until its thread lets it.
 pub fn prepare(dir: PathBuf, store: Store, keys: Keys) -> (Journal, Desk) {
-    store.secure_index(&dir);
     let (jobs, inbox) = mpsc::channel(JOBS_MAX);
     let (head, head_seen) = watch::channel(store.head);
     let (waiting, waiting_seen) = watch::channel(Waiting::default());
@@ -356,9 +355,7 @@ impl Writer {
     fn try_commit(&mut self, events: &[&Event], receipts: &[Receipt]) -> Result<Head, JournalError> {
         let path = self.dir.join("journal.db");
         if self.store.is_none() {
-            let store = Store::reopen(&self.dir, self.epoch)?;
-            store.secure_index(&self.dir);
-            self.store = Some(store);
+            self.store = Some(Store::reopen(&self.dir, self.epoch)?);
         }
         let there = self.already_there(events)?;
         let store = self.store.as_mut().ok_or(JournalError::Gone)?;
