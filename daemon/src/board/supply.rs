@@ -114,7 +114,7 @@ impl Gauge {
             (None, Some(low)) => Some(if low { LOW_PERCENT } else { 100 }),
             (percent, _) => percent,
         };
-        let out = lost == Some(true) || battery.discharging == Some(true);
+        let out = battery.discharging.unwrap_or(lost == Some(true));
         let minutes_left = if out { battery.minutes.or_else(|| self.reckon(now_ms, battery.percent)) } else { None };
         if !out {
             self.falls = None;
