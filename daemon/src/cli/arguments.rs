@@ -364,7 +364,7 @@ pub enum Device {
 #[allow(missing_docs)] // clap prints the comments below as help
 #[derive(Debug, Subcommand)]
 pub enum User {
-    /// Add or change a person
+    /// Add or change a person; an owner: as root
     Set {
         user: String,
         /// owner, member or guard
@@ -382,7 +382,7 @@ pub enum User {
         #[arg(long, value_parser = time)]
         until: Option<i64>,
     },
-    /// Take a person off, and the code with them
+    /// Take a person off, and the code with them; an owner: as root
     Remove { user: String },
 }
 

@@ -1,6 +1,6 @@
 //! The local socket: takes lines, hands requests to the hub, writes its answers. Mode 0660, group of the directory.
 //!
-//! It decides nothing but who is root, by the kernel's word. A client that sends rubbish, nothing, or too much loses its
+//! It decides nothing, and tells who is root, by the kernel's word. A client that sends rubbish, nothing, or too much loses its
 //! own connection and nobody else's.
 
 use crate::control::wire::LINE_MAX;
@@ -30,8 +30,15 @@ const ANSWERS_MAX: usize = 64;
 /// A client that has said nothing for so long is let go.
 const IDLE: Duration = Duration::from_secs(300);
 
-/// A request, and where its answers go: each a line; the end of the channel ends the answer.
-pub type Asked = (Request, mpsc::Sender<String>);
+/// A request of somebody.
+pub struct Asked {
+    /// What is asked.
+    pub request: Request,
+    /// Whether root asks, by the kernel's word.
+    pub root: bool,
+    /// Where the answers go: each a line; the end of the channel ends the answer.
+    pub answers: mpsc::Sender<String>,
+}
 
 /// Makes the socket.
 ///
@@ -89,13 +96,9 @@ async fn serve(stream: UnixStream, hub: &mpsc::Sender<Asked>) -> std::io::Result
         }
         match parse(&line) {
             Err(answer) => write.write_all(format!("{answer}\n").as_bytes()).await?,
-            Ok(request) if request.is_for_root() && !root => {
-                let answer = refusal("not_root", "this is for root: try it with sudo");
-                write.write_all(format!("{answer}\n").as_bytes()).await?;
-            }
             Ok(request) => {
                 let (answers, mut inbox) = mpsc::channel(ANSWERS_MAX);
-                if hub.send((request, answers)).await.is_err() {
+                if hub.send(Asked { request, root, answers }).await.is_err() {
                     let answer = refusal("stopping", "the daemon is going down");
                     return write.write_all(format!("{answer}\n").as_bytes()).await;
                 }

@@ -1,7 +1,7 @@
 //! The control socket's language: one JSON object a line in, one or more out.
 //!
-//! Whoever may open the socket (group `vakt`, root) may install; arming, disarming and silencing still need a person's
-//! code. Codes and keys pass through here once and are never shown, logged or answered; the one exception is a claim
+//! Whoever may open the socket (group `vakt`, root) may install, but only root makes, changes and removes an owner, or draws
+//! the claim code that makes the first; arming, disarming and silencing still need a person's code. Codes and keys pass through here once and are never shown, logged or answered; the one exception is a claim
 //! code, which is answered to root once, when it is drawn.
 
 use serde::Deserialize;
@@ -222,9 +222,16 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether only whoever could read and write the hub's secrets may ask it.
-    pub fn is_for_root(&self) -> bool {
-        matches!(self, Request::ClaimNew {})
+    /// What to tell whoever asks this and is not root, where only root may: who could read and write the hub's secrets
+    /// anyway. Who is an owner now, the state tells.
+    pub fn only_root(&self, is_owner: impl Fn(&UserId) -> bool) -> Option<&'static str> {
+        let owners = "only root makes or changes an owner; an owner himself claims with `vaktd claim`";
+        match self {
+            Request::ClaimNew {} => Some("only root draws a claim code: try it with sudo"),
+            Request::UserSet { role: UserRole::Owner, .. } => Some(owners),
+            Request::UserSet { user, .. } | Request::UserRemove { user } if is_owner(user) => Some(owners),
+            _ => None,
+        }
     }
 }
 
@@ -253,6 +260,33 @@ pub fn refusal(code: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// S8: the group `vakt` installs, and neither makes an owner nor takes one's place.
+    #[test]
+    fn s8_only_root_makes_changes_and_removes_an_owner() {
+        let only_root = |line: &str| {
+            let request = parse(line.as_bytes()).expect("a request");
+            request.only_root(|user| user.as_str() == "anna").is_some()
+        };
+        for line in [
+            r#"{"command":"claim_new"}"#,
+            r#"{"command":"user_set","user":"eve","role":"owner","code":"13579"}"#,
+            r#"{"command":"user_set","user":"anna","role":"owner"}"#,
+            r#"{"command":"user_set","user":"anna","role":"member","code":"13579"}"#,
+            r#"{"command":"user_set","user":"anna","role":"guard","duress_code":"13579"}"#,
+            r#"{"command":"user_remove","user":"anna"}"#,
+        ] {
+            assert!(only_root(line), "{line}");
+        }
+        for line in [
+            r#"{"command":"claim","claim_code":"01K7G-MXTBZ","user":"anna","code":"13579"}"#,
+            r#"{"command":"user_set","user":"ben","role":"member","code":"13579"}"#,
+            r#"{"command":"user_remove","user":"ben"}"#,
+            r#"{"command":"area_set","area":"house","entry_s":30,"exit_s":45}"#,
+        ] {
+            assert!(!only_root(line), "{line}");
+        }
+    }
 
     #[test]
     fn a_request_is_read_and_a_wrong_one_never_quotes_a_code() {

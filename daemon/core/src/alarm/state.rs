@@ -380,6 +380,11 @@ impl State {
         self.users.values().any(|user| user.role == UserRole::Owner)
     }
 
+    /// Whether he is an owner, whom only root makes, changes and removes on the spot.
+    pub fn is_owner(&self, user: &UserId) -> bool {
+        self.users.get(user).is_some_and(|user| user.role == UserRole::Owner)
+    }
+
     /// The open incident of that name, or the one that continues it (B17).
     pub fn incident_of(&self, id: EventId) -> Option<EventId> {
         let continues = || self.incidents.iter().find(|(_, incident)| incident.was.contains(&id)).map(|(id, _)| *id);

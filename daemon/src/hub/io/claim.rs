@@ -1,7 +1,7 @@
 //! The desk's part in claiming a hub: the first owner comes with the claim code that root drew, and it ends with him.
 //!
 //! Whether somebody may claim, the core judges, which also counts wrong tries. Here a claim code is drawn, told once and
-//! looked up; it is never logged, and nothing is kept that tells it.
+//! looked up; it is never logged, and nothing is kept that tells it. There is none beside an owner, whoever was first.
 
 use super::desk::Desk;
 use super::desk::line;
@@ -12,18 +12,58 @@ use crate::secrets::io::Secrets;
 use crate::secrets::io::random;
 use crate::secrets::io::well_formed;
 use serde_json::json;
+use std::time::Duration;
 use vakt_core::device::UserId;
 use vakt_core::event::Method;
+use vakt_core::event::UserRole;
 use vakt_core::input::CodeChecked;
 use vakt_core::input::Command;
 use vakt_core::input::Reply;
 
 /// Where a claim code is given: wrong ones block nothing else.
 const SOURCE: &str = "claim";
+/// How long a new owner may take to be seen by everybody who looks.
+const SEEN: Duration = Duration::from_secs(2);
+const CLAIMED: &str = "this hub has an owner already: there is nothing to claim";
+
+/// What a command does to the owners.
+pub(super) enum Owners {
+    /// This is one from now on.
+    Come(UserId),
+    /// Who was one is none any more.
+    Go,
+}
 
 impl Desk {
     pub(super) fn has_owner(&self) -> bool {
         self.sight.seen.borrow().state.has_owner()
+    }
+
+    pub(super) fn is_owner(&self, user: &UserId) -> bool {
+        self.sight.seen.borrow().state.is_owner(user)
+    }
+
+    pub(super) fn owners(&self, command: &Command) -> Option<Owners> {
+        match command {
+            Command::UserSet { user, role: UserRole::Owner, .. } => Some(Owners::Come(user.clone())),
+            Command::UserSet { user, .. } | Command::UserRemove { user } if self.is_owner(user) => Some(Owners::Go),
+            _ => None,
+        }
+    }
+
+    /// Ends the claim code, so that none outlives its time: drawn for a first owner, it is not for the next.
+    pub(super) async fn owners_changed(&self, owners: Owners) {
+        if let Owners::Come(user) = &owners {
+            self.owner_is_seen(user).await;
+        }
+        self.end_claim().await;
+    }
+
+    /// Waits until whoever looks sees this owner. Only then is the claim code ended: `claim_new`, which looks after it has
+    /// drawn, either sees him or has drawn before that end.
+    async fn owner_is_seen(&self, user: &UserId) {
+        let mut seen = self.sight.seen.clone();
+        let _ = tokio::time::timeout(SEEN, seen.wait_for(|seen| seen.state.is_owner(user))).await;
     }
 
     /// Makes the first owner, gives him his code, and ends the claim code.
@@ -56,11 +96,11 @@ impl Desk {
         let owner = user.clone();
         let set = move |secrets: &Secrets| secrets.set_code(&owner, &code.0, false).map_err(|error| error.to_string());
         let set = self.with_secrets(set).await;
-        self.end_claim().await;
+        self.owners_changed(Owners::Come(user.clone())).await;
         if set.is_err() {
             let text = format!(
-                "{user} is this hub's owner, but that code could not be kept, or somebody has it: give another with \
-                 `vaktd user set {user} --role owner --with-code`"
+                "{user} is this hub's owner, but that code could not be kept, or somebody has it by now: root gives \
+                 another with `vaktd user set {user} --role owner --with-code`"
             );
             return refusal("no_code", &text);
         }
@@ -70,7 +110,7 @@ impl Desk {
     /// Draws a claim code and tells it, this once.
     pub(super) async fn claim_new(&self) -> String {
         if self.has_owner() {
-            return refusal("claimed", "this hub has an owner already: there is nothing to claim");
+            return refusal("claimed", CLAIMED);
         }
         if let Err(refusal) = self.disk_answers() {
             return refusal;
@@ -81,6 +121,11 @@ impl Desk {
             Ok(code.shown())
         };
         match self.with_secrets(draw).await {
+            // He came while it was drawn, and his end of it may have been too early.
+            Ok(_) if self.has_owner() => {
+                self.end_claim().await;
+                refusal("claimed", CLAIMED)
+            }
             Ok(code) => {
                 tracing::info!("a claim code was drawn; one that was drawn before is good for nothing any more");
                 let text = "it is shown this once and makes the first owner: `vaktd claim --user ID`";
@@ -90,11 +135,11 @@ impl Desk {
         }
     }
 
-    /// Forgets the claim code: there is an owner, and none must come to life when he goes.
+    /// Forgets the claim code: there is an owner, or was one, and none must come to life when he goes.
     pub(super) async fn end_claim(&self) {
         let drop = |secrets: &Secrets| secrets.drop_claim().map_err(|error| error.to_string());
         if let Err(refusal) = self.with_secrets(drop).await {
-            // Good for nothing while there is an owner; the next start tries again.
+            // Good for nothing while there is an owner; the next start tries again, and so does his going.
             tracing::warn!(refusal, "the claim code could not be forgotten");
         }
     }

@@ -31,7 +31,6 @@ use vakt_core::device::DeviceId;
 use vakt_core::device::UserId;
 use vakt_core::event::Joining;
 use vakt_core::event::Method;
-use vakt_core::event::UserRole;
 use vakt_core::input::CodeChecked;
 use vakt_core::input::Command;
 use vakt_core::input::Input;
@@ -77,13 +76,17 @@ impl Desk {
             let desk = self.clone();
             tokio::spawn(async move { desk.end_claim().await });
         }
-        while let Some((request, answers)) = asked.recv().await {
+        while let Some(asked) = asked.recv().await {
             let desk = self.clone();
-            tokio::spawn(async move { desk.answer(request, answers).await });
+            tokio::spawn(async move { desk.answer(asked).await });
         }
     }
 
-    async fn answer(&self, request: Request, answers: mpsc::Sender<String>) {
+    async fn answer(&self, asked: Asked) {
+        let Asked { request, root, answers } = asked;
+        if let Some(text) = request.only_root(|user| self.is_owner(user)).filter(|_| !root) {
+            return drop(answers.send(refusal("not_root", text)).await);
+        }
         let line = match request {
             Request::Ping {} => json!({"ok": true}).to_string(),
             Request::Status {} => self.status(),
@@ -153,12 +156,15 @@ impl Desk {
             Command::UserRemove { user } => Some(user.clone()),
             _ => None,
         };
-        let owner = matches!(&command, Command::UserSet { role: UserRole::Owner, .. });
+        let owners = self.owners(&command);
         let gone = match &command {
             Command::DeviceRemove { device } => Some(device.clone()),
             _ => None,
         };
         let reply = self.tell(command).await;
+        if let (Some(owners), Reply::Done { .. }) = (owners, &reply) {
+            self.owners_changed(owners).await;
+        }
         if let (Some(device), Reply::Done { .. }) = (gone.as_ref().and_then(Eui64::of), &reply) {
             // A device of several functions stays while one of them is known.
             let prefix = device.device(None);
@@ -180,9 +186,6 @@ impl Desk {
             if let Err(refusal) = dropped {
                 return refusal;
             }
-        }
-        if let (true, Reply::Done { .. }) = (owner, &reply) {
-            self.end_claim().await;
         }
         if let (true, Reply::Done { .. }) = (added, &reply) {
             // "Known" is only true once the receivers have it too: its next telegram is heard.
