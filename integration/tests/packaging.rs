@@ -49,12 +49,17 @@ fn other(version: &str, change: &str) -> tempfile::NamedTempFile {
     made
 }
 
-/// A machine with the package installed, as a technician does it.
+/// A machine with the package installed as a program does it: nobody sees what it says.
 fn installed(suite: &str) -> (Machine, String) {
+    installed_by(suite, "dpkg -i vaktd.deb")
+}
+
+/// The same, as a line of shell does it.
+fn installed_by(suite: &str, line: &str) -> (Machine, String) {
     let mut machine = Machine::new(suite).unwrap();
     machine.boot().unwrap();
     machine.put(package(), "/root/vaktd.deb").unwrap();
-    let said = machine.ok("dpkg -i vaktd.deb").unwrap();
+    let said = machine.ok(line).unwrap();
     machine.ok("systemctl is-active vaktd || { journalctl -u vaktd -n 20; exit 1; }").unwrap();
     (machine, said)
 }
@@ -75,6 +80,8 @@ fn r48_a_package_installs_into_a_hub_that_guards_and_shares_no_secret() {
     let names = suites().map(|suite| {
         let (machine, said) = installed(suite);
         assert!(said.contains("vaktd guards") && said.contains("clock"), "a person reads how it stands: {said}");
+        let told = said.contains("sudo vaktd claim new") && !said.contains("claim code: ");
+        assert!(told, "a pipe ends in somebody's log: {said}");
         let of = |property: &str| machine.ok(&format!("systemctl show -P {property} vaktd")).unwrap().trim().to_owned();
         assert_eq!((of("ActiveState"), of("Type"), of("User")), ("active".into(), "notify".into(), "vakt".into()));
         assert!(of("StatusText").contains("0 devices"), "{}", of("StatusText"));
@@ -107,7 +114,8 @@ fn r48_a_package_installs_into_a_hub_that_guards_and_shares_no_secret() {
 #[test]
 fn s8_a_claim_code_is_told_to_who_installs_stands_nowhere_and_works_once() {
     let codes = suites().map(|suite| {
-        let (machine, said) = installed(suite);
+        // At a terminal, as a technician does it.
+        let (machine, said) = installed_by(suite, "script -qec 'dpkg -i vaktd.deb' /dev/null");
         let code = claim_code(&said);
         let looks = |for_: &str| {
             let lines = [
@@ -126,11 +134,26 @@ fn s8_a_claim_code_is_told_to_who_installs_stands_nowhere_and_works_once() {
         let member = "setpriv --reuid=nobody --regid=vakt --clear-groups";
         let (well, said) = machine.sh(&format!("{member} vaktd claim new")).unwrap();
         assert!(!well && said.contains("not_root"), "{said}");
+        let only_root = |line: &str| {
+            let (well, said) = machine.sh(&format!("echo 13579 | {member} vaktd user {line}")).unwrap();
+            assert!(!well && said.contains("only root makes or changes an owner"), "{line}: {said}");
+        };
+        only_root("set eve --role owner --with-code");
+        machine.ok(&format!("echo 97531 | {member} vaktd user set ben --with-code")).unwrap();
         let claim = format!("printf '%s\\n24680\\n' {code} | {member} vaktd claim --user anna --name Anna");
         machine.ok(&claim).unwrap();
         let (well, said) = machine.sh(&claim).unwrap();
         assert!(!well && said.contains("claimed"), "{said}");
+        // Nor does he take the owner's place.
+        ["set anna --role owner --with-code", "set anna --with-code", "remove anna"].into_iter().for_each(only_root);
         machine.ok("echo 24680 | vaktd test-mode 1").unwrap();
+        // A hub that has its owner is installed anew: no code is drawn, and nobody is told that it has none.
+        let anew = "DPKG_MAINTSCRIPT_PACKAGE=vaktd script -qec '/var/lib/dpkg/info/vaktd.postinst configure' /dev/null";
+        let said = machine.ok(anew).unwrap();
+        assert!(
+            said.contains("has its owner") && !said.contains("claim code") && !said.contains("nobody owns"),
+            "{said}"
+        );
         code
     });
     assert_ne!(codes[0], codes[1]);
