@@ -115,7 +115,13 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
             }
             quiet(draft, area_of(draft, &device).as_ref())?;
             unwatched(draft, &device)?;
-            let text = format!("device {device} is gone");
+            let text = match device.is_wired() {
+                true => format!(
+                    "device {device} is gone, and comes back within a minute while the configuration names its pin: take \
+                     it out of [board] first"
+                ),
+                false => format!("device {device} is gone"),
+            };
             Ok((draft.emit(Fact::DeviceRemoved {}, About { device: Some(device), ..about }), text))
         }
         people => settings::change_people(draft, about, people),
