@@ -33,6 +33,18 @@ async fn vaktd(lab: &Lab, arguments: &[&str], typed: &str) -> (Option<i32>, Valu
     (output.status.code(), printed, String::from_utf8(output.stderr).unwrap())
 }
 
+/// Runs it where somebody types: whether it ended well, and all that stood there.
+async fn at_a_terminal(lab: &Lab, line: &str, typed: &str) -> (bool, String) {
+    let (program, socket) = (daemon::binary().unwrap(), lab.daemon.control_socket());
+    let line = format!("{} {line} --socket {}", program.display(), socket.display());
+    let mut script = tokio::process::Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
 async fn drawn(lab: &Lab) -> String {
     let (exit, printed, said) = vaktd(lab, &["claim", "new"], "").await;
     assert_eq!((exit, said.as_str()), (Some(0), ""), "{printed}");
@@ -110,6 +122,34 @@ async fn s7_three_wrong_claim_codes_block_the_claim_through_a_restart_and_nothin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s8_a_claim_that_cannot_be_kept_spends_no_claim_code() {
+    let lab = fresh().await;
+    lab.ask(json!({"command": "duress_set", "on": true})).await.unwrap();
+    let code = drawn(&lab).await;
+    let ben = json!({"command": "user_set", "user": "ben", "role": "member", "code": "13579", "duress_code": "97531"});
+    lab.ask(ben).await.unwrap();
+    let claim = async |claim_code: &str, user: &str, own: &str| {
+        let request = json!({"command": "claim", "claim_code": claim_code, "user": user, "code": own});
+        lab.daemon.command(&request).await.unwrap()
+    };
+    for taken in ["13579", "97531"] {
+        assert_eq!(claim(&code, "anna", taken).await["refused"], json!("code_taken"));
+        // Who has no claim code does not learn whether somebody has that code.
+        assert_eq!(claim("01K7G-MXTBZ", "anna", taken).await["refused"], json!("wrong_code"));
+    }
+    let refused = claim(&code, "ben", CODE).await;
+    assert_eq!(refused["refused"], json!("user_exists"), "{refused}");
+    // Nobody sees what he types at a terminal: what he types once only is not taken for his code.
+    let line = "claim --user anna --name Anna";
+    let (well, said) = at_a_terminal(&lab, line, &format!("{code}\n{CODE}\n{CODE}1\n")).await;
+    assert!(!well && said.contains("not the same"), "{said}");
+    assert_eq!(lab.status().await.unwrap()["claimed"], json!(false));
+    let (well, said) = at_a_terminal(&lab, line, &format!("{code}\n{CODE}\n{CODE}\n")).await;
+    assert!(well, "{said}");
+    assert_eq!(lab.status().await.unwrap()["claimed"], json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn s8_a_hub_that_has_lost_its_secrets_takes_a_new_claim_code_and_root_may_make_the_owner_without_one() {
     let mut lab = fresh().await;
     let lost = drawn(&lab).await;
@@ -123,6 +163,7 @@ async fn s8_a_hub_that_has_lost_its_secrets_takes_a_new_claim_code_and_root_may_
     assert!(refused["text"].as_str().unwrap().contains("vaktd claim new"), "what to do: {refused}");
 
     let code = drawn(&lab).await;
+    // This test runs as the daemon's own user, which is as good as root; what the group may not is tried on the package.
     lab.ask(json!({"command": "user_set", "user": "cleo", "role": "owner"})).await.unwrap();
     assert_eq!(claims(&lab, &code).await["refused"], json!("claimed"));
     lab.ask(json!({"command": "user_remove", "user": "cleo"})).await.unwrap();

@@ -225,6 +225,8 @@ pub enum Command {
     Claim {
         name: Option<String>,
         code: CodeChecked,
+        /// Somebody has the code already that he has chosen for himself.
+        code_taken: bool,
     },
     DevicePermit {
         seconds: u32,

@@ -119,7 +119,7 @@ fn at_the_keypad() -> impl Strategy<Value = Command> {
         6 => Command::Sos { area },
         7 => Command::TestMode { minutes: 5, code },
         8 => Command::TestMode { minutes: 0, code },
-        9 => Command::Claim { name: None, code },
+        9 => Command::Claim { name: None, code, code_taken: false },
         _ => Command::Look { camera: camera(), what: Media::Stream, code },
     })
 }

@@ -276,7 +276,7 @@ impl Secrets {
     /// It is too short or long, somebody has it or he has it for the other use, or the file cannot be written.
     pub fn set_code(&self, user: &UserId, code: &str, duress: bool) -> Result<(), SecretsError> {
         well_formed(code)?;
-        if self.whose(code)?.is_some_and(|owner| owner != (user.clone(), duress)) {
+        if self.is_taken(user, code, duress)? {
             return Err(SecretsError::CodeTaken);
         }
         let table = if duress { "duress_code" } else { "code" };
@@ -284,6 +284,14 @@ impl Secrets {
             "INSERT INTO {table} (mac, user) VALUES (?1, ?2) ON CONFLICT (user) DO UPDATE SET mac = excluded.mac"
         );
         self.conn.execute(&sql, params![self.code_mac(code), user.as_str()]).map(drop).map_err(self.sqlite("write"))
+    }
+
+    /// Whether somebody else has this code, or he himself for the other use.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn is_taken(&self, user: &UserId, code: &str, duress: bool) -> Result<bool, SecretsError> {
+        Ok(self.whose(code)?.is_some_and(|owner| owner != (user.clone(), duress)))
     }
 
     /// Takes a person's codes away.

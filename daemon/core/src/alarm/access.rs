@@ -21,6 +21,9 @@ const WRONG_MAX: u32 = 3;
 const BLOCKED_S: u32 = 90;
 /// So many wrong codes without a right one between them, wherever they were given, are somebody trying.
 const WRONG_IN_ALL_MAX: u32 = 10;
+/// Where a claim code is given. Only whoever installs gives one, so wrong ones say nothing of the keypads: they are counted
+/// here alone, and only an owner ends that count.
+pub const CLAIM: &str = "claim";
 /// A guard's code is good for so long after an incident opened, in ms (B16).
 const GUARD_MS: u64 = 4 * 3_600_000;
 /// A code that nobody has used for so long is told of (R76), in days.
@@ -105,8 +108,15 @@ pub(crate) fn known(draft: &mut Draft, request: RequestId, code: &CodeChecked, r
 }
 
 /// Somebody gives the claim code, to be the first owner. Once there is one it is good for nothing, whatever is kept of it;
-/// wrong ones are counted as at a keypad of its own, so that none keeps anybody from disarming.
-pub(crate) fn on_claim(draft: &mut Draft, request: RequestId, name: Option<String>, code: &CodeChecked) {
+/// wrong ones are counted as at a keypad of its own, so that none keeps anybody from disarming. What else speaks against it
+/// is told to nobody whose claim code is wrong, or who has to wait.
+pub(crate) fn on_claim(
+    draft: &mut Draft,
+    request: RequestId,
+    name: Option<String>,
+    code: &CodeChecked,
+    code_taken: bool,
+) {
     if draft.state.has_owner() {
         return draft.refuse(
             request,
@@ -122,6 +132,17 @@ pub(crate) fn on_claim(draft: &mut Draft, request: RequestId, name: Option<Strin
         wrong(draft, source, About { method: Some(code.method), ..About::default() });
         return draft.refuse(request, "wrong_code", "this is not the claim code of this hub");
     };
+    // He may be blocked, or a guard: a claim is no way around that.
+    if draft.state.users.contains_key(&user) {
+        let text = format!(
+            "there is a user `{user}` already: claim with an id that nobody has; root makes him an owner with \
+             `vaktd user set {user} --role owner`"
+        );
+        return draft.refuse(request, "user_exists", text);
+    }
+    if code_taken {
+        return draft.refuse(request, "code_taken", "the code you choose cannot be used, choose another");
+    }
     let owner = Command::UserSet { user, name, role: UserRole::Owner, expires_ms: None };
     install::on_command(draft, request, code.method, owner);
 }
@@ -139,7 +160,7 @@ fn blocked_ms(state: &State, source: &str, now: Stamp) -> Option<u64> {
 fn wrong(draft: &mut Draft, source: String, about: About) {
     draft.emit(Fact::CodeRefused { source: source.clone() }, about.clone());
     let here = draft.state.codes.get(&source).map_or(0, |codes| codes.wrong);
-    let in_all = draft.state.wrong_codes;
+    let in_all = if source == CLAIM { 0 } else { draft.state.wrong_codes };
     // Whoever goes from keypad to keypad has one try at each.
     if here >= WRONG_MAX || in_all >= WRONG_IN_ALL_MAX {
         let delay = Delay::after(draft.now(), BLOCKED_S);
@@ -226,6 +247,9 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
             let expires_ms = expires.as_ref().and_then(|until| parse_rfc3339(until).ok());
             let blocked = state.users.get(&id).is_some_and(|user| user.blocked);
             state.users.insert(id, User { role: *role, expires_ms, blocked, used: event.stamp, unused: false });
+            if *role == UserRole::Owner {
+                state.codes.remove(CLAIM);
+            }
         }
         Fact::UserRemoved {} => drop(event.user.as_ref().map(|user| state.users.remove(user))),
         Fact::UserBlocked { blocked } => {
@@ -239,7 +263,9 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
         Fact::CredentialBlocked { credential } => drop(state.blocked.insert(credential.clone())),
         Fact::CodeRefused { source } => {
             state.codes.entry(source.clone()).or_default().wrong += 1;
-            state.wrong_codes = state.wrong_codes.saturating_add(1);
+            if source != CLAIM {
+                state.wrong_codes = state.wrong_codes.saturating_add(1);
+            }
         }
         Fact::CodeBlocked { source, delay } => {
             let blocked = Some(delay.deadline(event.stamp));
@@ -261,10 +287,12 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
 }
 
 pub(crate) fn code_given(state: &mut State, event: &Event) {
-    // Any right code clears the count of wrong ones: the person at the keypad has shown who he is.
+    // Any right code clears the count of wrong ones, but not of claims: the person at the keypad has shown who he is.
     if event.user.is_some() {
         state.wrong_codes = 0;
+        let claims = state.codes.remove_entry(CLAIM);
         state.codes.retain(|_, codes| codes.blocked.is_some());
         state.codes.values_mut().for_each(|codes| codes.wrong = 0);
+        state.codes.extend(claims);
     }
 }

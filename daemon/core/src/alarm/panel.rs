@@ -176,7 +176,7 @@ impl Panel {
             Command::PutOff { schedule, code } => schedule::on_put_off(draft, request, schedule, &code),
             Command::Cancel { incident, code } => incident::on_cancel(draft, request, incident, &code),
             Command::TestMode { minutes, code } => service::on_test(draft, request, minutes, &code),
-            Command::Claim { name, code } => access::on_claim(draft, request, name, &code),
+            Command::Claim { name, code, code_taken } => access::on_claim(draft, request, name, &code, code_taken),
             Command::Look { camera, what, code } => {
                 camera_window::on_owner_looks(draft, request, camera, what, &code);
             }

@@ -394,7 +394,12 @@ impl Story {
             return self.command(Method::Keypad, Command::TestMode { minutes, code });
         }
         match (verb, rest) {
-            ("claims", []) => return self.command(Method::Local, Command::Claim { name: None, code }),
+            ("claims", []) => {
+                return self.command(Method::Local, Command::Claim { name: None, code, code_taken: false });
+            }
+            ("claims", ["with", "a", "taken", "code"]) => {
+                return self.command(Method::Local, Command::Claim { name: None, code, code_taken: true });
+            }
             ("locks", []) => return self.command(method, Command::Lock { device: None, code }),
             ("unlocks", []) => return self.command(method, Command::Unlock { device: None, code }),
             ("consents", [minutes, "min"]) => {

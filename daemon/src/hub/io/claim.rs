@@ -13,6 +13,7 @@ use crate::secrets::io::random;
 use crate::secrets::io::well_formed;
 use serde_json::json;
 use std::time::Duration;
+use vakt_core::alarm::access::CLAIM;
 use vakt_core::device::UserId;
 use vakt_core::event::Method;
 use vakt_core::event::UserRole;
@@ -20,8 +21,6 @@ use vakt_core::input::CodeChecked;
 use vakt_core::input::Command;
 use vakt_core::input::Reply;
 
-/// Where a claim code is given: wrong ones block nothing else.
-const SOURCE: &str = "claim";
 /// How long a new owner may take to be seen by everybody who looks.
 const SEEN: Duration = Duration::from_secs(2);
 const CLAIMED: &str = "this hub has an owner already: there is nothing to claim";
@@ -73,19 +72,25 @@ impl Desk {
             (Err(bad), _) => return refusal("bad_claim_code", &bad.to_string()),
             (_, Err(bad)) => return refusal("bad_code", &format!("the code you choose: {bad}")),
         };
-        let look = move |secrets: &Secrets| secrets.is_claim(&claim).map_err(|error| error.to_string());
-        let right = match Self::with(self.codes.clone(), look).await {
-            Ok(Some(right)) => right,
-            Ok(None) if !self.has_owner() => {
+        let (owner, own) = (user.clone(), code.clone());
+        let look = move |secrets: &Secrets| {
+            let right = secrets.is_claim(&claim).map_err(|error| error.to_string())?;
+            // The core tells it to nobody but who has the claim code: else anybody could try which codes are somebody's.
+            let taken = secrets.is_taken(&owner, &own.0, false).map_err(|error| error.to_string())?;
+            Ok((right, taken))
+        };
+        let (right, code_taken) = match Self::with(self.codes.clone(), look).await {
+            Ok((Some(right), taken)) => (right, taken),
+            Ok((None, _)) if !self.has_owner() => {
                 let text = "this hub has no claim code: root draws one with `vaktd claim new`";
                 return refusal("no_claim_code", text);
             }
-            Ok(None) => false,
+            Ok((None, taken)) => (false, taken),
             Err(refusal) => return refusal,
         };
         let whose = right.then(|| user.clone());
-        let checked = CodeChecked::plain(SOURCE, whose, Method::Local);
-        let reply = match self.tell(Command::Claim { name, code: checked }).await {
+        let checked = CodeChecked::plain(CLAIM, whose, Method::Local);
+        let reply = match self.tell(Command::Claim { name, code: checked, code_taken }).await {
             Reply::Done { ok, event, journaled, .. } => {
                 let text = format!("{user} is this hub's owner, and the claim code is spent");
                 Reply::Done { ok, event, journaled, text }
