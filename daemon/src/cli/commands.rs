@@ -1,5 +1,6 @@
 //! The command line: what a technician, a script or systemd asks `vaktd`. JSON goes to stdout, one object a line; what
-//! people read goes to stderr. Exit codes are the contract's. Nothing secret is ever printed or taken as an argument.
+//! people read goes to stderr. Exit codes are the contract's. Nothing secret is ever taken as an argument, and one thing alone
+//! is printed: a claim code, to root who draws it with `vaktd claim new`.
 
 use crate::cli::arguments::Area;
 use crate::cli::arguments::Claim;
@@ -381,6 +382,16 @@ fn hidden(prompt: &str) -> Result<String, Exit> {
     Ok(line)
 }
 
+/// A code that somebody chooses: at a terminal asked for twice, since nobody sees what he types.
+fn chosen(prompt: &str) -> Result<String, Exit> {
+    let code = hidden(prompt)?;
+    if std::io::stdin().is_terminal() && hidden(&format!("{prompt}, once more"))? != code {
+        say("the two are not the same: nothing has changed, try again");
+        return Err(Exit::Data);
+    }
+    Ok(code)
+}
+
 fn with_code(socket: &Path, mut request: Value) -> Result<(), Exit> {
     // The daemon first: nobody types a code for nothing.
     let client = connect(socket)?;
@@ -448,8 +459,8 @@ fn user(socket: &Path, command: User) -> Result<(), Exit> {
     let client = connect(socket)?;
     match command {
         User::Set { user, role, name, with_code, with_duress_code, until } => {
-            let code = if with_code { Some(hidden("new code")?) } else { None };
-            let duress = if with_duress_code { Some(hidden("new code, to be given under threat")?) } else { None };
+            let code = if with_code { Some(chosen("new code")?) } else { None };
+            let duress = if with_duress_code { Some(chosen("new code, to be given under threat")?) } else { None };
             let request = json!({
                 "command": "user_set", "user": user, "role": role, "name": name, "code": code,
                 "duress_code": duress, "expires_ms": until,
@@ -463,7 +474,7 @@ fn user(socket: &Path, command: User) -> Result<(), Exit> {
 fn claim(socket: &Path, owner: Owner) -> Result<(), Exit> {
     let client = connect(socket)?;
     let claim_code = hidden("claim code")?;
-    let code = hidden("a code of your own, 5 to 10 digits")?;
+    let code = chosen("a code of your own, 5 to 10 digits")?;
     let request = json!({
         "command": "claim", "claim_code": claim_code, "user": owner.user, "name": owner.name, "code": code,
     });
