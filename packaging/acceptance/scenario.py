@@ -38,7 +38,7 @@ class Journal:
         kept, self.kept = self.kept, []
         return kept + [json.loads(line) for line in fresh]
 
-    def wait(self, seconds=60, **wanted):
+    def wait(self, seconds=240, **wanted):
         """The first event of this type, device and so on."""
         end = time.monotonic() + seconds
         while True:
@@ -62,7 +62,7 @@ def levels(board, line, times=12):
     return {board.level(line) for _ in range(times)}
 
 
-def wait_level(board, line, level, seconds=30):
+def wait_level(board, line, level, seconds=120):
     end = time.monotonic() + seconds
     while board.level(line) != level:
         if time.monotonic() > end:
