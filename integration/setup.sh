@@ -51,8 +51,12 @@ need_rust() {
     cc -x c -E - </dev/null >/dev/null 2>&1 && [ -e /usr/include/stdio.h ] || install_packages libc6-dev
 }
 
-need_libsystemd() {
-    pkg-config --exists libsystemd || install_packages libsystemd-dev
+# The C libraries that the daemon and the camera's process are linked with.
+need_libraries() {
+    local missing=()
+    pkg-config --exists libsystemd || missing+=(libsystemd-dev)
+    pkg-config --exists gstreamer-1.0 || missing+=(libgstreamer1.0-dev)
+    install_packages "${missing[@]}"
 }
 
 # A Python that can make virtual environments with pip, for the independent Zigbee host.

@@ -73,6 +73,12 @@ pub mod board {
     pub mod pins; //    what is wired where, and what it tells
     pub mod supply; //  mains, battery, and how long it will do
 }
+pub mod camera {
+    //! Cameras. What takes their streams apart is a program of its own, `vakt-camera`: its main.rs and io are in this folder
+    //! and not in this library, so that no other process loads GStreamer.
+    pub mod elements; // what of GStreamer is needed, and which package brings it
+    pub mod wire; //     how that program is asked
+}
 
 // — memory
 pub mod journal {
@@ -184,6 +190,7 @@ pub mod hub {
 pub mod cli {
     //! What a person or a script asks.
     pub mod arguments; // the words
+    pub(crate) mod cameras; // what the camera's process says of itself
     pub mod commands; //  the work
     pub mod doctor; //    what is wrong with this board
     pub(crate) mod first_boot; // what an installation needs once

@@ -12,6 +12,7 @@ use crate::cli::arguments::Owner;
 use crate::cli::arguments::Siren;
 use crate::cli::arguments::User;
 use crate::cli::arguments::Zone;
+use crate::cli::cameras;
 use crate::cli::doctor;
 use crate::cli::first_boot;
 use crate::cli::habits::Asks;
@@ -508,6 +509,7 @@ fn doctor(config: &Config, as_json: bool) -> Result<(), Exit> {
         let needed = config.modem.pin_file.is_some() || config.modem.power_gpio.is_some();
         findings.extend(doctor::modem(&runtime.block_on(watch::once(settings)), needed));
     }
+    findings.extend(cameras::look());
     for finding in &findings {
         match as_json {
             true => print(&json!(finding).to_string())?,

@@ -42,11 +42,16 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn good(check: &'static str, on: impl Into<String>, found: impl Into<String>) -> Self {
+    pub(super) fn good(check: &'static str, on: impl Into<String>, found: impl Into<String>) -> Self {
         Self { check, on: on.into(), ok: true, found: found.into(), remedy: None }
     }
 
-    fn bad(check: &'static str, on: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn bad(
+        check: &'static str,
+        on: impl Into<String>,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self { check, on: on.into(), ok: false, found: found.into(), remedy: Some(remedy.into()) }
     }
 }

@@ -25,7 +25,7 @@ const WORLD: &[(&str, &[&str])] = &[
     ("rtnetlink", &["network"]),
     ("futures_util", &["network"]),
     ("systemd", &["hub"]),
-    ("rustix", &["hub", "control", "journal", "secrets", "cli", "zigbee", "board"]),
+    ("rustix", &["hub", "control", "journal", "secrets", "cli", "zigbee", "board", "camera"]),
     ("rcgen", &["cli"]),
     ("getrandom", &["hub"]),
     ("rand", &["hub"]),
@@ -97,7 +97,7 @@ impl fmt::Display for Violation {
 enum Home<'a> {
     /// daemon/core/src
     Core,
-    /// main.rs and cli/: they start everything.
+    /// Every program's main.rs, and cli/: they start everything.
     Root(&'a str),
     /// io.rs or io/ of a folder: the one place that meets the world.
     Io(&'a str),
@@ -118,6 +118,7 @@ fn home(path: &str) -> Home<'_> {
             other => Home::Pure(other),
         },
         Some(("cli", _)) => Home::Root("cli"),
+        Some((_, "main.rs")) => Home::Root("main"),
         Some((folder, rest)) if rest == "io.rs" || rest.starts_with("io/") => Home::Io(folder),
         Some((folder, _)) => Home::Pure(folder),
     }
