@@ -195,6 +195,115 @@ fn a_daemon_that_hangs_or_falls_again_and_again_is_always_started_anew() {
     machine.ok("systemctl show -P ExecMainStatus vaktd | grep -qx 78").unwrap();
 }
 
+/// No process but the camera's own has GStreamer in it.
+#[test]
+fn only_the_cameras_process_is_linked_with_gstreamer() {
+    let linked = |program: &str| {
+        let program = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release")).join(program);
+        String::from_utf8(run(Command::new("readelf").arg("-d").arg(program)).unwrap().stdout).unwrap()
+    };
+    let camera = linked("vakt-camera");
+    assert!(camera.contains("[libgstreamer-1.0.so.0]"), "{camera}");
+    let hub = linked("vaktd");
+    assert!(hub.contains("NEEDED") && !hub.contains("libgst") && !hub.contains("libglib"), "{hub}");
+}
+
+/// What a camera sends may take over whoever reads it: that one has the hub's keys neither by its user nor in its sandbox.
+#[test]
+fn cameras_are_read_by_a_user_of_their_own_that_reaches_nothing_of_the_hubs() {
+    for suite in suites() {
+        let (machine, said) = installed(suite);
+        assert!(said.contains("ok  camera GStreamer: 1."), "{suite}: who installs reads it: {said}");
+        let judged = machine.sh("systemd-analyze security --offline=true --threshold=20 vakt-camera.service").unwrap();
+        assert!(judged.0, "its sandbox is laxer than 2.0: {}", judged.1);
+        let said = machine.sh("runuser -u vakt -- vaktd doctor").unwrap().1;
+        for found in
+            ["GStreamer: 1.", "gstreamer1.0-plugins-good: brings rtspsrc, ", "bad: brings h264parse, h265parse"]
+        {
+            assert!(said.contains(found), "{suite}: inside the sandbox all can be made: {said}");
+        }
+        let asked_by = machine.ok("stat -c '%U:%G %a' /run/vakt-camera/camera.sock").unwrap();
+        assert_eq!(asked_by, "root:vakt 660\n");
+        let pid = |unit: &str| machine.ok(&format!("systemctl show -P MainPID {unit}")).unwrap().trim().to_owned();
+        let (hub, camera) = (pid("vaktd"), pid("vakt-camera"));
+        let number = |of: &str| machine.ok(&format!("id {of} vakt-camera")).unwrap().trim().to_owned();
+        let (user, groups) = (number("-u"), number("-G"));
+        let is =
+            machine.ok(&format!("grep -E '^(Uid|Groups|CapBnd|NoNewPrivs|Seccomp):' /proc/{camera}/status")).unwrap();
+        let expected = format!(
+            "Uid:\t{user}\t{user}\t{user}\t{user}\nGroups:\t{groups} \nCapBnd:\t{:016}\nNoNewPrivs:\t1\nSeccomp:\t2\n",
+            0
+        );
+        assert_eq!(is, expected, "{suite}");
+        assert!(groups.parse::<u32>().is_ok(), "one group, its own: {groups}");
+        // By the sandbox: not even root would find them in it. By their modes: this user would not find them outside either.
+        for kept in ["/var/lib/vakt/secrets.db", "/etc/vakt/tls/client.key", "/run/vakt/control.sock"] {
+            machine.ok(&format!("nsenter -t {hub} -m test -e {kept} && runuser -u vakt -- test -r {kept}")).unwrap();
+            let (found, _) = machine.sh(&format!("nsenter -t {camera} -m test -e {kept}")).unwrap();
+            assert!(!found, "{suite}: {kept} is in its sandbox");
+            let (read, _) = machine.sh(&format!("runuser -u vakt-camera -- test -r {kept}")).unwrap();
+            assert!(!read, "{suite}: {kept} is open to its user");
+        }
+        // What is not the kernel's own for every process belongs to nobody but root there: no debugger, no dump.
+        let hidden = machine.ok(&format!("stat -c %U /proc/{camera}/mem /proc/{hub}/mem")).unwrap();
+        assert_eq!(hidden, "root\nvakt\n", "{suite}");
+    }
+}
+
+/// What has taken it over calls nobody: it reaches the networks that cameras stand in, and nothing on the way out.
+#[test]
+fn cameras_process_reaches_the_sites_networks_and_no_other() {
+    let (machine, _) = installed(suites()[0]);
+    machine.ok("ip link set lo up && ip addr add 192.168.77.1/32 dev lo && ip addr add 203.0.113.1/32 dev lo").unwrap();
+    machine.sh("vaktd doctor").unwrap();
+    let inside = "echo $$ > /sys/fs/cgroup/system.slice/vakt-camera.service/cgroup.procs";
+    let sent =
+        |before: &str, to: &str| machine.sh(&format!("bash -c '{before}; echo hello > /dev/udp/{to}/5000'")).unwrap();
+    for to in ["192.168.77.1", "203.0.113.1", "127.0.0.1"] {
+        assert!(sent("true", to).0, "{to} can be reached by others");
+        let (well, said) = sent(inside, to);
+        assert_eq!(well, to == "192.168.77.1", "{to}: {said}");
+    }
+}
+
+#[test]
+fn cameras_process_comes_when_asked_goes_when_not_and_its_fall_is_nobody_elses() {
+    let (machine, _) = installed(suites()[0]);
+    let shown = |property: &str, unit: &str| {
+        machine.ok(&format!("systemctl show -P {property} {unit}")).unwrap().trim().to_owned()
+    };
+    let asked = || machine.sh("vaktd doctor").unwrap().1;
+    let hub = shown("MainPID", "vaktd");
+    // A minute is long for a test.
+    let drop_in = "/etc/systemd/system/vakt-camera.service.d";
+    let shorter = "[Service]\\nExecStart=\\nExecStart=/usr/lib/vakt/vakt-camera --idle 1\\n";
+    machine.ok(&format!("mkdir {drop_in} && printf '{shorter}' > {drop_in}/idle.conf")).unwrap();
+    machine
+        .ok("systemctl daemon-reload && systemctl stop vakt-camera.service && systemctl is-active vakt-camera.socket")
+        .unwrap();
+    assert!(asked().contains("ok  camera GStreamer"), "{}", asked());
+    machine.until("test $(systemctl show -P ActiveState vakt-camera) = inactive").unwrap();
+    assert_eq!((shown("Result", "vakt-camera"), shown("NRestarts", "vakt-camera")), ("success".into(), "0".into()));
+    machine.ok(&format!("rm -r {drop_in} && systemctl daemon-reload")).unwrap();
+    // A plugin that is gone is told with its package; one that has come is found.
+    let parsers = "/usr/lib/*/gstreamer-1.0/libgstvideoparsersbad.so";
+    machine.ok(&format!("mv {parsers} /root")).unwrap();
+    let said = asked();
+    assert!(said.contains("h264parse, h265parse cannot be made"), "{said}");
+    assert!(said.contains("-> apt-get install gstreamer1.0-plugins-bad"), "{said}");
+    machine.ok("mv /root/libgstvideoparsersbad.so /usr/lib/*/gstreamer-1.0/").unwrap();
+    assert!(asked().contains("brings h264parse, h265parse"), "{}", asked());
+    // It falls; whoever asks next is answered by another, and the hub has not noticed.
+    for _ in 0..8 {
+        let camera = shown("MainPID", "vakt-camera");
+        machine.ok(&format!("kill -KILL {camera}")).unwrap();
+        machine.until(&format!("test $(systemctl show -P MainPID vakt-camera) != {camera}")).unwrap();
+        assert!(asked().contains("ok  camera GStreamer"), "{}", asked());
+    }
+    assert_eq!((shown("MainPID", "vaktd"), shown("NRestarts", "vaktd")), (hub, "0".into()));
+    machine.ok("vaktd status && vaktd journal verify").unwrap();
+}
+
 #[test]
 fn b21_r87_the_supply_is_told_from_inside_the_sandbox_and_after_its_end_all_is_as_before() {
     let (mut machine, _) = installed(suites()[0]);

@@ -8,7 +8,7 @@ import subprocess
 from acceptance.said import run, say
 
 CACHE = os.environ.get("VAKT_CACHE", os.path.expanduser("~/.cache/vakt"))
-PACKAGES = "systemd,systemd-sysv,udev,dbus,kmod,iproute2,procps,libsystemd0,adduser,login,passwd,gpiod,socat"
+PACKAGES = "systemd,systemd-sysv,udev,dbus,kmod,iproute2,procps,libsystemd0,adduser,login,passwd,gpiod,socat,libgstreamer1.0-0"
 MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "ext4"]
 
 
@@ -35,7 +35,7 @@ def emulation():
 
 
 def debian(suite):
-    root = f"{CACHE}/arm64-{suite}-1"
+    root = f"{CACHE}/arm64-{suite}-2"
     if not os.path.exists(f"{root}/made"):
         say(f"making an arm64 Debian ({suite}), emulated; some minutes, once")
         shutil.rmtree(root, ignore_errors=True)

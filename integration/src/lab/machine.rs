@@ -18,8 +18,9 @@ use std::time::Duration;
 use std::time::Instant;
 use tempfile::TempDir;
 
-/// What a hub's Debian has beside its base.
-const PACKAGES: &str = "systemd,systemd-sysv,udev,dbus,kmod,iproute2,procps,libsystemd0,adduser,login,passwd,apt";
+/// What a hub's Debian has beside its base, with what the package recommends for cameras.
+const PACKAGES: &str = "systemd,systemd-sysv,udev,dbus,kmod,iproute2,procps,libsystemd0,adduser,login,passwd,apt,\
+    libgstreamer1.0-0,gstreamer1.0-plugins-base,gstreamer1.0-plugins-good,gstreamer1.0-plugins-bad";
 /// systemd must be up within this: it takes a second.
 const UP: Duration = Duration::from_secs(60);
 /// How often it is looked for.
@@ -234,11 +235,11 @@ fn cgroups() -> Result<PathBuf, LabError> {
 
 /// A Debian's files, made once.
 fn debian(suite: &str) -> Result<PathBuf, LabError> {
-    let at = cache().join(format!("root-{suite}-1"));
+    let at = cache().join(format!("root-{suite}-2"));
     if at.join("made").exists() {
         return Ok(at);
     }
-    eprintln!("making a Debian ({suite}); this takes half a minute, once");
+    eprintln!("making a Debian ({suite}); this takes a minute, once");
     let _ = fs::remove_dir_all(&at);
     fs::create_dir_all(cache()).map_err(LabError::io("making", cache().display()))?;
     let mut make = Command::new("mmdebstrap");
