@@ -204,10 +204,13 @@ async fn full(block: &str) {
         }
         lab.daemon.start().await.unwrap();
         let arc = lab.arc.as_ref().unwrap();
-        let alarms = || arc.events().iter().filter(|row| row.kind == "alarm_raised").count();
-        let before = alarms();
+        let before = arc.events().iter().filter(|row| row.kind == "alarm_raised").count();
         lab.ask(json!({"command": "sos"})).await.unwrap();
-        arc.wait_until("the call for help", SOON, |_| alarms() > before).await.unwrap();
+        arc.wait_until("the call for help", SOON, |board| {
+            board.ledger.rows().filter(|row| row.kind == "alarm_raised").count() > before
+        })
+        .await
+        .unwrap();
         lab.daemon.kill().await;
     }
     disk.free();

@@ -74,9 +74,15 @@ impl Reserve {
         Self { file, held }
     }
 
-    /// Whether it is there: if not, the disk is nearly full.
+    /// Whether it is there.
     pub fn held(&self) -> bool {
         self.held
+    }
+
+    /// Whether the disk is nearly full: what was kept aside is in use, or next to nothing is left beside it. Where no log is
+    /// written commits may find their place for long before they need it.
+    pub fn low(&self, dir: &Path) -> bool {
+        !self.held || free(dir) < START_BYTES
     }
 
     /// Takes it, if there is room for it and as much again several times over.

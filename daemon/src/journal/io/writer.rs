@@ -468,7 +468,7 @@ impl Writer {
     }
 
     fn tell_room(&self) {
-        let low = !self.reserve.held();
+        let low = self.reserve.low(&self.dir);
         self.low.send_if_modified(|known| std::mem::replace(known, low) != low);
     }
 
