@@ -157,13 +157,15 @@ async fn right_afterwards(lab: &Lab, fire: &str) {
 }
 
 /// Where there is no log a commit goes on as long as it fits on pages that are there.
-async fn until_nothing_fits(lab: &Lab) {
+async fn until_nothing_fits(lab: &Lab, disk: &Disk) {
     for number in 0..200 {
         let user = format!("guest-{number}");
         let answer = lab.daemon.command(&json!({"command": "user_set", "user": user, "role": "guard"})).await.unwrap();
         if answer["refused"] == json!("disk") {
             return;
         }
+        // What was kept aside is given up at the first commit that does not fit.
+        disk.fill();
     }
     panic!("the disk is not full");
 }
@@ -182,7 +184,7 @@ async fn full(block: &str) {
     assert!(!arc.events().iter().any(|row| row.kind == "disk_failed"), "nothing has failed yet");
     lab.all_signed().await.unwrap();
     disk.fill();
-    until_nothing_fits(&lab).await;
+    until_nothing_fits(&lab, &disk).await;
     let fire = holds_without_a_disk(&lab, &disk.at.join("state")).await;
     disk.free();
     right_afterwards(&lab, &fire).await;
