@@ -329,7 +329,7 @@ fn r87_a_line_does_one_thing() {
     let config = accepted(&[("vaktd.toml", &format!("{lid}{}", siren("gpiochip0:27")))]);
     assert_eq!(config.board.inputs[0].watches, Watches::Lid);
     let faults = refused(&[("vaktd.toml", &format!("{lid}{}", siren("GPIO17")))]);
-    let told = "vaktd.toml:8: board.output.line: `GPIO17` is an input's, or the gauge's, give it a line of its own";
+    let told = "vaktd.toml:8: board.output.line: `GPIO17` is taken by board.input.line, write another";
     assert_eq!(faults, [told]);
     let named = |name: &str| {
         refused(&[(
@@ -337,8 +337,12 @@ fn r87_a_line_does_one_thing() {
             &format!("{lid}{}", siren("GPIO27").replace("siren\"\nline", &format!("{name}\"\nline"))),
         )])
     };
-    assert!(named("lid")[0].contains("board.output.name: `lid` is an input's"), "{:?}", named("lid"));
-    assert!(named("gauge")[0].contains("board.output.name: `gauge`"), "{:?}", named("gauge"));
+    assert!(named("lid")[0].contains("board.output.name: `lid` is taken by board.input.name"), "{:?}", named("lid"));
+    assert!(
+        named("gauge")[0].contains("board.output.name: `gauge` is taken by the supply's gauge"),
+        "{:?}",
+        named("gauge")
+    );
     let faults = refused(&[("vaktd.toml", &format!("{lid}[board]\nmains = \"b\"\nbattery = \"b\"\n"))]);
     assert!(faults[0].contains("board.mains: `b` is the battery's"), "{faults:?}");
     let twice = lid.replace("lid", "button").replace("watches = \"button\"", "watches = \"sos\"");

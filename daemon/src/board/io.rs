@@ -446,7 +446,8 @@ mod tests {
         let pins = to.supply.clone();
         tokio::spawn(watch_supply(of, to, watch::Sender::new(None)));
         let mut until = async |wanted: &dyn Fn(&vakt_core::input::Input) -> bool| {
-            while !told.recv().await.is_some_and(|input| wanted(&input)) {}
+            let comes = async { while !told.recv().await.is_some_and(|input| wanted(&input)) {} };
+            tokio::time::timeout(Duration::from_secs(60), comes).await.expect("it is told");
         };
         let supply = |wanted: (Option<bool>, Option<u8>, bool)| {
             move |input: &vakt_core::input::Input| {

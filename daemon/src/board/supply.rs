@@ -114,7 +114,8 @@ impl Gauge {
             (None, Some(low)) => Some(if low { LOW_PERCENT } else { 100 }),
             (percent, _) => percent,
         };
-        let out = battery.discharging.unwrap_or(lost == Some(true));
+        let lost_by_pin = self.mains_pin && lost == Some(true);
+        let out = lost_by_pin || battery.discharging.unwrap_or(lost == Some(true));
         let minutes_left = if out { battery.minutes.or_else(|| self.reckon(now_ms, battery.percent)) } else { None };
         if !out {
             self.falls = None;
@@ -215,6 +216,11 @@ mod tests {
         let pin =
             [(90, false, Some(false)), (90, false, Some(true)), (90, false, Some(true)), (90, false, Some(false))];
         assert_eq!(pin.map(|(p, d, f)| dying(p, d, f)), [false, true, false, false]);
+        // A gauge that calls a battery full while the mains' pin says that there is none is not believed.
+        let (no_mains, full) = (Pins { mains_lost: Some(true), ..Pins::default() }, Some(false));
+        let battery = Told { discharging: full, percent: Some(2), ..Told::default() };
+        assert!(Gauge::new(true).read(0, no_mains, Told::default(), battery).dying);
+        assert!(!Gauge::new(false).read(0, no_mains, Told::default(), battery).dying, "no pin tells of the mains here");
     }
 
     #[test]

@@ -321,6 +321,7 @@ impl Reader<'_> {
         self.keys_for_paths(whole);
         self.path_for_modem(whole);
         self.pins_for_one(whole);
+        self.mains_is_no_battery(whole);
         for path in whole.list(["upstream", "path"]) {
             self.tls_or_loopback(path);
         }
@@ -411,46 +412,46 @@ impl Reader<'_> {
 
     /// A line does one thing, and a name is one device's. Within a table each key sees to that itself.
     fn pins_for_one(&mut self, whole: &Node) {
+        let uses = |tables: &[Node], path: &'static str, key: &str| -> Vec<_> {
+            let use_of = |node: &Node| Some((path, node.text(key)?.to_owned(), node.get(key)?.origin));
+            tables.iter().filter_map(use_of).collect()
+        };
         let (inputs, outputs) = (whole.list(["board", "input"]), whole.list(["board", "output"]));
-        let modem = whole.get("modem");
-        let said = |node: &Node, key: &str| Some((node.text(key)?.to_owned(), node.get(key)?.origin));
-        let all = |key| inputs.iter().filter_map(move |node| said(node, key)).map(|(text, _)| text);
-        let lines: Vec<String> = all("line").collect();
-        let names: Vec<String> = all("name").chain(["gauge".to_owned()]).collect();
-        let outputs =
-            outputs.iter().flat_map(|node| [("name", node), ("line", node)].map(|(key, node)| (key, said(node, key))));
-        let mut taken = lines.clone();
-        for (key, (text, origin)) in outputs.filter_map(|(key, said)| Some((key, said?))) {
-            let others = if key == "line" { &lines } else { &names };
-            if others.contains(&text) {
-                let wrong = format!("`{text}` is an input's, or the gauge's");
-                self.fault(origin, &join("board.output", key), wrong, format!("give it a {key} of its own"));
+        let modem = whole.get("modem").map(std::slice::from_ref).unwrap_or_default();
+        let names = [
+            vec![("the supply's gauge", "gauge".to_owned(), whole.origin)],
+            uses(inputs, "board.input.name", "name"),
+            uses(outputs, "board.output.name", "name"),
+        ];
+        let lines = [
+            uses(inputs, "board.input.line", "line"),
+            uses(outputs, "board.output.line", "line"),
+            uses(modem, "modem.power_gpio", "power_gpio"),
+        ];
+        for places in [names, lines] {
+            for (n, uses) in places.iter().enumerate() {
+                for (path, text, origin) in uses {
+                    if let Some((by, ..)) = places[..n].iter().flatten().find(|(_, taken, _)| taken == text) {
+                        self.fault(*origin, path, format!("`{text}` is taken by {by}"), "write another");
+                    }
+                }
             }
-            if key == "line" {
-                taken.push(text);
-            }
         }
-        for (text, origin) in inputs.iter().filter_map(|node| said(node, "name")).filter(|(text, _)| text == "gauge") {
-            self.fault(
-                origin,
-                "board.input.name",
-                format!("`{text}` is the name of the supply's own gauge"),
-                "another name",
-            );
-        }
-        if let Some((text, origin)) =
-            modem.and_then(|modem| said(modem, "power_gpio")).filter(|(text, _)| taken.contains(text))
-        {
-            let wrong = format!("`{text}` is a line of the board's inputs or outputs too");
-            self.fault(origin, "modem.power_gpio", wrong, "name the line that it is really wired to");
-        }
-        let board = whole.get("board");
-        let supply = |key| board.and_then(|board| said(board, key));
-        if let (Some((mains, origin)), Some((battery, _))) = (supply("mains"), supply("battery"))
+    }
+
+    fn mains_is_no_battery(&mut self, whole: &Node) {
+        let Some(board) = whole.get("board") else { return };
+        if let (Some(mains), Some(battery), Some(node)) =
+            (board.text("mains"), board.text("battery"), board.get("mains"))
             && mains == battery
         {
             let wrong = format!("`{mains}` is the battery's, which tells nothing of the mains by being there");
-            self.fault(origin, "board.mains", wrong, "leave it out: then it follows from the battery being emptied");
+            self.fault(
+                node.origin,
+                "board.mains",
+                wrong,
+                "leave it out: then it follows from the battery being emptied",
+            );
         }
     }
 

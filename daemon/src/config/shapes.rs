@@ -89,10 +89,7 @@ pub(super) const INTERFACE: Shape = Shape {
     right: "1 to 15 of A-Z, a-z, 0-9, '_', '.' and -, such as eth0",
     pattern: Some("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$"),
     max: 15, // IFNAMSIZ is 16 with the closing zero
-    check: |text| {
-        text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-    },
+    check: kernel_name,
     echo: true,
 };
 
@@ -110,10 +107,7 @@ pub(super) const SUPPLY: Shape = Shape {
     right: "a name below /sys/class/power_supply: 1 to 64 of A-Z, a-z, 0-9, '_', '.' and -",
     pattern: Some("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"),
     max: 64,
-    check: |text| {
-        text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-    },
+    check: kernel_name,
     echo: true,
 };
 
@@ -134,6 +128,12 @@ pub(super) const SERVER_NAME: Shape = Shape {
     check: |text| host_name(text) || text.parse::<Ipv6Addr>().is_ok(),
     echo: true,
 };
+
+/// A name that the kernel gives a device: no path, and nothing that looks like an option.
+fn kernel_name(text: &str) -> bool {
+    text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
 
 fn gpio(text: &str) -> bool {
     let digits = |text: &str, max: usize| (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
