@@ -15,6 +15,9 @@ pub mod config {
 pub mod subghz {
     //! 868 MHz: from a receiver's bytes to a detector's word.
     pub mod decode; //       all of it, for the command line
+    pub mod erp1; //         EnOcean's radio telegram
+    pub mod esp3; //         EnOcean's serial line, cut into packets
+    pub mod esp3_command; // what its transceivers are asked
     pub mod io; //           serial ports
     pub mod line; //         what serial receivers say, cut into frames
     pub mod receiver; //     all of it, one receiver at a time

@@ -139,7 +139,7 @@ pub fn from_hex(text: &str) -> Result<Vec<u8>, Refused> {
         ));
     }
     if text.is_empty() {
-        return Err(Refused::new(Reason::TooShort, 0, "no bytes: a frame begins with its L field"));
+        return Err(Refused::new(Reason::TooShort, 0, "no bytes"));
     }
     let digit = |at: usize, byte: u8| {
         let found = char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());

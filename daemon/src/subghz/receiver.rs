@@ -48,6 +48,8 @@ pub struct Counters {
     pub wrong_key: u64,
     pub not_encrypted: u64,
     pub bad_record: u64,
+    pub replayed: u64,
+    pub wrong_profile: u64,
 }
 
 impl Counters {
@@ -76,6 +78,8 @@ impl Counters {
             Reason::NoKey => &mut self.no_key,
             Reason::NotSupported => &mut self.not_supported,
             Reason::BadRecord => &mut self.bad_record,
+            Reason::Replayed => &mut self.replayed,
+            Reason::WrongProfile => &mut self.wrong_profile,
         };
         *counter = counter.saturating_add(1);
     }

@@ -23,7 +23,7 @@ pub enum Reason {
     BadSymbol,
     /// A wired frame's start or stop byte is missing.
     BadFrame,
-    /// Decryption did not give the two bytes 2F 2F that prove the key.
+    /// The key does not fit: no 2F 2F after decryption (wM-Bus mode 5), or a CMAC that does not hold (EnOcean).
     WrongKey,
     /// A device with a key spoke in clear: not its word.
     NotEncrypted,
@@ -33,6 +33,10 @@ pub enum Reason {
     NotSupported,
     /// A data record that cannot be read.
     BadRecord,
+    /// A rolling code that was used before: a copy, or an old telegram played again.
+    Replayed,
+    /// A telegram of a type that the device's profile does not have.
+    WrongProfile,
 }
 
 /// A refused frame: what was wrong, where, and what would be right.
@@ -70,6 +74,8 @@ impl Refused {
             Reason::NoKey => "no_key",
             Reason::NotSupported => "not_supported",
             Reason::BadRecord => "bad_record",
+            Reason::Replayed => "replayed",
+            Reason::WrongProfile => "wrong_profile",
         }
     }
 }
@@ -95,6 +101,8 @@ mod tests {
             NoKey,
             NotSupported,
             BadRecord,
+            Replayed,
+            WrongProfile,
         ] {
             let refused = Refused::new(kind, 3, "why");
             let json = serde_json::to_value(&refused).unwrap();
