@@ -15,6 +15,10 @@ pub mod config {
 pub mod subghz {
     //! 868 MHz: from a receiver's bytes to a detector's word.
     pub mod decode; //       all of it, for the command line
+    pub mod eep; //          EnOcean profiles: what a payload means
+    pub(crate) mod eep_4bs; // of four bytes
+    pub(crate) mod eep_rps; // of one
+    pub(crate) mod eep_vld; // of as many as it takes
     pub mod erp1; //         EnOcean's radio telegram
     pub mod esp3; //         EnOcean's serial line, cut into packets
     pub mod esp3_command; // what its transceivers are asked
