@@ -19,6 +19,10 @@ pub mod subghz {
     pub(crate) mod eep_4bs; // of four bytes
     pub(crate) mod eep_rps; // of one
     pub(crate) mod eep_vld; // of as many as it takes
+    pub mod enocean; //      one device's telegram, from security to meaning
+    pub mod enocean_copies; // what repeaters make of one telegram
+    pub mod enocean_security; // keys, codes, rolling codes
+    pub mod enocean_teach; // what a device says when it is taught
     pub mod erp1; //         EnOcean's radio telegram
     pub mod esp3; //         EnOcean's serial line, cut into packets
     pub mod esp3_command; // what its transceivers are asked
