@@ -21,6 +21,7 @@ pub mod subghz {
     pub(crate) mod eep_vld; // of as many as it takes
     pub mod enocean; //      one device's telegram, from security to meaning
     pub mod enocean_copies; // what repeaters make of one telegram
+    pub mod enocean_decode; // all of it, for the command line
     pub mod enocean_security; // keys, codes, rolling codes
     pub mod enocean_teach; // what a device says when it is taught
     pub mod erp1; //         EnOcean's radio telegram

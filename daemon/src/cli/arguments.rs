@@ -1,6 +1,7 @@
 //! The words of the command line: what may be asked, with a sentence of help each. It does nothing.
 
 use crate::cli::habits::{Block, Lock, Rule, Schedule, time};
+use crate::subghz::eep::Eep;
 use crate::subghz::wmbus_link::FrameKind;
 use clap::Args;
 use clap::Parser;
@@ -232,6 +233,18 @@ pub enum Decode {
         #[arg(long)]
         key: Option<String>,
         /// The frame; `-` reads `HEX` or `KEY HEX` lines from stdin
+        #[arg(allow_hyphen_values = true)]
+        hex: String,
+    },
+    /// EnOcean: one ESP3 packet, from its 55 to its last checksum
+    Esp3 {
+        /// The profile of the device that sent it, e.g. D5-00-01; never guessed, and without it nothing is reported
+        #[arg(long)]
+        eep: Option<Eep>,
+        /// The device's AES key, 32 hex digits; opens telegrams that tell their rolling code
+        #[arg(long)]
+        key: Option<String>,
+        /// The packet; `-` reads `HEX` or `KEY HEX` lines from stdin
         #[arg(allow_hyphen_values = true)]
         hex: String,
     },

@@ -28,6 +28,9 @@ use crate::hub::io::start;
 use crate::journal::io::store::sqlite_version;
 use crate::network::io::watch;
 use crate::subghz::decode as wmbus;
+use crate::subghz::eep::Eep;
+use crate::subghz::enocean_decode as esp3;
+use crate::subghz::enocean_security;
 use crate::subghz::wmbus_link::FrameKind;
 use crate::zigbee::decode as zcl;
 use crate::zigbee::ezsp_json;
@@ -94,6 +97,7 @@ fn perform(command: Command) -> Result<(), Exit> {
         Command::FirstBoot(file) => first_boot::first_boot(&file.config),
         Command::Check(file) => read_config(&file.config).map(|_| say(format!("{}: good", file.config.display()))),
         Command::Decode(Decode::Wmbus { frame, key, hex }) => decode_wmbus(frame, key.as_deref(), &hex),
+        Command::Decode(Decode::Esp3 { eep, key, hex }) => decode_esp3(eep, key.as_deref(), &hex),
         Command::Decode(Decode::Ezsp { version, hex }) => {
             let line = |hex: &str| ezsp_json::decode_line(version, hex);
             decoded(&hex, line, line)
@@ -223,15 +227,28 @@ fn run(config: Config) -> Result<(), Exit> {
 }
 
 fn decode_wmbus(kind: FrameKind, key: Option<&str>, hex: &str) -> Result<(), Exit> {
-    let key = key.map(wmbus::parse_key).transpose().map_err(|error| {
-        say(&error);
-        Exit::Data
-    })?;
+    let key = given_key(key)?;
     let single = |hex: &str| match wmbus::decode(kind, key.as_ref(), hex) {
         Ok(decoded) => (wmbus::json(&decoded), true),
         Err(error) => (wmbus::json(&wmbus::ErrorLine { error }), false),
     };
     decoded(hex, single, |line| wmbus::decode_line(kind, key.as_ref(), line))
+}
+
+fn decode_esp3(eep: Option<Eep>, key: Option<&str>, hex: &str) -> Result<(), Exit> {
+    let key = given_key(key)?.map(enocean_security::Key::new);
+    let single = |hex: &str| match esp3::decode(eep, key.as_ref(), hex) {
+        Ok(decoded) => (wmbus::json(&decoded), true),
+        Err(error) => (wmbus::json(&wmbus::ErrorLine { error }), false),
+    };
+    decoded(hex, single, |line| esp3::decode_line(eep, key.as_ref(), line))
+}
+
+fn given_key(key: Option<&str>) -> Result<Option<[u8; 16]>, Exit> {
+    key.map(wmbus::parse_key).transpose().map_err(|error| {
+        say(&error);
+        Exit::Data
+    })
 }
 
 /// Prints what a decoder makes of one frame, or of each line on stdin where `hex` is `-`. A decoder answers with one
