@@ -49,6 +49,7 @@ fn every_command_has_help_and_misuse_is_64() {
         &["check", "--help"],
         &["decode", "wmbus", "--help"],
         &["decode", "zcl", "--help"],
+        &["decode", "esp3", "--help"],
         &["journal", "verify", "--help"],
         &["device", "permit", "--help"],
         &["arm", "--help"],
@@ -187,6 +188,40 @@ fn a_batch_of_zigbee_frames_answers_line_by_line_errors_too() {
     assert_eq!(kinds, ["bad_hex", "too_short", "too_long"]);
     assert_eq!(lines[4]["report"]["state"], "clear");
     assert_eq!(code(&fed(&batch, "091300010000000000\n")), 0);
+}
+
+/// An Eltako FFG7B that was closed (enocean-mqtt-bridge), and the secure example of EnOcean's annex A.4.1 with its key.
+const HANDLE: &str = "55000707017AF6F00587854A2000FFFFFFFF4A000C";
+const SECURE: &str = "5500110701A5313EEAC4A2DFC0FFEEEAF20E019EB63B0003FFFFFFFFFF00BC";
+const SECURE_KEY: &str = "456E4F6365616E20476D62482E313300";
+
+#[test]
+fn an_enocean_packet_is_decoded_by_the_profile_that_is_given() {
+    let ran = vaktd(&["decode", "esp3", "--eep", "F6-10-00", HANDLE]);
+    let decoded: Value = serde_json::from_str(&out(&ran)).unwrap();
+    assert_eq!((code(&ran), &decoded["radio"]["sender"]), (0, &"0587854A".into()));
+    assert_eq!((&decoded["report"]["kind"], &decoded["report"]["state"]), (&"contact".into(), &"closed".into()));
+    let untold = vaktd(&["decode", "esp3", HANDLE]);
+    assert!(code(&untold) == 0 && out(&untold).contains("\"report\":null"), "{}", out(&untold));
+    for wrong in ["F6-10", "F6-10-0", "handle"] {
+        assert_eq!(code(&vaktd(&["decode", "esp3", "--eep", wrong, HANDLE])), 64, "{wrong}");
+    }
+    let other = vaktd(&["decode", "esp3", "--eep", "D5-00-01", HANDLE]);
+    assert!(code(&other) == 65 && err(&other).contains("wrong_profile") && out(&other).is_empty());
+    let bare = vaktd(&["decode", "esp3", &HANDLE[12..26]]);
+    assert!(code(&bare) == 65 && err(&bare).contains("bare radio telegram"), "{}", err(&bare));
+}
+
+#[test]
+fn a_batch_of_enocean_packets_answers_line_by_line_errors_too() {
+    let input = format!("{HANDLE}\n{SECURE_KEY} {}BD\nnonsense\n{SECURE_KEY} {SECURE}\n", &SECURE[..SECURE.len() - 2]);
+    let ran = fed(&["decode", "esp3", "--eep", "F6-10-00", "-"], &input);
+    let lines: Vec<Value> = out(&ran).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code(&ran), lines.len()), (65, 4));
+    assert_eq!((&lines[0]["authenticated"], &lines[0]["report"]["state"]), (&"crc".into(), &"closed".into()));
+    assert_eq!((&lines[1]["error"]["kind"], &lines[2]["error"]["kind"]), (&"bad_crc".into(), &"bad_hex".into()));
+    assert_eq!((&lines[3]["authenticated"], &lines[3]["encrypted"]), (&"mac".into(), &"secure".into()));
+    assert!(!out(&ran).contains(&SECURE_KEY[..8]), "a key is never printed");
 }
 
 fn config(dir: &Path, text: &str) -> String {

@@ -55,6 +55,11 @@ proptest! {
     }
 
     #[test]
+    fn enocean(bytes in prop_oneof![bytes(), changed("enocean")]) {
+        oracles::enocean(&bytes);
+    }
+
+    #[test]
     fn warrant(bytes in prop_oneof![bytes(), changed("warrant")]) {
         oracles::warrant(&bytes);
     }
@@ -66,6 +71,7 @@ fn seeds_mean_what_they_are_there_for() {
         ("ash", oracles::ash as fn(&[u8])),
         ("ezsp", oracles::ezsp),
         ("zcl", oracles::zcl),
+        ("enocean", oracles::enocean),
         ("warrant", oracles::warrant),
     ];
     for (target, oracle) in all {

@@ -15,8 +15,9 @@ static ORACLE: LazyLock<fn(&[u8])> = LazyLock::new(|| match std::env::var("VAKT_
     Ok("ash") => oracles::ash,
     Ok("ezsp") => oracles::ezsp,
     Ok("zcl") => oracles::zcl,
+    Ok("enocean") => oracles::enocean,
     Ok("warrant") => oracles::warrant,
-    other => panic!("VAKT_FUZZ is {other:?}; it must be ash, ezsp, zcl or warrant"),
+    other => panic!("VAKT_FUZZ is {other:?}; it must be ash, ezsp, zcl, enocean or warrant"),
 });
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| ORACLE(data));

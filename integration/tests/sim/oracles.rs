@@ -18,6 +18,13 @@ use vakt_integration::twins::ncp::frames::Incoming;
 use vakt_integration::twins::ncp::habits::Habits;
 use vakt_integration::twins::ncp::habits::Kind;
 use vakt_integration::twins::ncp::wire;
+use vaktd::subghz::eep::Eep;
+use vaktd::subghz::enocean_decode;
+use vaktd::subghz::erp1::BROADCAST;
+use vaktd::subghz::erp1::Status;
+use vaktd::subghz::erp1::Telegram;
+use vaktd::subghz::esp3::Framer;
+use vaktd::subghz::esp3::MAX_PACKET;
 use vaktd::upstream::warrant;
 use vaktd::zigbee::ash::Ash;
 use vaktd::zigbee::ash::Told;
@@ -199,6 +206,84 @@ fn says_secure(message: &[u8]) -> bool {
             let mut windows = rest.windows(record.len() + 2);
             windows.any(|window| window.starts_with(record) && quiet(window[record.len()]))
         }
+        _ => false,
+    }
+}
+
+/// Profiles that say "closed" or "clear", and one that only an opened telegram may have.
+const PROFILES: [Eep; 16] = [
+    Eep::new(0xF6, 0x02, 0x01),
+    Eep::new(0xF6, 0x04, 0x01),
+    Eep::new(0xF6, 0x05, 0x01),
+    Eep::new(0xF6, 0x05, 0x02),
+    Eep::new(0xF6, 0x10, 0x00),
+    Eep::new(0xD5, 0x00, 0x01),
+    Eep::new(0xA5, 0x07, 0x01),
+    Eep::new(0xA5, 0x07, 0x03),
+    Eep::new(0xA5, 0x08, 0x01),
+    Eep::new(0xA5, 0x14, 0x01),
+    Eep::new(0xA5, 0x14, 0x07),
+    Eep::new(0xA5, 0x14, 0x0A),
+    Eep::new(0xA5, 0x30, 0x03),
+    Eep::new(0xD2, 0x06, 0x50),
+    Eep::new(0xD2, 0x14, 0x41),
+    Eep::new(0xD2, 0x03, 0x00),
+];
+
+/// A transceiver's line, and the same bytes as a telegram of any profile: profile, RORG, status, payload. What the line
+/// gives was whole on it; what a telegram says is closed or clear says so in its profile's own words.
+pub fn enocean(data: &[u8]) {
+    let mut framer = Framer::default();
+    let mut heard = Vec::new();
+    for portion in data.chunks(5) {
+        heard.extend(framer.feed(portion));
+        assert!(framer.held() < MAX_PACKET, "{} bytes held back", framer.held());
+    }
+    heard.extend(framer.silence());
+    assert!(heard.len() <= data.len() && framer.held() == 0);
+    for packet in heard.into_iter().flatten() {
+        let whole = packet.to_bytes();
+        assert!(data.windows(whole.len()).any(|window| window == whole), "{packet:02X?} was never on the line");
+    }
+    let [profile, rorg, status, ref payload @ ..] = *data else { return };
+    if payload.is_empty() || payload.len() > 64 {
+        return;
+    }
+    let eep = PROFILES[usize::from(profile) % PROFILES.len()];
+    let rorg = if rorg & 1 == 0 { eep.rorg } else { rorg };
+    let telegram =
+        Telegram { rorg, payload: payload.to_vec(), sender: 0x0587_854A, status: Status(status), received: None };
+    let bytes = telegram.packet(BROADCAST).to_bytes();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (line, good) = enocean_decode::decode_line(Some(eep), None, &hex);
+    let said: Value = serde_json::from_str(&line).expect("one line of JSON");
+    assert_eq!(good, said.get("error").is_none(), "{line}");
+    let state = said["report"]["state"].as_str().unwrap_or("");
+    if state == "closed" || state == "clear" {
+        assert!(rorg == eep.rorg && telegram_says_secure(eep, status, payload), "{line} out of nothing that says so");
+        assert_ne!(said["report"]["kind"], "water", "{line}: that profile has no word for dry");
+    }
+}
+
+/// Whether a payload says "closed", "off" or "released" by the words of EnOcean Equipment Profiles 2.6.7.
+fn telegram_says_secure(eep: Eep, status: u8, payload: &[u8]) -> bool {
+    let data = payload.len() == 4 && payload[3] & 0x08 != 0;
+    match (eep.func, eep.variant, payload) {
+        // Let go: as a normal message with a button that there is, or as an unassigned one.
+        (0x02, _, [byte]) => byte & 0x10 == 0 && (status & 0x10 == 0 || byte & 0x80 == 0),
+        (0x04, _, [byte]) => *byte == 0x70,
+        (0x05, 0x02, [byte]) => *byte == 0x00,
+        (0x10, _, [byte]) => byte >> 4 == 0xF,
+        (0x00, _, [byte]) => byte & 0x09 == 0x09,
+        (0x07, 0x01, [_, _, byte, _]) => data && byte & 0x80 == 0,
+        (0x07, 0x03, [.., byte]) => data && byte & 0x80 == 0,
+        (0x08, _, [.., byte]) => data && byte & 0x02 != 0,
+        (0x14, 0x01, [.., byte]) => data && byte & 0x01 == 0,
+        (0x14, 0x07, [.., byte]) => data && byte & 0x04 == 0,
+        (0x14, 0x0A, [.., byte]) => data && byte & 0x06 == 0,
+        (0x30, _, [_, _, byte, _]) => data && *byte == 0x1F,
+        (0x06, _, [0x01, byte, ..]) => payload.len() >= 7 && (1..=3).contains(&(byte & 0x7F)),
+        (0x14, 0x41, _) => payload.len() == 9 && payload[8] & 0x10 != 0,
         _ => false,
     }
 }
