@@ -265,7 +265,7 @@ fn a_packet_is_found_behind_and_within_what_is_none() {
     ] {
         let line = [bytes_or_none(before), bytes(GOOD)].concat();
         let (packets, found) = heard(&mut Framer::default(), &line);
-        assert_eq!(packets, [good.clone()], "behind {before}");
+        assert_eq!(packets, std::slice::from_ref(&good), "behind {before}");
         assert!(faults.is_empty() || found == faults, "behind {before}: {found:?}");
     }
     // One behind the other, and one with nothing but start bytes in its data.
@@ -978,6 +978,26 @@ proptest! {
         let [rorg, func, variant] = eep;
         let (line, _) = decode_line(Some(Eep::new(rorg, func, variant)), Some(&key(SPEC_KEY)), &hex(&bytes));
         prop_assert!(serde_json::from_str::<Value>(&line).unwrap().is_object());
+    }
+
+    /// Whatever a store gives for a rolling code, and whatever a level says.
+    #[test]
+    fn no_rolling_code_is_too_high_or_too_low(
+        slf in any::<u8>(),
+        next in prop_oneof![any::<u64>(), (0u64..40).prop_map(|low| u64::MAX - low), 0xFFFFu64..0x1_0001],
+        ptm in any::<bool>(),
+        payload in proptest::collection::vec(any::<u8>(), 1..20),
+        rorg in 0x30u8..0x37,
+    ) {
+        let Ok(slf) = Slf::parse(slf) else { return Ok(()) };
+        let status = vaktd::subghz::erp1::Status(0);
+        let telegram = Telegram { rorg, payload: payload.clone(), sender: 1, status, received: None };
+        let link = Link { key: key(SPEC_KEY), slf, ptm };
+        prop_assert!(open(&link, next, &telegram).is_err(), "random bytes hold once in sixteen million times");
+        if let Ok(Some(TeachIn::Secure(part))) = TeachIn::read(rorg, &payload) {
+            let mut gathering = Gathering::default();
+            let _ = gathering.take(1, part, Some(&link.key));
+        }
     }
 }
 

@@ -32,7 +32,7 @@ struct Heard {
 impl Copies {
     /// Whether a telegram heard at `now_ms`, on a clock that never goes back, is a copy of one that was passed on.
     pub fn is_copy(&mut self, telegram: &Telegram, now_ms: u64) -> bool {
-        while self.heard.front().is_some_and(|first| first.at_ms + WINDOW_MS < now_ms) {
+        while self.heard.front().is_some_and(|first| first.at_ms.saturating_add(WINDOW_MS) < now_ms) {
             self.heard.pop_front();
         }
         let bytes = [&[telegram.rorg, telegram.status.0 & 0xF0], &*telegram.payload].concat();

@@ -238,7 +238,7 @@ fn candidates(rolling: Rolling, next: u64, told: Option<u64>) -> Result<Vec<u64>
         Rolling::Explicit32Low24 => {
             // The high byte is not told: it is the lowest under which this code is new.
             let same = next & !0x00FF_FFFF | told;
-            if same >= next { same } else { same + (1 << 24) }
+            if same >= next { same } else { same.saturating_add(1 << 24) }
         }
         _ => told,
     };
@@ -252,7 +252,7 @@ fn candidates(rolling: Rolling, next: u64, told: Option<u64>) -> Result<Vec<u64>
 /// A rolling code that is used up and that a telegram refused may have had: so that a copy is not taken for a wrong key.
 fn used(rolling: Rolling, next: u64, told: Option<u64>) -> Option<u64> {
     match (rolling, told) {
-        (Rolling::Implicit16, None) => Some((next + rolling.codes() - 1) % rolling.codes()),
+        (Rolling::Implicit16, None) => Some(next.wrapping_sub(1) % rolling.codes()),
         (_, None) => next.checked_sub(1),
         (Rolling::Explicit32Low24, Some(told)) => Some(next & !0x00FF_FFFF | told).filter(|rlc| *rlc < next),
         _ => None,
