@@ -594,6 +594,7 @@ fn sash_handle_and_burglary_of_a_secure_window() {
     let status = |position: &str| window(&format!("01{position}000001004B"));
     assert_eq!(report(&status("01")), json!(["contact", "closed", false, false]));
     assert_eq!(named(&status("02"), "handle"), Some(&json!("open")), "the sash is closed, and could be pushed");
+    assert_eq!((report(&status("03"))[1].clone(), report(&status("04"))[1].clone()), (json!("closed"), json!("open")));
     assert_eq!(report(&status("07"))[1], "open");
     assert_eq!(report(&status("81"))[1], "closed", "its high bit is a mode");
     for unlisted in ["00", "0A", "80"] {
@@ -739,6 +740,11 @@ fn parts_of_a_teach_in_are_each_devices_own() {
     }
     assert_eq!(gathering.take(0, second(), None), Ok(None));
     assert!(gathering.take(1, second(), None).unwrap().is_some());
+    // In three, one of them heard twice.
+    let three = ["3530ABC0FFEE456E4F6365", "3540616E20476D", "3540616E20476D", "358062482E313300"];
+    let taken = three.map(|hex| gathering.take(9, part(&format!("{hex}019EB63B00")), None).unwrap());
+    assert!(taken[..3].iter().all(Option::is_none));
+    assert_eq!(taken[3].as_ref().expect("that is all").link.key, key(SPEC_KEY));
     let short = gathering.take(7, part("3510ABC0FFEE456E019EB63B00"), None).unwrap_err();
     assert_eq!(short.kind, Reason::BadLength);
     for (wrong, kind) in [
@@ -932,6 +938,7 @@ proptest! {
         let sent = Telegram { rorg, payload, sender, status, received: None };
         let read = Telegram::of(&sent.packet(destination)).unwrap();
         prop_assert_eq!(read.received.unwrap().destination, destination);
+        prop_assert_eq!(read.rssi_dbm(), None, "nobody has heard it yet");
         prop_assert_eq!(Telegram { received: None, ..read }, sent);
     }
 

@@ -130,7 +130,8 @@ impl Word {
 
     /// Something the profile does not list: what it meant is unknown.
     pub fn unlisted(self) -> Self {
-        Self { state: None, fault: true, ..self }
+        debug_assert!(self.state.is_none(), "a state is told only by what is listed");
+        self.fault()
     }
 
     /// Out of order beside what it says.

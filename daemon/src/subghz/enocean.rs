@@ -40,15 +40,13 @@ pub struct Understood {
 /// Whatever is not proved to be the device's own: `no_key` or `not_encrypted` where it does not speak as it was let in,
 /// else as [`enocean_security::open`].
 pub fn understand(telegram: &Telegram, device: &Device) -> Result<Understood, Refused> {
-    let secure = is_secure(telegram.rorg);
-    let who = telegram.device();
     match &device.secure {
-        None if secure => {
-            let text = format!("{who} speaks securely (RORG {:02X}) and has no key here", telegram.rorg);
+        None if is_secure(telegram.rorg) => {
+            let text =
+                format!("{} speaks securely (RORG {:02X}) and has no key here", telegram.device(), telegram.rorg);
             Err(Refused::new(Reason::NoKey, 0, text))
         }
         None => Ok(Understood { said: eep::understand(device.eep, &in_clear(telegram)?), next: None }),
-        Some(_) if !secure => Err(Refused::new(Reason::NotEncrypted, 0, format!("{who} has a key but spoke in clear"))),
         Some((link, next)) => {
             let opened = enocean_security::open(link, *next, telegram)?;
             let said = eep::understand(device.eep, &opened.message(telegram));

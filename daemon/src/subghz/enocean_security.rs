@@ -275,7 +275,9 @@ impl<'a> Parts<'a> {
             rorg::SEC_CHAINED => {
                 return refused(Reason::NotSupported, "part of a secure message longer than a telegram".to_owned());
             }
-            other => return refused(Reason::NotEncrypted, format!("RORG {other:02X} is no secure telegram")),
+            other => {
+                return refused(Reason::NotEncrypted, format!("RORG {other:02X} is in clear, and a key was given"));
+            }
         }
         // A telegram that carries its own type has a byte of data behind it.
         let least = if telegram.rorg == rorg::SEC { 1 } else { 2 };
