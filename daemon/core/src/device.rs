@@ -117,6 +117,66 @@ impl DeviceId {
     }
 }
 
+/// How an EnOcean device's telegrams are to be read: the number of its EnOcean Equipment Profile (EEP 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Eep {
+    /// Type of its telegrams.
+    pub rorg: u8,
+    /// Family.
+    pub func: u8,
+    /// Member.
+    pub variant: u8,
+}
+
+impl Eep {
+    /// From its three numbers.
+    pub const fn new(rorg: u8, func: u8, variant: u8) -> Self {
+        Self { rorg, func, variant }
+    }
+}
+
+impl fmt::Display for Eep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02X}-{:02X}-{:02X}", self.rorg, self.func, self.variant)
+    }
+}
+
+impl std::str::FromStr for Eep {
+    type Err = String;
+
+    /// As it is always written, `D5-00-01`; a maker in brackets may follow, as in `A5-30-03 (Eltako)`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix(')').and_then(|text| text.split_once(" (")).map_or(text, |(number, _)| number);
+        let parts: Vec<&str> = number.split('-').collect();
+        let byte = |part: &str| {
+            let digits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            digits.then(|| u8::from_str_radix(part, 16).ok()).flatten()
+        };
+        let found = match parts[..] {
+            [rorg, func, variant] => byte(rorg).zip(byte(func)).zip(byte(variant)),
+            _ => None,
+        };
+        let ((rorg, func), variant) =
+            found.ok_or_else(|| format!("`{text}` is no profile: three times two hex digits, e.g. D5-00-01"))?;
+        Ok(Self { rorg, func, variant })
+    }
+}
+
+impl TryFrom<String> for Eep {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Eep> for String {
+    fn from(eep: Eep) -> String {
+        eep.to_string()
+    }
+}
+
 /// What a detector watches for. A device that tells several things reports under the kind that alarms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -239,6 +299,10 @@ pub struct Report {
     /// Battery, per cent, if it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub battery_percent: Option<u8>,
+    /// The message counter that went with this word, where its check holds one: it only rises, and is recorded with what
+    /// comes of the word, so that a telegram recorded on the air is not believed after a start either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter: Option<u32>,
     /// Received signal strength in dBm, where the receiver tells.
     pub rssi_dbm: Option<i16>,
     /// Link quality of the last hop, 0 to 255, where the receiver tells.
@@ -283,6 +347,7 @@ impl Report {
             test: None,
             relayed: None,
             battery_percent: None,
+            counter: None,
             rssi_dbm: None,
             lqi: None,
         }

@@ -4,7 +4,7 @@
 //! A fact's name and its detail are for ever (contract, "Events"): add, never change.
 
 use crate::alarm::rules::Then;
-use crate::device::{AreaId, DeviceFault, DeviceKind, DeviceState};
+use crate::device::{AreaId, DeviceFault, DeviceKind, DeviceState, Eep};
 use crate::event::{
     Act, AlarmKind, ArmMode, Cause, CloseCause, Delay, EventId, Evidence, Joining, Media, Profile, Realm,
     RestartReason, Service, Tag, UserRole, WindowEnd, ZoneRole,
@@ -84,6 +84,15 @@ pub enum Fact {
         /// Set to pass over pets (R86).
         #[serde(default, skip_serializing_if = "is_false")]
         pet: bool,
+        /// How its telegrams are read, where they do not say so themselves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        eep: Option<Eep>,
+        /// After so much silence it is missing, in seconds, where that is not what its kind says; 0: never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        silence_s: Option<u32>,
+        /// The message counter it had then: only later ones are its word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        counter: Option<u32>,
     },
     /// A device got its place.
     DeviceAssigned {},
@@ -95,7 +104,13 @@ pub enum Fact {
     /// the last one that was told, of any device.
     JoinRefused { count: u64 },
     /// A detector says something new.
-    DeviceChanged { kind: DeviceKind, state: DeviceState },
+    DeviceChanged {
+        kind: DeviceKind,
+        state: DeviceState,
+        /// The message counter of its word, where the word had one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        counter: Option<u32>,
+    },
     /// A detector cannot do its work.
     FaultRaised { fault: DeviceFault },
     /// It can again.

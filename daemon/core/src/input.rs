@@ -2,7 +2,7 @@
 
 use crate::alarm::camera_window::Grant;
 use crate::alarm::rules::Then;
-use crate::device::{AreaId, Authenticated, DeviceId, DeviceKind, Measurement, Report, UserId, ZoneId};
+use crate::device::{AreaId, Authenticated, DeviceId, DeviceKind, Eep, Measurement, Report, UserId, ZoneId};
 use crate::event::{
     Act, ArmMode, CloseCause, EventId, Evidence, Joining, Media, Method, Profile, RestartReason, UserRole, ZoneRole,
 };
@@ -92,6 +92,27 @@ pub enum Signal {
     Chime(ZoneId),
     /// It arms in ten minutes (B23).
     ArmsSoon(AreaId),
+}
+
+/// A device that is made known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // the words of `Fact::DeviceAdded`
+pub struct Newcomer {
+    pub device: DeviceId,
+    pub kind: DeviceKind,
+    pub name: Option<String>,
+    pub secret: Option<String>,
+    pub pet: bool,
+    pub eep: Option<Eep>,
+    pub silence_s: Option<u32>,
+    pub counter: Option<u32>,
+}
+
+impl Newcomer {
+    /// One of which nothing more is known.
+    pub fn plain(device: DeviceId, kind: DeviceKind) -> Self {
+        Self { device, kind, name: None, secret: None, pet: false, eep: None, silence_s: None, counter: None }
+    }
 }
 
 /// What a person asks for.
@@ -232,13 +253,7 @@ pub enum Command {
         seconds: u32,
         joining: Option<Joining>,
     },
-    DeviceAdd {
-        device: DeviceId,
-        kind: DeviceKind,
-        name: Option<String>,
-        secret: Option<String>,
-        pet: bool,
-    },
+    DeviceAdd(Newcomer),
     DeviceAssign {
         device: DeviceId,
         zone: ZoneId,

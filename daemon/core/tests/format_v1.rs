@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use vakt_core::alarm::rules::Then;
 use vakt_core::canonical::{self, Sealed, Unsound};
-use vakt_core::device::{AreaId, Authenticated, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
+use vakt_core::device::{AreaId, Authenticated, DeviceFault, DeviceId, DeviceKind, DeviceState, Eep, UserId, ZoneId};
 use vakt_core::event::{
     Act, AlarmKind, ArmMode, Cause, CauseKind, CloseCause, Delay, Event, EventId, Evidence, Fact, Joining, Media,
     Method, Personal, Profile, Realm, RestartReason, Service, Tag, UserRole, WindowEnd, ZoneRole,
@@ -65,10 +65,17 @@ fn facts() -> Vec<Fact> {
         Fact::UserRemoved {},
         Fact::PermitOpened { seconds: 60, joining: None },
         Fact::PermitClosed {},
-        Fact::DeviceAdded { kind: DeviceKind::Smoke, secret: Some(text("key-7")), pet: false },
+        Fact::DeviceAdded {
+            kind: DeviceKind::Smoke,
+            secret: Some(text("key-7")),
+            pet: false,
+            eep: None,
+            silence_s: None,
+            counter: None,
+        },
         Fact::DeviceAssigned {},
         Fact::DeviceRemoved {},
-        Fact::DeviceChanged { kind: DeviceKind::Contact, state: DeviceState::Open },
+        Fact::DeviceChanged { kind: DeviceKind::Contact, state: DeviceState::Open, counter: None },
         Fact::FaultRaised { fault: DeviceFault::LowBattery },
         Fact::FaultCleared { fault: DeviceFault::LowBattery },
         Fact::ArmFailed { mode: ArmMode::Away, causes: causes(), exit_error: false },
@@ -137,7 +144,14 @@ fn facts() -> Vec<Fact> {
         Fact::OrderRefused { jti: Some(text("w-3")), reason: text("bad_signature"), count: 4 },
         Fact::ZoneSet { role: ZoneRole::Interior, modes: Some([ArmMode::Away, ArmMode::Night].into()), chime: true },
         Fact::UserSet { role: UserRole::Guard, expires: Some(text("2026-11-21T12:00:00.000Z")) },
-        Fact::DeviceAdded { kind: DeviceKind::Motion, secret: None, pet: true },
+        Fact::DeviceAdded {
+            kind: DeviceKind::Motion,
+            secret: None,
+            pet: true,
+            eep: None,
+            silence_s: None,
+            counter: None,
+        },
         Fact::ArmFailed { mode: ArmMode::Night, causes: causes(), exit_error: true },
         Fact::AlarmRaised {
             kind: AlarmKind::Fire,
@@ -228,6 +242,15 @@ fn facts() -> Vec<Fact> {
         Fact::SimUnlocked { modem: text("lte") },
         Fact::ModemRecovery { modem: text("lte"), step: text("reset"), reason: text("not_registered") },
         Fact::DataUsed { modem: text("lte"), percent: 80, used_mb: 400, of_mb: 500 },
+        Fact::DeviceAdded {
+            kind: DeviceKind::Contact,
+            secret: Some(text("key-8")),
+            pet: false,
+            eep: Some(Eep::new(0xD5, 0x00, 0x01)),
+            silence_s: Some(21_600),
+            counter: Some(0x00C0_FFEE),
+        },
+        Fact::DeviceChanged { kind: DeviceKind::Contact, state: DeviceState::Open, counter: Some(0x00C0_FFEF) },
     ]
 }
 

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use vakt_core::alarm::state::Arming;
 use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, UserId, ZoneId};
 use vakt_core::event::{AlarmKind, ArmMode, Method, Profile, RestartReason, UserRole, ZoneRole};
-use vakt_core::input::{CodeChecked, Command, Input, Sound};
+use vakt_core::input::{CodeChecked, Command, Input, Newcomer, Sound};
 use vakt_core::stamp::Stamp;
 
 const ENTRY_MS: u64 = 30_000;
@@ -293,7 +293,7 @@ impl Real {
         ] {
             let (zone, area) = (ZoneId::new(name).unwrap(), house.clone());
             commands.push(Command::ZoneSet { zone: zone.clone(), area, name: None, role, modes: None, chime: false });
-            commands.push(Command::DeviceAdd { device: device(name), kind, name: None, secret: None, pet: false });
+            commands.push(Command::DeviceAdd(Newcomer::plain(device(name), kind)));
             commands.push(Command::DeviceAssign { device: device(name), zone });
         }
         commands.into_iter().for_each(|command| real.ask(command));

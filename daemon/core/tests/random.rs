@@ -21,7 +21,7 @@ use vakt_core::event::{
     Act, AlarmKind, ArmMode, CloseCause, Event, EventId, Evidence, Fact, Media, Method, Profile, RestartReason,
     UserRole, ZoneRole,
 };
-use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, Sound};
+use vakt_core::input::{CodeChecked, Command, Effect, Input, InstalledKey, Newcomer, Sound};
 use vakt_core::stamp::Stamp;
 
 /// How many sequences, and how long each may be: a few seconds in all.
@@ -163,17 +163,13 @@ fn technician() -> impl Strategy<Value = Command> {
         }),
         user().prop_map(|user| Command::UserRemove { user }),
         (0..200u32).prop_map(|seconds| Command::DevicePermit { seconds, joining: None }),
-        (device(), kind(), name()).prop_map(|(device, kind, name)| Command::DeviceAdd {
-            device,
-            kind,
-            name,
-            secret: None,
-            pet: false,
+        (device(), kind(), name()).prop_map(|(device, kind, name)| {
+            Command::DeviceAdd(Newcomer { name, ..Newcomer::plain(device, kind) })
         }),
         (device(), zone()).prop_map(|(device, zone)| Command::DeviceAssign { device, zone }),
         device().prop_map(|device| Command::DeviceRemove { device }),
         zone().prop_map(|zone| Command::DeviceAssign { device: camera(), zone }),
-        Just(Command::DeviceAdd { device: camera(), kind: DeviceKind::Camera, name: None, secret: None, pet: false }),
+        Just(Command::DeviceAdd(Newcomer::plain(camera(), DeviceKind::Camera))),
         Just(Command::SirenChirp {}),
     ]
 }
@@ -265,12 +261,12 @@ impl Site {
                 modes: None,
                 chime: false,
             });
-            commands.push(Command::DeviceAdd { device: device.clone(), kind, name: None, secret: None, pet: false });
+            commands.push(Command::DeviceAdd(Newcomer::plain(device.clone(), kind)));
             commands.push(Command::DeviceAssign { device, zone });
         }
         for (n, kind) in [(5, DeviceKind::Sos), (6, DeviceKind::Water)] {
             let device = DeviceId::new(format!("zb-{n}")).unwrap();
-            commands.push(Command::DeviceAdd { device, kind, name: None, secret: None, pet: false });
+            commands.push(Command::DeviceAdd(Newcomer::plain(device, kind)));
         }
         let request = |command| Input::Command { request: 0, method: Method::Local, command };
         site.play(commands.into_iter().map(request).collect(), Killed::Not);

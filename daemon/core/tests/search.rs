@@ -24,7 +24,7 @@ use vakt_core::device::{AreaId, DeviceId, DeviceKind, DeviceState, UserId, ZoneI
 use vakt_core::event::{
     Act, AlarmKind, ArmMode, CloseCause, Event, EventId, Evidence, Fact, Method, Profile, Realm, UserRole, ZoneRole,
 };
-use vakt_core::input::{CodeChecked, Command, Context, Disk, Effect, Input, InstalledKey, Reply, Sound};
+use vakt_core::input::{CodeChecked, Command, Context, Disk, Effect, Input, InstalledKey, Newcomer, Reply, Sound};
 use vakt_core::port::Head;
 use vakt_core::stamp::Stamp;
 use vakt_core::turn::Committed;
@@ -194,7 +194,7 @@ impl Search {
             commands.extend(placed(&house, name, kind, role));
         }
         let (camera, kind) = (self.camera.clone(), DeviceKind::Camera);
-        commands.push(Command::DeviceAdd { device: camera.clone(), kind, name: None, secret: None, pet: false });
+        commands.push(Command::DeviceAdd(Newcomer::plain(camera.clone(), kind)));
         commands.push(Command::DeviceAssign { device: camera, zone: ZoneId::new("eye").unwrap() });
         self.turn(&mut node, vec![started()]);
         for command in commands {

@@ -1,7 +1,6 @@
 //! The words of the command line: what may be asked, with a sentence of help each. It does nothing.
 
-use crate::cli::habits::{Block, Lock, Rule, Schedule, time};
-use crate::subghz::eep::Eep;
+use crate::cli::habits::{Block, Lock, Rule, Schedule, silence, time};
 use crate::subghz::wmbus_link::FrameKind;
 use clap::Args;
 use clap::Parser;
@@ -9,6 +8,7 @@ use clap::Subcommand;
 use clap::ValueEnum;
 use std::path::PathBuf;
 use vakt_core::device::DeviceId;
+use vakt_core::device::Eep;
 use vakt_core::event::Class;
 use vakt_core::stamp::parse_rfc3339;
 
@@ -363,6 +363,12 @@ pub enum Device {
         /// It is set to pass over pets: it may miss or be late
         #[arg(long)]
         pet: bool,
+        /// EnOcean: its profile, as its manual names it, e.g. D5-00-01
+        #[arg(long)]
+        eep: Option<Eep>,
+        /// After so much silence it is missing: 30m, 6h, 2d (5m to 31d), or never; without, as its kind has it
+        #[arg(long, value_name = "TIME", value_parser = silence)]
+        silence: Option<u32>,
     },
     /// Change its battery: the cover may open for ten minutes; asks for a code
     Battery { device: String },

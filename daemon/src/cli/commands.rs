@@ -28,7 +28,6 @@ use crate::hub::io::start;
 use crate::journal::io::store::sqlite_version;
 use crate::network::io::watch;
 use crate::subghz::decode as wmbus;
-use crate::subghz::eep::Eep;
 use crate::subghz::enocean_decode as esp3;
 use crate::subghz::enocean_security;
 use crate::subghz::wmbus_link::FrameKind;
@@ -43,6 +42,7 @@ use std::io::IsTerminal;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use vakt_core::device::Eep;
 
 /// Longest line of a batch on stdin, in bytes; a longer one is refused and the next is read.
 const BATCH_LINE_MAX: u64 = 64 * 1024;
@@ -454,10 +454,11 @@ fn device(socket: &Path, command: Device) -> Result<(), Exit> {
             say(format!("listening for {seconds} s; each detector that is not known yet is a line"));
             stream(client, &request, 1)
         }
-        Device::Add { device, kind, name, with_key, pet } => {
+        Device::Add { device, kind, name, with_key, pet, eep, silence } => {
             let key = if with_key { Some(hidden("key")?) } else { None };
             let request = json!({
-                "command": "device_add", "device": device, "kind": kind, "name": name, "key": key, "pet": pet,
+                "command": "device_add", "device": device, "kind": kind, "name": name, "key": key, "pet": pet, "eep": eep,
+                "silence_s": silence,
             });
             ask(client, &request)
         }

@@ -205,6 +205,18 @@ pub fn time(text: &str) -> Result<i64, String> {
     parse_rfc3339(text)
 }
 
+/// How long a device may be silent, in seconds: `30m`, `6h`, `2d`; 0 for `never`.
+///
+/// # Errors
+/// What such a time looks like.
+pub fn silence(text: &str) -> Result<u32, String> {
+    let units = [("m", 60), ("h", 3_600), ("d", 86_400)];
+    let counted =
+        units.iter().find_map(|(unit, seconds)| text.strip_suffix(unit)?.parse::<u32>().ok()?.checked_mul(*seconds));
+    let never = (text == "never").then_some(0);
+    never.or(counted.filter(|seconds| *seconds > 0)).ok_or_else(|| format!("`{text}` is none: 30m, 6h, 2d or never"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +231,9 @@ mod tests {
         }
         assert!(days("mon,someday").is_err_and(|text| text.contains("mon tue")));
         assert!(milli("warm").is_err() && milli("1e99").is_err());
+        assert_eq!(["90m", "6h", "2d", "never"].map(silence), [5_400, 21_600, 172_800, 0].map(Ok));
+        for bad in ["0m", "6", "h", "-1h", "99999999d", "6 h"] {
+            assert!(silence(bad).is_err_and(|text| text.contains("never")), "{bad}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use vakt_core::alarm::rules::Then;
 use vakt_core::device::AreaId;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
+use vakt_core::device::Eep;
 use vakt_core::device::UserId;
 use vakt_core::device::ZoneId;
 use vakt_core::event::ArmMode;
@@ -211,6 +212,10 @@ pub enum Request {
         key: Option<Hidden>,
         #[serde(default)]
         pet: bool,
+        /// EnOcean: how its telegrams are read.
+        eep: Option<Eep>,
+        /// After so much silence it is missing, in seconds; 0: never.
+        silence_s: Option<u32>,
     },
     DeviceAssign {
         device: DeviceId,

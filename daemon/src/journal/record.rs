@@ -161,9 +161,10 @@ pub fn snapshot_bytes(state: &State) -> Vec<u8> {
 /// A step of the state's shape: from this version to the next. `None`: it is not of that version.
 pub type Step = (u32, fn(Value) -> Option<Value>);
 
-/// From each version of the state that was given away to the next. 0.1.0 wrote 5. Where the rows that made a state are
+/// From each version of the state that was given away to the next. 0.1.0 wrote 5; 6 says more of a device, and what it
+/// does not say is as it was. Where the rows that made a state are
 /// pruned it can be had in no other way.
-const STEPS: &[Step] = &[];
+const STEPS: &[Step] = &[(5, Some)];
 
 /// A state's bytes in their version's shape as a state of today's.
 fn read_state(version: u32, bytes: &[u8]) -> Option<State> {

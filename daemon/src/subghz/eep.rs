@@ -14,59 +14,13 @@ use crate::subghz::eep_vld;
 use crate::subghz::erp1::rorg;
 use crate::subghz::refused::Reason;
 use crate::subghz::refused::Refused;
-use std::fmt;
-use std::str::FromStr;
 use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::DeviceState;
+use vakt_core::device::Eep;
 use vakt_core::device::Measurement;
 use vakt_core::device::Report;
-
-/// A profile's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Eep {
-    /// Type of its telegrams.
-    pub rorg: u8,
-    /// Family.
-    pub func: u8,
-    /// Member.
-    pub variant: u8,
-}
-
-impl Eep {
-    /// From its three numbers.
-    pub const fn new(rorg: u8, func: u8, variant: u8) -> Self {
-        Self { rorg, func, variant }
-    }
-}
-
-impl fmt::Display for Eep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02X}-{:02X}-{:02X}", self.rorg, self.func, self.variant)
-    }
-}
-
-impl FromStr for Eep {
-    type Err = String;
-
-    /// As it is always written, `D5-00-01`; a maker in brackets may follow, as in `A5-30-03 (Eltako)`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = text.strip_suffix(')').and_then(|text| text.split_once(" (")).map_or(text, |(number, _)| number);
-        let parts: Vec<&str> = number.split('-').collect();
-        let byte = |part: &str| {
-            let digits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-            digits.then(|| u8::from_str_radix(part, 16).ok()).flatten()
-        };
-        let found = match parts[..] {
-            [rorg, func, variant] => byte(rorg).zip(byte(func)).zip(byte(variant)),
-            _ => None,
-        };
-        let ((rorg, func), variant) =
-            found.ok_or_else(|| format!("`{text}` is no profile: three times two hex digits, e.g. D5-00-01"))?;
-        Ok(Self { rorg, func, variant })
-    }
-}
 
 /// A telegram in clear, and how far it can be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]

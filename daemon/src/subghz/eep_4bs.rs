@@ -6,13 +6,13 @@
 //! Source: EnOcean Equipment Profiles 2.6.7, A5-02, A5-04, A5-07, A5-08, A5-14, A5-30. A5-30-03 has four inputs without
 //! a meaning; the one meant here is Eltako's smoke detector FRW, which sends 0F and 1F in DB1 (openHAB, A5_30_03_ELTAKO).
 
-use crate::subghz::eep::Eep;
 use crate::subghz::eep::Word;
 use crate::subghz::eep::bytes;
 use crate::subghz::eep::not_known;
 use crate::subghz::refused::Refused;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::DeviceState;
+use vakt_core::device::Eep;
 
 /// Below it a supply is low, in millivolts. The hub's choice: a transmitter of the STM 300 family, which most of these
 /// devices are built on, starts again only above about 2.45 V (its manual's turn-on threshold), and a lithium cell of 3 V

@@ -6,7 +6,6 @@
 //!
 //! Source: EnOcean Equipment Profiles 2.6.7, F6-02, F6-04, F6-05, F6-10, D2-03-00, D5-00-01.
 
-use crate::subghz::eep::Eep;
 use crate::subghz::eep::Message;
 use crate::subghz::eep::Word;
 use crate::subghz::eep::bytes;
@@ -15,6 +14,7 @@ use crate::subghz::erp1::rorg;
 use crate::subghz::refused::Refused;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::DeviceState;
+use vakt_core::device::Eep;
 
 /// The four buttons as the profile names them.
 const BUTTONS: [&str; 4] = ["AI", "A0", "BI", "B0"];

@@ -3,7 +3,6 @@
 //! Source: D2-06-50, D2-14-41 and D2-01 of the EnOcean Alliance's EEPViewer, as the openHAB binding (D2_06_50), the OpenKNX
 //! gateway and the EnOcean seminar of A. Hidaka (STM 550J) have them; D2-01 in EnOcean Equipment Profiles 2.6.7.
 
-use crate::subghz::eep::Eep;
 use crate::subghz::eep::Said;
 use crate::subghz::eep::Word;
 use crate::subghz::eep::bytes;
@@ -12,6 +11,7 @@ use crate::subghz::refused::Reason;
 use crate::subghz::refused::Refused;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::DeviceState;
+use vakt_core::device::Eep;
 use vakt_core::device::Measurement;
 
 pub(crate) fn read(eep: Eep, payload: &[u8]) -> Result<Word, Refused> {

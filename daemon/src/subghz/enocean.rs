@@ -4,7 +4,6 @@
 //! differently is somebody else. What a telegram teaches is `enocean_teach.rs`'s, and says nothing of any state.
 
 use crate::subghz::eep;
-use crate::subghz::eep::Eep;
 use crate::subghz::eep::Message;
 use crate::subghz::eep::Said;
 use crate::subghz::enocean_security;
@@ -14,6 +13,7 @@ use crate::subghz::erp1::rorg;
 use crate::subghz::refused::Reason;
 use crate::subghz::refused::Refused;
 use vakt_core::device::Authenticated;
+use vakt_core::device::Eep;
 
 /// A device as it was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]

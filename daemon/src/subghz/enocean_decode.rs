@@ -7,7 +7,6 @@ use crate::subghz::decode::from_hex;
 use crate::subghz::decode::json;
 use crate::subghz::decode::parse_key;
 use crate::subghz::eep;
-use crate::subghz::eep::Eep;
 use crate::subghz::eep::Message;
 use crate::subghz::eep::Said;
 use crate::subghz::enocean::in_clear;
@@ -29,6 +28,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
 use vakt_core::device::Authenticated;
+use vakt_core::device::Eep;
 
 /// A decoded packet, as the contract writes it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

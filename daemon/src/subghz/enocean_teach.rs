@@ -7,7 +7,6 @@
 //!
 //! Source: EnOcean Equipment Profiles 2.6.7, 3.1 to 3.3, 3.6; Security of EnOcean Radio Networks V1.8, 4.2, 4.4.1.2.
 
-use crate::subghz::eep::Eep;
 use crate::subghz::eep::is_teach_in;
 use crate::subghz::enocean_security::Key;
 use crate::subghz::enocean_security::Link;
@@ -21,6 +20,7 @@ use crate::subghz::esp3::crc8;
 use crate::subghz::refused::Reason;
 use crate::subghz::refused::Refused;
 use std::fmt;
+use vakt_core::device::Eep;
 
 /// Devices whose secure teach-in is begun and not ended. One more, and the oldest has to begin again.
 pub const UNFINISHED_MAX: usize = 4;

@@ -33,6 +33,7 @@ use vakt_core::input::CodeChecked;
 use vakt_core::input::Command;
 use vakt_core::input::Effect;
 use vakt_core::input::Input;
+use vakt_core::input::Newcomer;
 use vakt_core::warrant::Order;
 use vakt_core::warrant::Role;
 
@@ -63,13 +64,7 @@ impl World {
         }
         for model in &MODELS {
             let device = model.device();
-            commands.push(Command::DeviceAdd {
-                device: device.clone(),
-                kind: model.kind,
-                name: None,
-                secret: None,
-                pet: false,
-            });
+            commands.push(Command::DeviceAdd(Newcomer::plain(device.clone(), model.kind)));
             if let Some((zone, area, role)) = model.place {
                 let (zone, area) = (ZoneId::new(zone).expect("an id"), AreaId::new(area).expect("an id"));
                 commands.push(Command::ZoneSet {

@@ -50,7 +50,14 @@ pub(crate) fn around_the_clock(kind: DeviceKind) -> Option<AlarmKind> {
 
 pub(crate) fn on_report(draft: &mut Draft, report: Report) {
     if report.device.is_wired() && !draft.state.devices.contains_key(&report.device) {
-        let fact = Fact::DeviceAdded { kind: report.kind, secret: None, pet: false };
+        let fact = Fact::DeviceAdded {
+            kind: report.kind,
+            secret: None,
+            pet: false,
+            eep: None,
+            silence_s: None,
+            counter: None,
+        };
         draft.keep(fact, About { device: Some(report.device.clone()), ..About::default() });
     }
     let Some(device) = draft.state.devices.get(&report.device) else { return };
@@ -91,7 +98,7 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     if said == Some(state) && !again && !witness && !goes_on {
         return;
     }
-    let changed = Fact::DeviceChanged { kind: report.kind, state };
+    let changed = Fact::DeviceChanged { kind: report.kind, state, counter: report.counter };
     let guarding = about.area.as_ref().and_then(|area| draft.state.areas.get(area)).and_then(|a| a.arming.guarding());
     if around_the_clock(report.kind).is_some() || guarding.is_some() {
         // Were this lost, the next alarm would look like the one before, or each repeat like a new one.

@@ -9,8 +9,9 @@ use crate::alarm::state::{Arming, Device, Key, State, Zone};
 use crate::canonical::PERSONAL_TEXT_MAX;
 use crate::device::{AreaId, DeviceId, DeviceKind};
 use crate::event::{Event, EventId, Fact, Joining, Method};
-use crate::input::{Command, Disk, RequestId};
+use crate::input::{Command, Disk, Newcomer, RequestId};
 use crate::stamp::Deadline;
+use core::ops::RangeInclusive;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ const ENTRY_S_MAX: u32 = 45;
 const EXIT_S_MAX: u32 = 180;
 /// The longest time in which unknown devices are listed, in seconds.
 const PERMIT_S_MAX: u32 = 180;
+/// After how much silence a device may be missed, in seconds.
+const SILENCE_S: RangeInclusive<u32> = 300..=31 * 86_400;
 /// How many devices, zones or users a site may have. Who comes later is refused: the state is snapshotted whole.
 pub(crate) const SITE_MAX: usize = 512;
 /// How many areas. Who comes later is refused: one event must be able to name them all.
@@ -86,13 +89,18 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
             };
             Ok((draft.emit(Fact::PermitOpened { seconds, joining }, about), text))
         }
-        Command::DeviceAdd { device, kind, name, secret, pet } => {
+        Command::DeviceAdd(Newcomer { device, kind, name, secret, pet, eep, silence_s, counter }) => {
+            if let Some(given) = silence_s.filter(|s| *s != 0 && !SILENCE_S.contains(s)) {
+                let (least, most) = (SILENCE_S.start() / 60, SILENCE_S.end() / 86_400);
+                let text = format!("{given} s of silence: {least} minutes to {most} days, or 0 for never");
+                return Err(("out_of_range", text));
+            }
             room(draft.state.devices.len(), SITE_MAX, draft.state.devices.contains_key(&device), "devices")?;
             quiet(draft, area_of(draft, &device).as_ref())?;
             unwatched(draft, &device)?;
             let text = format!("device {device} is known; give it a place with `vaktd device assign {device} ZONE`");
             let about = About { device: Some(device), name: short(name)?, ..about };
-            Ok((draft.emit(Fact::DeviceAdded { kind, secret, pet }, about), text))
+            Ok((draft.emit(Fact::DeviceAdded { kind, secret, pet, eep, silence_s, counter }, about), text))
         }
         Command::DeviceAssign { device, zone } => {
             if !draft.state.devices.contains_key(&device) {
@@ -200,7 +208,7 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
             state.permit = Some(Deadline::after(event.stamp, u64::from(*seconds) * 1000));
         }
         Fact::PermitClosed {} => state.permit = None,
-        Fact::DeviceAdded { kind, secret, pet } => {
+        Fact::DeviceAdded { kind, secret, pet, eep, silence_s, counter } => {
             let Some(id) = event.device.clone() else { return };
             let old = state.devices.get(&id);
             let device = Device {
@@ -216,6 +224,9 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
                 suppressed: BTreeSet::new(),
                 added: Some(event.stamp),
                 pet: *pet,
+                eep: *eep,
+                silence_s: *silence_s,
+                counter: *counter,
                 upkeep: None,
                 cover_open: false,
                 idle: false,

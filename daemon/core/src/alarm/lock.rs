@@ -324,7 +324,7 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
             (lock.auto_lock_s, lock.left_open_s) = (*auto_lock_s, *left_open_s);
             (lock.before_arming, lock.disarms) = (*before_arming, *disarms);
         }
-        Fact::DeviceChanged { kind: DeviceKind::Lock, state: said } => {
+        Fact::DeviceChanged { kind: DeviceKind::Lock, state: said, .. } => {
             lock.locked = *said == DeviceState::Locked;
             lock.since = (!lock.locked).then_some(event.stamp);
             lock.told_to_lock = false;

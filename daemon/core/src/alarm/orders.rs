@@ -18,7 +18,7 @@ use crate::alarm::service;
 use crate::alarm::warrant::{Obeyed, Refusal, about, method, no};
 use crate::device::{DeviceId, DeviceKind, UserId};
 use crate::event::{Act, AlarmKind, Fact, Media, Method, UserRole};
-use crate::input::{CodeChecked, Command, Reply, RequestId};
+use crate::input::{CodeChecked, Command, Newcomer, Reply, RequestId};
 use crate::warrant::{Order, Role, Warrant};
 
 /// The number under which what a person could ask for is asked on a warrant's behalf; no request has it.
@@ -241,7 +241,7 @@ fn obey_service(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal>
         Order::CredentialBlock { credential } => block(draft, credential),
         Order::DeviceAdd { device, kind, name } => {
             let (device, kind, name) = (device.clone(), *kind, name.clone());
-            change(draft, Command::DeviceAdd { device, kind, name, secret: None, pet: false })
+            change(draft, Command::DeviceAdd(Newcomer { name, ..Newcomer::plain(device, kind) }))
         }
         Order::DeviceAssign { device, zone } => {
             change(draft, Command::DeviceAssign { device: device.clone(), zone: zone.clone() })

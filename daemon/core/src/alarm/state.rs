@@ -30,7 +30,7 @@ use crate::alarm::service;
 use crate::alarm::service::Standing;
 use crate::alarm::warrant;
 use crate::alarm::warrant::Spent;
-use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, UserId, ZoneId};
+use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, DeviceState, Eep, UserId, ZoneId};
 use crate::event::{Act, AlarmKind, ArmMode, Cause, CauseKind, Class, Event, EventId, Fact, Method, Profile, Service};
 use crate::event::{UserRole, ZoneRole};
 use crate::input::Sound;
@@ -40,7 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The version of this shape in snapshots. A new one brings a step from the one before (`STEPS` in journal/record.rs).
-pub const STATE_VERSION: u32 = 5;
+pub const STATE_VERSION: u32 = 6;
 
 /// After a start of the board intrusion detectors settle for so long (requirements, "restart"), in ms.
 const SETTLING_MS: u64 = 60_000;
@@ -301,6 +301,15 @@ pub struct Device {
     pub added: Option<Stamp>,
     /// Set to pass over pets (R86).
     pub pet: bool,
+    /// How its telegrams are read, where they do not say so themselves.
+    #[serde(default)]
+    pub eep: Option<Eep>,
+    /// After so much silence it is missing, in seconds, where that is not what its kind says; 0: never.
+    #[serde(default)]
+    pub silence_s: Option<u32>,
+    /// The last message counter on record: only later ones are its word.
+    #[serde(default)]
+    pub counter: Option<u32>,
     /// Its battery is being changed until then.
     pub upkeep: Option<Deadline>,
     /// Its cover is open for that.
@@ -421,7 +430,7 @@ impl State {
 
     fn apply_device(&mut self, event: &Event) {
         match &event.fact {
-            Fact::DeviceChanged { kind, state } => {
+            Fact::DeviceChanged { kind, state, counter } => {
                 let settling = self.settling.is_some();
                 self.device(event, |device| {
                     let active = matches!(state, DeviceState::Open | DeviceState::Alarm);
@@ -433,6 +442,7 @@ impl State {
                     device.closed.remove(kind);
                     device.changed = Some(event.stamp);
                     device.idle = false;
+                    device.counter = (*counter).max(device.counter);
                 });
                 if *kind == DeviceKind::Motion {
                     self.last_motion = Some(event.stamp.at());

@@ -21,17 +21,22 @@ const QUIET_MS: u64 = 20 * 60_000;
 /// An intrusion detector that has not moved for so long may watch nothing at all, in days.
 const NEVER_FIRED_DAYS: u32 = 30;
 const DAY_MS: u64 = 24 * HOUR_MS;
-/// The shortest of the times below, in ms.
-const SHORTEST_MS: u64 = 2 * HOUR_MS;
+/// An intrusion detector must be missed after so much silence, in ms.
+const GRADE_MS: u64 = 2 * HOUR_MS;
+/// The shortest time after which anything is missed, in ms: `install` takes no shorter.
+const SHORTEST_MS: u64 = 5 * 60_000;
 /// A failing disk keeps it from being told; then it is looked at again so much later, in ms.
 const AGAIN_MS: u64 = 60_000;
 
 /// After how much silence a detector is missing (requirements, "missing detector"), in ms; `None`: it speaks when it has
 /// something to say. Detectors of fire, gas and water tell their battery several times a day, and once at least.
-fn missing_after_ms(kind: DeviceKind) -> Option<u64> {
-    match kind {
+fn missing_after_ms(device: &Device) -> Option<u64> {
+    if let Some(silence_s) = device.silence_s {
+        return (silence_s > 0).then_some(u64::from(silence_s) * 1_000);
+    }
+    match device.kind {
         DeviceKind::Contact | DeviceKind::Motion | DeviceKind::GlassBreak | DeviceKind::Vibration | DeviceKind::Hub => {
-            Some(SHORTEST_MS)
+            Some(GRADE_MS)
         }
         DeviceKind::Smoke
         | DeviceKind::Heat
@@ -51,8 +56,14 @@ fn missing_after_ms(kind: DeviceKind) -> Option<u64> {
 }
 
 /// Whether its silence is told of.
-pub(crate) fn is_supervised(kind: DeviceKind) -> bool {
-    missing_after_ms(kind).is_some()
+pub(crate) fn is_supervised(device: &Device) -> bool {
+    missing_after_ms(device).is_some()
+}
+
+/// Whether its silence is told of as soon as an intrusion detector's must be (requirements, "missing detector"); of other
+/// kinds nobody asks.
+pub fn is_intrusion_grade(device: &Device) -> bool {
+    !detector::intrusion(device.kind) || missing_after_ms(device).is_some_and(|after_ms| after_ms <= GRADE_MS)
 }
 
 /// Who was last heard when, since this process began to listen.
@@ -129,7 +140,7 @@ impl Heard {
         state.devices.iter().filter_map(move |(id, device)| {
             while heard.next_if(|(other, _)| *other < id).is_some() {}
             let last = heard.next_if(|(other, _)| *other == id).map(|(_, habit)| habit.last);
-            let after_ms = missing_after_ms(device.kind).filter(|_| !device.faults.contains(&DeviceFault::Missing))?;
+            let after_ms = missing_after_ms(device).filter(|_| !device.faults.contains(&DeviceFault::Missing))?;
             // A device that was added a moment ago has its time too.
             let last = last.into_iter().chain(self.since).chain(device.added);
             let last = last.filter(|at| at.boot == now.boot).max_by_key(|at| at.mono_ms)?;

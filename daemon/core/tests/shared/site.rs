@@ -2,7 +2,7 @@
 
 use vakt_core::device::{AreaId, Authenticated, DeviceId, DeviceKind, DeviceState, Report, ZoneId};
 use vakt_core::event::ZoneRole;
-use vakt_core::input::{Command, Input};
+use vakt_core::input::{Command, Input, Newcomer};
 
 pub fn device(name: &str) -> DeviceId {
     DeviceId::new(format!("zb-{name}")).unwrap()
@@ -18,7 +18,7 @@ pub fn placed(area: &AreaId, name: &str, kind: DeviceKind, role: ZoneRole) -> [C
     let (zone, area) = (ZoneId::new(name).unwrap(), area.clone());
     [
         Command::ZoneSet { zone: zone.clone(), area, name: None, role, modes: None, chime: false },
-        Command::DeviceAdd { device: device(name), kind, name: None, secret: None, pet: false },
+        Command::DeviceAdd(Newcomer::plain(device(name), kind)),
         Command::DeviceAssign { device: device(name), zone },
     ]
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use vakt_core::canonical;
 use vakt_core::device::{AreaId, Authenticated, DeviceKind, DeviceState, Measurement, Report, UserId, ZoneId};
 use vakt_core::event::{Act, ArmMode, EventId, Media, Method, RestartReason};
-use vakt_core::input::{CodeChecked, Command, Input, InstalledKey, LockUsed, ModemWord, Supply};
+use vakt_core::input::{CodeChecked, Command, Input, InstalledKey, LockUsed, ModemWord, Newcomer, Supply};
 use vakt_core::warrant::{Digest, Order, Warrant};
 
 /// `256*x`: so many of it.
@@ -221,13 +221,7 @@ impl Story {
             ["set", "camera", camera, "in", zone] => {
                 Command::DeviceAssign { device: camera_id(camera)?, zone: id(zone, ZoneId::new)? }
             }
-            ["set", "camera", camera] => Command::DeviceAdd {
-                device: camera_id(camera)?,
-                kind: DeviceKind::Camera,
-                name: None,
-                secret: None,
-                pet: false,
-            },
+            ["set", "camera", camera] => Command::DeviceAdd(Newcomer::plain(camera_id(camera)?, DeviceKind::Camera)),
             ["set", "device", device, "in", zone] => {
                 Command::DeviceAssign { device: device_id(device)?, zone: id(zone, ZoneId::new)? }
             }
@@ -235,7 +229,7 @@ impl Story {
                 let (device, kind) = (device_id(device)?, word(kind)?);
                 let (pet, name) = (rest == ["pet"], name(rest).filter(|_| rest != ["pet"]));
                 self.kinds.insert(device.clone(), kind);
-                Command::DeviceAdd { device, kind, name, secret: None, pet }
+                Command::DeviceAdd(Newcomer { name, pet, ..Newcomer::plain(device, kind) })
             }
             ["remove", "device", device] => Command::DeviceRemove { device: device_id(device)? },
             ["remove", "camera", camera] => Command::DeviceRemove { device: camera_id(camera)? },

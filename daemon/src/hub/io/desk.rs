@@ -34,6 +34,7 @@ use vakt_core::event::Method;
 use vakt_core::input::CodeChecked;
 use vakt_core::input::Command;
 use vakt_core::input::Input;
+use vakt_core::input::Newcomer;
 use vakt_core::input::Reply;
 
 /// The secrets file may hang with its disk; a request waits so long for it.
@@ -149,7 +150,7 @@ impl Desk {
         let mut known = self.known.clone();
         known.borrow_and_update();
         let added = match &command {
-            Command::DeviceAdd { device, secret, .. } => secret.is_some() || !known.borrow().contains_key(device),
+            Command::DeviceAdd(new) => new.secret.is_some() || !known.borrow().contains_key(&new.device),
             _ => false,
         };
         let removed = match &command {
@@ -227,12 +228,12 @@ impl Desk {
                 Command::UserSet { user, name, role, expires_ms }
             }
             Request::UserRemove { user } => Command::UserRemove { user },
-            Request::DeviceAdd { device, kind, name, key, pet } => {
+            Request::DeviceAdd { device, kind, name, key, pet, eep, silence_s } => {
                 let secret = match key {
                     Some(key) => Some(self.keep_key(key).await?),
                     None => None,
                 };
-                Command::DeviceAdd { device, kind, name, secret, pet }
+                Command::DeviceAdd(Newcomer { device, kind, name, secret, pet, eep, silence_s, counter: None })
             }
             Request::DeviceAssign { device, zone } => Command::DeviceAssign { device, zone },
             Request::DeviceRemove { device } => Command::DeviceRemove { device },

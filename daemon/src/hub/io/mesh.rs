@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use vakt_core::event::Method;
 use vakt_core::input::Command;
 use vakt_core::input::Input;
+use vakt_core::input::Newcomer;
 use vakt_core::input::Reply;
 
 /// Orders waiting for the stick. Who orders waits.
@@ -154,8 +155,7 @@ async fn add(
                     (Stage::Failed, format!("it joined, but its zone type is unknown here: {add} tells what it is"))
                 }
                 Some(kind) => {
-                    let command =
-                        Command::DeviceAdd { device: device.clone(), kind, name: None, secret: None, pet: false };
+                    let command = Command::DeviceAdd(Newcomer::plain(device.clone(), kind));
                     match tell(&commands, command).await {
                         Reply::Done { text, .. } => (Stage::Ready, text),
                         Reply::Refused { text, .. } => (Stage::Failed, format!("it joined, but was not added: {text}")),

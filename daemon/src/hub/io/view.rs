@@ -25,6 +25,7 @@ use vakt_core::alarm::state::Device;
 use vakt_core::alarm::state::Key;
 use vakt_core::alarm::state::Remembered;
 use vakt_core::alarm::state::State;
+use vakt_core::alarm::supervision::is_intrusion_grade;
 use vakt_core::device::AreaId;
 use vakt_core::device::DeviceFault;
 use vakt_core::device::DeviceId;
@@ -267,6 +268,15 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
         }
         value["device"] = id.as_str().into();
         value["has_key"] = device.secret.is_some().into();
+        if let Some(eep) = &device.eep {
+            value["eep"] = eep.to_string().into();
+        }
+        if let Some(silence_s) = device.silence_s {
+            value["silence_s"] = silence_s.into();
+        }
+        if !is_intrusion_grade(device) {
+            value["intrusion_grade"] = false.into();
+        }
         value.to_string()
     };
     state.devices.iter().map(line).collect()

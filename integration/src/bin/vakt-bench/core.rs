@@ -29,6 +29,7 @@ use vakt_core::input::Command;
 use vakt_core::input::Context;
 use vakt_core::input::Disk;
 use vakt_core::input::Input;
+use vakt_core::input::Newcomer;
 use vakt_core::port::Head;
 use vakt_core::stamp::Stamp;
 use vakt_core::turn::Committed;
@@ -102,7 +103,7 @@ fn large_site() -> Outcome<(Site, Vec<Event>)> {
         let role = if number % 4 == 0 { ZoneRole::Always } else { ZoneRole::Interior };
         let area = house.clone();
         commands.push(Command::ZoneSet { zone: zone.clone(), area, name: None, role, modes: None, chime: false });
-        commands.push(Command::DeviceAdd { device: device.clone(), kind, name: None, secret: None, pet: false });
+        commands.push(Command::DeviceAdd(Newcomer::plain(device.clone(), kind)));
         commands.push(Command::DeviceAssign { device, zone });
     }
     for (request, command) in (1..).zip(commands) {
