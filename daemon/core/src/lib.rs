@@ -42,6 +42,6 @@ pub mod alarm {
     pub mod service; //         the site's standing with its operator
     pub(crate) mod settings; // people, locks, schedules, rules
     pub mod state; //           what the hub knows: a fold over the events
-    pub(crate) mod supervision; // whether detectors are still there
+    pub mod supervision; // whether detectors are still there
     pub mod warrant; //         whether what is ordered from afar may be done
 }

@@ -442,7 +442,7 @@ impl State {
                     device.closed.remove(kind);
                     device.changed = Some(event.stamp);
                     device.idle = false;
-                    device.counter = (*counter).max(device.counter);
+                    device.counter = counter.or(device.counter);
                 });
                 if *kind == DeviceKind::Motion {
                     self.last_motion = Some(event.stamp.at());
