@@ -22,6 +22,7 @@ pub mod subghz {
     pub mod enocean; //      one device's telegram, from security to meaning
     pub mod enocean_copies; // what repeaters make of one telegram
     pub mod enocean_decode; // all of it, for the command line
+    pub mod enocean_door; // who may be taught, and when
     pub mod enocean_security; // keys, codes, rolling codes
     pub mod enocean_teach; // what a device says when it is taught
     pub mod erp1; //         EnOcean's radio telegram
@@ -31,6 +32,7 @@ pub mod subghz {
     pub mod line; //         what serial receivers say, cut into frames
     pub mod receiver; //     all of it, one receiver at a time
     pub mod refused; //      every reason a frame is not believed
+    pub mod transceiver; //  one EnOcean transceiver, from bytes to telegrams
     pub mod wmbus_crypto; // security mode 5
     pub mod wmbus_link; //   EN 13757-4 frames and their checks
     pub mod wmbus_measured; // what of them is measured now

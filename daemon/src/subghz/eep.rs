@@ -161,6 +161,27 @@ pub fn understand(eep: Eep, message: &Message<'_>) -> Result<Said, Refused> {
     Ok(word.said(message))
 }
 
+/// What a device of that profile watches for; `None` where the profile is not known here, or watches for nothing.
+pub fn kind(eep: Eep) -> Option<DeviceKind> {
+    Some(match (eep.rorg, eep.func, eep.variant) {
+        (0xF6, 0x02, 0x01 | 0x02) | (0xD2, 0x03, 0x00) => DeviceKind::Sos,
+        (0xF6, 0x04, 0x01) | (0xF6, 0x10, 0x00) | (0xD5, 0x00, 0x01) => DeviceKind::Contact,
+        (0xF6, 0x05, 0x01) => DeviceKind::Water,
+        (0xF6, 0x05, 0x02) | (0xA5, 0x30, 0x03) => DeviceKind::Smoke,
+        (0xA5, 0x02, 0x01..=0x0B | 0x10..=0x1B | 0x20 | 0x30) | (0xA5, 0x04, 0x01..=0x03) => DeviceKind::Climate,
+        (0xA5, 0x07, 0x01..=0x03) | (0xA5, 0x08, 0x01) => DeviceKind::Motion,
+        (0xA5, 0x14, 0x05 | 0x06) => DeviceKind::Vibration,
+        (0xA5, 0x14, 0x01..=0x0A) | (0xD2, 0x06, 0x50) | (0xD2, 0x14, 0x41) => DeviceKind::Contact,
+        _ => return None,
+    })
+}
+
+/// Whether a device of that profile is driven by the hand that moves it, or by the water it finds: it says nothing until
+/// then, and its silence means nothing (EEP 2.1; Eltako FWS, FFG7B).
+pub fn is_kinetic(eep: Eep) -> bool {
+    eep.rorg == rorg::RPS && (eep.func, eep.variant) != (0x05, 0x02) || (eep.rorg, eep.func) == (0xD2, 0x03)
+}
+
 /// Whether the telegram teaches (EEP 3.2 and 3.3): the LRN bit, DB0 bit 3, is clear.
 pub(crate) fn is_teach_in(rorg: u8, payload: &[u8]) -> bool {
     matches!((rorg, payload), (rorg::ONE_BS, [db0]) | (rorg::FOUR_BS, [_, _, _, db0]) if db0 & 0x08 == 0)
@@ -185,4 +206,31 @@ pub(crate) fn bytes<const N: usize>(eep: Eep, payload: &[u8]) -> Result<[u8; N],
     payload
         .try_into()
         .map_err(|_| Refused::new(Reason::BadLength, 1, format!("{} bytes of payload: {eep} has {N}", payload.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_profile_that_is_read_says_what_it_watches_for_and_no_other_does() {
+        let mut known = 0;
+        for eep in (0..=0xFFFF_u32).flat_map(|n| {
+            let [_, _, func, variant] = n.to_be_bytes();
+            [rorg::RPS, rorg::ONE_BS, rorg::FOUR_BS, rorg::VLD].map(|rorg| Eep::new(rorg, func, variant))
+        }) {
+            // Whatever it says: it is told by the profile, not by the telegram.
+            let kinds = [&[0x10][..], &[0x09], &[0, 0, 0, 0x08], &[0x01; 8], &[0x08; 9]].map(|payload| {
+                let device = DeviceId::new("en-00000001").expect("an id");
+                let rorg = if eep_rps::is_secure_rocker(eep) { rorg::SEC_DECRYPTED } else { eep.rorg };
+                let message =
+                    Message { device, rorg, payload, nu: true, authenticated: Authenticated::Crc, rssi_dbm: None };
+                Some(understand(eep, &message).ok()?.report?.kind)
+            });
+            let read = kinds.into_iter().flatten().next();
+            assert_eq!(kind(eep), read, "{eep}");
+            known += usize::from(read.is_some());
+        }
+        assert_eq!(known, 53, "6 of a switch, 1 contact, 43 of four bytes, 3 of any length");
+    }
 }

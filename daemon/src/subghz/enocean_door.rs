@@ -1,0 +1,229 @@
+//! Who may be taught: one EnOcean device after another, while somebody has opened the door.
+//!
+//! A teach-in that nobody waits for changes nothing. What a device says it is counts; where it does not say, as switches
+//! and secure devices do not, the profile is the one the door was opened for, and is never guessed. Keys are handed on
+//! and never shown. Source: EnOcean Equipment Profiles 2.6.7, 3.1 to 3.6.
+
+use crate::subghz::eep;
+use crate::subghz::enocean_security::Key;
+use crate::subghz::enocean_security::Link;
+use crate::subghz::enocean_teach::Gathering;
+use crate::subghz::enocean_teach::Outcome;
+use crate::subghz::enocean_teach::Request;
+use crate::subghz::enocean_teach::TeachIn;
+use crate::subghz::erp1::Telegram;
+use crate::subghz::erp1::rorg;
+use crate::subghz::esp3::Packet;
+use vakt_core::device::DeviceId;
+use vakt_core::device::DeviceKind;
+use vakt_core::device::Eep;
+
+/// For whom the door is open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Open {
+    /// The profile of who does not say it.
+    pub eep: Option<Eep>,
+    /// The key on the label of a device that encrypts its teach-in.
+    pub label: Option<Key>,
+}
+
+/// A device that was taught.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Which.
+    pub device: DeviceId,
+    /// How it is read.
+    pub eep: Eep,
+    /// What it watches for, by that profile.
+    pub kind: DeviceKind,
+    /// How it speaks securely, and the lowest rolling code that is accepted of it.
+    pub secure: Option<(Link, u64)>,
+}
+
+/// What came of a telegram at the door.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Knock {
+    /// Who came in, or why somebody did not.
+    pub came: Option<Result<Newcomer, (DeviceId, String)>>,
+    /// What the device waits for.
+    pub answer: Option<Packet>,
+}
+
+/// The door. Dropped when it shuts, and with it what was begun.
+#[derive(Debug, Clone, Default)]
+pub struct Door {
+    open: Option<Open>,
+    gathering: Gathering,
+}
+
+impl Door {
+    /// Opens it, or shuts it.
+    pub fn set(&mut self, open: Option<Open>) {
+        *self = Self { open, gathering: Gathering::default() };
+    }
+
+    /// Somebody speaks; `own_id` is the transceiver's.
+    pub fn knock(&mut self, telegram: &Telegram, own_id: u32) -> Knock {
+        let device = telegram.device();
+        let Some(open) = self.open.clone() else {
+            return Knock { came: None, answer: refused(telegram, own_id) };
+        };
+        let refuse = |why: String| Knock { came: Some(Err((device.clone(), why))), answer: None };
+        let read = match TeachIn::read(telegram.rorg, &telegram.payload) {
+            Ok(read) => read,
+            Err(why) => return refuse(why.to_string()),
+        };
+        let told = match read {
+            None if telegram.rorg == rorg::RPS && open.eep.is_some_and(|eep| eep.rorg == rorg::RPS) => None,
+            None => return Knock::default(),
+            Some(TeachIn::OneBs) => Some(Eep::new(rorg::ONE_BS, 0x00, 0x01)),
+            Some(TeachIn::FourBs { profile }) => profile.map(|(eep, _)| eep),
+            Some(TeachIn::Ute(ute)) if ute.request == Request::Forget => {
+                let why = format!("it asks to be forgotten: `vaktd device remove {device}` does so");
+                return Knock { answer: ute.answer(telegram.sender, own_id, Outcome::Refused), ..refuse(why) };
+            }
+            Some(TeachIn::Ute(ute)) => {
+                let came = let_in(&device, Some(ute.eep), open.eep, None);
+                let outcome = if came.is_ok() { Outcome::Taught } else { Outcome::NotSupported };
+                let came = Some(came.map_err(|why| (device, why)));
+                return Knock { came, answer: ute.answer(telegram.sender, own_id, outcome) };
+            }
+            Some(TeachIn::Secure(part)) => {
+                return match self.gathering.take(telegram.sender, part, open.label.as_ref()) {
+                    Ok(None) => Knock::default(),
+                    Ok(Some(taught)) => {
+                        let came = let_in(&device, None, open.eep, Some((taught.link, taught.next)));
+                        Knock { came: Some(came.map_err(|why| (device, why))), answer: None }
+                    }
+                    Err(why) => refuse(why.to_string()),
+                };
+            }
+        };
+        Knock { came: Some(let_in(&device, told, open.eep, None).map_err(|why| (device, why))), answer: None }
+    }
+}
+
+/// A device that asks while the door is shut is told so: else it asks again and again.
+fn refused(telegram: &Telegram, own_id: u32) -> Option<Packet> {
+    match TeachIn::read(telegram.rorg, &telegram.payload) {
+        Ok(Some(TeachIn::Ute(ute))) => ute.answer(telegram.sender, own_id, Outcome::Refused),
+        _ => None,
+    }
+}
+
+fn let_in(
+    device: &DeviceId,
+    told: Option<Eep>,
+    expected: Option<Eep>,
+    secure: Option<(Link, u64)>,
+) -> Result<Newcomer, String> {
+    let eep = match (told, expected) {
+        (Some(told), Some(expected)) if told != expected => {
+            return Err(format!(
+                "it says that its profile is {told}, and {expected} was expected: open for the one it has"
+            ));
+        }
+        (told, expected) => told.or(expected).ok_or(
+            "it does not say what it is: open again with --eep and the profile that its manual names, such as D5-00-01",
+        )?,
+    };
+    let kind = eep::kind(eep).ok_or_else(|| format!("its profile {eep} is not known to this hub"))?;
+    Ok(Newcomer { device: device.clone(), eep, kind, secure })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that meets what must not be falls here
+mod tests {
+    use super::*;
+    use crate::subghz::decode::from_hex;
+    use crate::subghz::esp3::Framer;
+
+    const OWN: u32 = 0x019A_BCDE;
+
+    fn esp3(hex: &str) -> Telegram {
+        let heard = Framer::default().feed(&from_hex(hex).unwrap());
+        Telegram::of(heard[0].as_ref().unwrap()).unwrap()
+    }
+
+    fn erp1(hex: &str) -> Telegram {
+        Telegram::parse(&from_hex(hex).unwrap()).unwrap()
+    }
+
+    fn open(eep: Option<&str>) -> Door {
+        let mut door = Door::default();
+        door.set(Some(Open { eep: eep.map(|eep| eep.parse().unwrap()), label: None }));
+        door
+    }
+
+    fn newcomer(knock: Knock) -> Newcomer {
+        knock.came.unwrap().unwrap()
+    }
+
+    fn turned_away(knock: Knock) -> String {
+        knock.came.unwrap().unwrap_err().1
+    }
+
+    const UTE: &str = "55000D0701FDD4A0FF3E000101D20194E3B90001FFFFFFFF4000AB";
+    const ONE_BS: &str = "55000707017AD500008A92390001FFFFFFFF3000EB";
+    const CONTACT: &str = "55000707017AD50805115A8D0000FFFFFFFF2D0047";
+    const ROCKER: &str = "55000707017AF610FEF2A47B3000FFFFFFFF2C0062";
+    const SECURE: [&str; 2] = ["3520ABC0FFEE456E4F6365616E019EB63B00", "354020476D62482E313300019EB63B00"];
+
+    #[test]
+    fn a_teach_in_that_nobody_waits_for_changes_nothing_and_who_asks_is_told() {
+        let mut door = Door::default();
+        for hex in [ONE_BS, CONTACT, ROCKER] {
+            assert_eq!(door.knock(&esp3(hex), OWN), Knock::default());
+        }
+        let Knock { came: None, answer: Some(answer) } = door.knock(&esp3(UTE), OWN) else { panic!("it was let in") };
+        // Bidirectional, "not accepted", response; and the rest as it asked.
+        assert_eq!(answer.data[..8], from_hex("D481FF3E000101D2").unwrap());
+        assert_eq!(answer.data[8..12], OWN.to_be_bytes());
+        assert_eq!(answer.optional[1..5], 0x0194_E3B9_u32.to_be_bytes());
+    }
+
+    #[test]
+    fn who_says_what_it_is_comes_in_and_who_does_not_needs_its_profile_named() {
+        let contact = newcomer(open(None).knock(&esp3(ONE_BS), OWN));
+        assert_eq!((contact.device.as_str(), contact.kind), ("en-008a9239", DeviceKind::Contact));
+        assert_eq!(open(None).knock(&esp3(CONTACT), OWN), Knock::default(), "a word is no teach-in");
+        // A5-14-09 by a maker's four-byte teach-in: FUNC 14, TYPE 09, maker 00D, LRN type 1.
+        let four = erp1("A550480D800587120100");
+        assert_eq!(newcomer(open(None).knock(&four, OWN)).eep.to_string(), "A5-14-09");
+        let silent = erp1("A5000000000587120100");
+        assert!(turned_away(open(None).knock(&silent, OWN)).contains("--eep"));
+        assert_eq!(newcomer(open(Some("A5-07-01")).knock(&silent, OWN)).kind, DeviceKind::Motion);
+        assert!(turned_away(open(Some("A5-07-01")).knock(&four, OWN)).contains("A5-14-09, and A5-07-01 was expected"));
+        assert_eq!(open(None).knock(&esp3(ROCKER), OWN), Knock::default());
+        let button = newcomer(open(Some("F6-02-01")).knock(&esp3(ROCKER), OWN));
+        assert_eq!((button.device.as_str(), button.kind, button.secure), ("en-fef2a47b", DeviceKind::Sos, None));
+    }
+
+    #[test]
+    fn a_profile_that_is_not_known_is_turned_away_and_told_so() {
+        let Knock { came: Some(Err((_, why))), answer: Some(answer) } = open(None).knock(&esp3(UTE), OWN) else {
+            panic!("an actuator was let in")
+        };
+        assert!(why.contains("D2-01-01"), "{why}");
+        assert_eq!(answer.data[1], 0xB1, "profile not supported");
+    }
+
+    #[test]
+    fn a_secure_contact_comes_in_with_its_key_when_all_of_it_is_heard() {
+        let mut door = open(Some("D5-00-01"));
+        assert_eq!(door.knock(&erp1(SECURE[0]), OWN), Knock::default());
+        let came = newcomer(door.knock(&erp1(SECURE[1]), OWN));
+        let (link, next) = came.secure.clone().unwrap();
+        assert_eq!((link.slf.byte, next, came.kind), (0xAB, 0x00C0_FFEE, DeviceKind::Contact));
+        assert!(format!("{came:?}").contains("Key(hidden)"), "{came:?}");
+        // A door that was shut in between forgets the first half.
+        let mut door = open(Some("D5-00-01"));
+        door.knock(&erp1(SECURE[0]), OWN);
+        door.set(None);
+        door.set(Some(Open { eep: Some("D5-00-01".parse().unwrap()), label: None }));
+        assert_eq!(door.knock(&erp1(SECURE[1]), OWN), Knock::default());
+        let mut door = open(None);
+        door.knock(&erp1(SECURE[0]), OWN);
+        assert!(turned_away(door.knock(&erp1(SECURE[1]), OWN)).contains("--eep"));
+    }
+}
