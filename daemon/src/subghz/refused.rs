@@ -23,9 +23,13 @@ pub enum Reason {
     BadSymbol,
     /// A wired frame's start or stop byte is missing.
     BadFrame,
-    /// Decryption did not give the two bytes 2F 2F that prove the key.
+    /// Decryption did not give what shows that the key is right: the bytes 2F 2F, or the payload CRC under AES-CTR.
     WrongKey,
-    /// A device with a key spoke in clear: not its word.
+    /// The authentication code of mode 7 is not this message's: it was changed on the way.
+    BadMac,
+    /// A message counter that is not above the last one: the message was heard before.
+    Replayed,
+    /// A device with a key spoke in clear, or one that proves its messages sent one that proves nothing: not its word.
     NotEncrypted,
     /// Encrypted, and no key is known for this device.
     NoKey,
@@ -66,6 +70,8 @@ impl Refused {
             Reason::BadSymbol => "bad_symbol",
             Reason::BadFrame => "bad_frame",
             Reason::WrongKey => "wrong_key",
+            Reason::BadMac => "bad_mac",
+            Reason::Replayed => "replayed",
             Reason::NotEncrypted => "not_encrypted",
             Reason::NoKey => "no_key",
             Reason::NotSupported => "not_supported",
@@ -91,6 +97,8 @@ mod tests {
             BadSymbol,
             BadFrame,
             WrongKey,
+            BadMac,
+            Replayed,
             NotEncrypted,
             NoKey,
             NotSupported,
