@@ -111,13 +111,15 @@ fn by_status(word: Word, telegram: &Telegram, records: &[Record]) -> Word {
     judged(word.fault(broken).or_fault(flagged(records)), leak, false)
 }
 
-/// The second byte: 80 leak now, 40 leak before, 20 blocked, below them half years of battery. The third: 80 backflow, 40
-/// under and 20 over its range, 10 under water, 08 and 02 tampering with sensor or housing now, 04 and 01 before.
+/// The first byte: 80 a general alarm, which nothing explains. The second: 80 leak now, 40 leak before, 20 blocked, below
+/// them half years of battery. The third: 80 backflow, 40 under and 20 over its range, 10 under water, 08 and 02 tampering
+/// with sensor or housing now, 04 and 01 before.
 fn by_prios(word: Word, telegram: &Telegram) -> Word {
-    let [_general, second, third, ..] = *telegram.payload else {
+    let [first, second, third, ..] = *telegram.payload else {
         return word.or_fault(Some(true));
     };
-    let out_of_order = second & 0x20 != 0 || third & 0xF0 != 0;
+    let leak = second & 0x80 != 0;
+    let out_of_order = second & 0x20 != 0 || third & 0xF0 != 0 || (first & 0x80 != 0 && !leak);
     let word = word.tamper(Some(third & 0x0A != 0)).or_low_battery(Some(second & 0x1F == 0));
-    judged(word.or_fault(Some(out_of_order)), second & 0x80 != 0, out_of_order)
+    judged(word.or_fault(Some(out_of_order)), leak, out_of_order)
 }

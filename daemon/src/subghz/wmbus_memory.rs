@@ -1,5 +1,5 @@
 //! What inspection detectors remember: how often, and when last, they found smoke. They do not send when it burns; that a
-//! counter or a date has moved since their last telegram says that it has burnt, or that somebody has cooked.
+//! counter or a date has moved since the last telegram says that it has burnt since, or that somebody has cooked.
 //!
 //! It compares and remembers, no more. It is no live alarm and never becomes a state: what follows from it the core
 //! decides. Sources: wmbusmeters drivers ei6500 and qsmoke, OMS TR-05 (`#AL` counts alarms).
@@ -82,8 +82,7 @@ impl Memory {
             return Seen::First;
         };
         let counted = known.alarms.is_some() && mark.alarms > known.alarms;
-        // The first day it ever names is a move only when its counter cannot say so: that it never named one is then what
-        // was known.
+        // A first day is a move only where no counter can say so: else an early telegram had merely left the day out.
         let dated = mark.last > known.last && (known.last.is_some() || mark.alarms.is_none());
         known.alarms = mark.alarms.max(known.alarms);
         known.last = mark.last.clone().max(known.last.take());

@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "askama",
     "base64",
     "cbc",
+    "cmac",
     "fluent",
     "hmac",
     "ring",
