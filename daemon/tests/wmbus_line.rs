@@ -290,6 +290,18 @@ mod set_up {
         assert!(error.contains("does not keep"), "its memory wears with each writing: {error}");
     }
 
+    /// A stick that still gives telegrams without packets: what looks like a beginning swallows the answer until the line
+    /// is silent (stray bytes in front of answers: wmbusmeters #26, #933, #1049).
+    #[test]
+    fn an_answer_is_found_behind_what_was_none() {
+        let mut life = Life::new(Source::Amber8465);
+        life.written();
+        life.receiver.feed(&from_hex(&format!("29FF8AFE{AMBER_SET}")).unwrap());
+        assert_eq!(life.written(), "");
+        life.receiver.silence();
+        assert_eq!(life.written(), "FF040109F3");
+    }
+
     #[test]
     fn a_telegram_before_that_is_not_read_by_guess() {
         let mut life = Life::new(Source::Amber8465);
