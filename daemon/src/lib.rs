@@ -30,12 +30,17 @@ pub mod subghz {
     pub mod esp3_command; // what its transceivers are asked
     pub mod io; //           serial ports
     pub mod line; //         what serial receivers say, cut into frames
+    pub mod packet; //       what sticks say in binary
     pub mod receiver; //     all of it, one receiver at a time
     pub mod refused; //      every reason a frame is not believed
+    pub mod stick; //        a stick is set up, and stays so
     pub mod transceiver; //  one EnOcean transceiver, from bytes to telegrams
-    pub mod wmbus_crypto; // security mode 5
+    pub mod wmbus_afl; //    what proves a message of mode 7
+    pub mod wmbus_crypto; // security modes 5 and 7, AES-CTR
+    pub mod wmbus_leak; //   meters that tell of leaks
     pub mod wmbus_link; //   EN 13757-4 frames and their checks
     pub mod wmbus_measured; // what of them is measured now
+    pub mod wmbus_memory; // what inspection detectors remember
     pub mod wmbus_record; // EN 13757-3 data records
     pub mod wmbus_report; // what known devices mean by it
     pub mod wmbus_tpl; //    headers: whose data, how protected

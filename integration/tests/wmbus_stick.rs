@@ -38,7 +38,7 @@ fn a_window_that_opens_is_heard_through_every_stick() {
         let mut receiver = Receiver::new(source);
         let heard = only(&mut receiver, &serial);
         assert_eq!(heard.device.as_str(), "wm-las-00010205-07-1d");
-        let report = receiver.understand(&heard, Some(&KEY)).unwrap().report.unwrap();
+        let report = receiver.understand(&heard, Some(&KEY), None).unwrap().report.unwrap();
         assert_eq!((report.kind, report.state), (DeviceKind::Contact, Some(DeviceState::Open)));
         assert_eq!((report.authenticated, report.rssi_dbm), (Authenticated::Crc, rssi), "{source:?}");
         assert_eq!((report.tamper, report.low_battery, report.fault), (Some(false), Some(false), Some(false)));
@@ -51,11 +51,11 @@ fn a_telegram_without_or_with_the_wrong_key_is_refused_and_counted() {
     let frame = stick::encrypt_mode5(&bytes(OPEN), &KEY).unwrap();
     let mut receiver = Receiver::new(Source::Im871a);
     let heard = only(&mut receiver, &stick::im871a_packet(&frame, -60));
-    assert_eq!(receiver.understand(&heard, None).unwrap_err().word(), "no_key");
-    assert_eq!(receiver.understand(&heard, Some(&[7; 16])).unwrap_err().word(), "wrong_key");
+    assert_eq!(receiver.understand(&heard, None, None).unwrap_err().word(), "no_key");
+    assert_eq!(receiver.understand(&heard, Some(&[7; 16]), None).unwrap_err().word(), "wrong_key");
     // and a forger who speaks in clear for a device that has a key
     let forged = only(&mut receiver, &stick::im871a_packet(&bytes(OPEN), -60));
-    assert_eq!(receiver.understand(&forged, Some(&KEY)).unwrap_err().word(), "not_encrypted");
+    assert_eq!(receiver.understand(&forged, Some(&KEY), None).unwrap_err().word(), "not_encrypted");
     let counters = receiver.counters();
     assert_eq!((counters.no_key, counters.wrong_key, counters.not_encrypted, counters.reported), (1, 1, 1, 0));
 }

@@ -449,15 +449,15 @@ const PORT: Section = Section {
         ),
         field(
             "receiver",
-            Kind::Choice(&["rtl_wmbus", "cul", "im871a"]),
+            Kind::Choice(&["rtl_wmbus", "cul", "im871a", "amb8465"]),
             Absent::Required(Literal::Text("im871a")),
-            "What speaks there: rtl_wmbus's text lines, a CUL with culfw, or IMST's iM871A.",
+            "What speaks there: rtl_wmbus's text lines, a CUL with culfw, IMST's iM871A, or AMBER's (Würth's) AMB8465.",
         ),
         field(
             "baud",
             Kind::Int(1200, 921_600, "bits per second"),
             Absent::Optional(Literal::Int(57_600)),
-            "Without it 115200 for rtl_wmbus, 38400 for cul, 57600 for im871a.",
+            "Without it 115200 for rtl_wmbus, 38400 for cul, 57600 for im871a, 9600 for amb8465.",
         ),
     ],
 };

@@ -397,16 +397,20 @@ pub enum Receiver {
     /// IMST's iM871A.
     #[serde(rename = "im871a")]
     Im871a,
+    /// AMBER's (Würth's) AMB8465.
+    #[serde(rename = "amb8465")]
+    Amber8465,
 }
 
 impl Receiver {
-    /// The rate a receiver comes with, in bits per second: culfw on a nanoCUL 38400 and iM871A 57600 (both as
-    /// wmbusmeters opens them); rtl_wmbus has no line of its own, so the usual rate of a USB serial bridge.
+    /// The rate a receiver comes with, in bits per second: culfw on a nanoCUL 38400, iM871A 57600 and AMB8465
+    /// 9600 (as wmbusmeters opens them); rtl_wmbus has no line of its own, so the usual rate of a USB serial bridge.
     fn baud(self) -> u32 {
         match self {
             Receiver::RtlWmbus => 115_200,
             Receiver::Cul => 38_400,
             Receiver::Im871a => 57_600,
+            Receiver::Amber8465 => 9_600,
         }
     }
 }

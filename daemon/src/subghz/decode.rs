@@ -4,6 +4,7 @@
 use crate::subghz::refused::Reason;
 use crate::subghz::refused::Refused;
 use crate::subghz::wmbus_crypto::Key;
+use crate::subghz::wmbus_crypto::Opened;
 use crate::subghz::wmbus_crypto::decrypt;
 use crate::subghz::wmbus_link::FrameKind;
 use crate::subghz::wmbus_link::MAX_FIFO;
@@ -28,10 +29,11 @@ use vakt_core::device::Report;
 pub struct Decoded {
     /// The sender, as the link layer names it.
     pub link: LinkView,
-    /// `mode5` where it came encrypted; absent where it did not, even if its configuration word claims it.
+    /// `mode5`, `mode7` or `ell_ctr` where it came so; absent where it came in clear, even if its headers claim it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encrypted: Option<&'static str>,
-    /// `crc` where this decoder verified checksums over the frame, else `none`. Mode 5 proves nothing and adds nothing.
+    /// `mac` where mode 7's authentication code was right; `crc` where this decoder verified checksums over the frame,
+    /// else `none`. Mode 5 and AES-CTR prove nothing and add nothing.
     pub authenticated: Authenticated,
     /// All values; none of an encrypted frame without its key.
     pub records: Vec<Record>,
@@ -80,11 +82,12 @@ pub fn decode(kind: FrameKind, key: Option<&Key>, hex: &str) -> Result<Decoded, 
     let bytes = from_hex(hex)?;
     let telegram = parse(&open(kind, &bytes)?)?;
     let authenticated = if telegram.checked { Authenticated::Crc } else { Authenticated::None };
-    let (encrypted, plain) = plain(&telegram, key)?;
-    let Some(plain) = plain else {
+    let (encrypted, opened) = opened(&telegram, key)?;
+    let Some(Opened { telegram, counter }) = opened else {
         return Ok(Decoded { link: link(&telegram, &[]), encrypted, authenticated, records: Vec::new(), report: None });
     };
-    let records = all_records(&telegram, &plain)?;
+    let authenticated = if counter.is_some() { Authenticated::Mac } else { authenticated };
+    let records = all_records(&telegram)?;
     let report = wmbus_report::report(&telegram, &records, authenticated, None)?.map(ReportView::from);
     Ok(Decoded { link: link(&telegram, &records), encrypted, authenticated, records, report })
 }
@@ -156,24 +159,31 @@ pub fn from_hex(text: &str) -> Result<Vec<u8>, Refused> {
     Ok(bytes)
 }
 
-/// Whether it came encrypted, and the data in clear where that can be had. Telegrams stored after decryption keep a
-/// configuration word that says mode 5: what is visibly plain is decoded as it stands.
-fn plain(telegram: &Telegram, key: Option<&Key>) -> Result<(Option<&'static str>, Option<Vec<u8>>), Refused> {
-    let stored_plain = (None, Some(telegram.payload.clone()));
-    match (telegram.security, key) {
-        (Security::Clear, _) => Ok(stored_plain),
-        (Security::Mode5 { .. }, Some(key)) => match decrypt(telegram, key) {
-            Ok(plain) => Ok((Some("mode5"), Some(plain))),
-            Err(_) if telegram.looks_plain() => Ok(stored_plain),
-            Err(refused) => Err(refused),
-        },
-        (Security::Mode5 { .. }, None) if telegram.looks_plain() => Ok(stored_plain),
-        (Security::Mode5 { .. }, None) => Ok((Some("mode5"), None)),
+/// How it came encrypted, and the telegram in clear where that can be had. Telegrams stored after decryption keep
+/// headers that claim a cipher: what is visibly plain is decoded as it stands, unless a code is there to be proven.
+fn opened(telegram: &Telegram, key: Option<&Key>) -> Result<(Option<&'static str>, Option<Opened>), Refused> {
+    let encrypted = telegram.security.word();
+    let proves = matches!(telegram.security, Security::Mode7 { .. });
+    match key.map(|key| decrypt(telegram, key)) {
+        _ if encrypted.is_none() => Ok((None, Some(Opened { telegram: telegram.clone(), counter: None }))),
+        Some(Ok(opened)) => Ok((encrypted, Some(opened))),
+        Some(Err(refused)) if proves || !telegram.looks_plain() => Err(refused),
+        None if !telegram.looks_plain() => Ok((encrypted, None)),
+        _ => Ok((None, Some(stored_plain(telegram)?))),
     }
 }
 
+fn stored_plain(telegram: &Telegram) -> Result<Opened, Refused> {
+    let telegram = match telegram.security {
+        Security::EllCtr { .. } => telegram.inside(&telegram.payload)?,
+        _ => telegram.clone(),
+    };
+    Ok(Opened { telegram, counter: None })
+}
+
 /// The records of the data, or a maker's own payload as one value.
-pub(crate) fn all_records(telegram: &Telegram, plain: &[u8]) -> Result<Vec<Record>, Refused> {
+pub(crate) fn all_records(telegram: &Telegram) -> Result<Vec<Record>, Refused> {
+    let plain = &telegram.payload;
     if !matches!(telegram.ci, 0xA0..=0xB7) {
         return records(plain, telegram.payload_at);
     }

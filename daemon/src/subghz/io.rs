@@ -7,6 +7,7 @@ use crate::subghz::receiver::Counters;
 use crate::subghz::receiver::Heard;
 use crate::subghz::receiver::Receiver;
 use crate::subghz::receiver::Understood;
+use crate::subghz::refused::Reason;
 use serial2_tokio::SerialPort;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use vakt_core::device::DeviceId;
 use vakt_core::input::Input;
 
@@ -66,7 +68,7 @@ pub struct Outlets {
     pub counters: Arc<std::sync::Mutex<BTreeMap<String, Counters>>>,
 }
 
-/// Opens the port and reads it until it fails; says why it did. `opened` is told when it is open.
+/// Opens the port, sets its receiver up and reads it until it fails; says why it did. `opened` is told when it listens.
 ///
 /// # Errors
 /// Why it ended.
@@ -79,16 +81,17 @@ pub async fn listen(settings: &Settings, outlets: &Outlets, opened: impl AsyncFn
         Ok(Err(error)) => return format!("open {}: {error}", settings.path.display()),
         Err(_) => return format!("open {}: no answer in {} s", settings.path.display(), OPEN.as_secs()),
     };
-    if let Err(error) = tokio::time::timeout(OPEN, port.write_all(settings.source.start()))
-        .await
-        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut)))
-    {
-        return format!("start the receiver on {}: {error}", settings.path.display());
-    }
-    opened().await;
-    let mut receiver = Receiver::new(settings.source);
+    let (mut receiver, begun, mut opened) = (Receiver::new(settings.source), Instant::now(), Some(opened));
     let mut bytes = [0u8; CHUNK];
     loop {
+        if let Err(error) = set_up(&mut receiver, &port, begun.elapsed()).await {
+            return format!("set up the receiver on {}: {error}", settings.path.display());
+        }
+        if receiver.is_set_up()
+            && let Some(tell) = opened.take()
+        {
+            tell().await;
+        }
         let outcomes = match tokio::time::timeout(SILENCE, port.read(&mut bytes)).await {
             Err(_) => receiver.silence(),
             Ok(Ok(0)) => return format!("read {}: it was pulled out", settings.path.display()),
@@ -106,6 +109,16 @@ pub async fn listen(settings: &Settings, outlets: &Outlets, opened: impl AsyncFn
     }
 }
 
+/// Writes what is due to the stick.
+async fn set_up(receiver: &mut Receiver, port: &SerialPort, now: Duration) -> Result<(), String> {
+    let Some(bytes) = receiver.due(now)? else {
+        return Ok(());
+    };
+    let written = tokio::time::timeout(OPEN, port.write_all(&bytes)).await;
+    let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    written.unwrap_or_else(late).map_err(|error| error.to_string())
+}
+
 /// False when nobody listens any more.
 async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Outlets) -> bool {
     let known = outlets.known.borrow().get(&heard.device).copied();
@@ -116,12 +129,13 @@ async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Outlets) -> b
         return true;
     };
     let device = heard.device.clone();
-    let (first, second) = match receiver.understand(heard, key.as_ref()) {
-        Ok(Understood { report, values }) => {
-            let authenticated = heard.authenticated;
+    let (first, second) = match receiver.understand(heard, key.as_ref(), None) {
+        Ok(Understood { report, values, authenticated, .. }) => {
             let values = (!values.is_empty()).then_some(Input::Measured { device, authenticated, values });
             (report.map(Input::Report), values)
         }
+        // A copy, or a recording: the device itself is as it was.
+        Err(refused) if refused.kind == Reason::Replayed => return true,
         Err(refused) => {
             tracing::warn!(%device, %refused, "a known device could not be read");
             (Some(Input::Unreadable { device }), None)

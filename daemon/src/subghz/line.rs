@@ -1,12 +1,16 @@
-//! What serial receivers say, cut into frames: lines of `rtl_wmbus`, lines of a CUL stick, packets of an iM871A stick.
+//! What serial receivers say, cut into frames: lines of `rtl_wmbus`, lines of a CUL stick, packets of an iM871A or an
+//! AMB8465 stick.
 //!
 //! Bytes go in as they come, in any portions; frames and counted faults come out. Memory is bounded whatever arrives:
 //! noise, a wrong baud rate, a line without end. A receiver's own "this one is bad" is believed. This file never opens
 //! a frame: it only knows where one begins and ends.
 //!
 //! Formats: rtl_wmbus README (`MODE;CRC_OK;3OUTOF6OK;time;rssi;rssi;id;0xHEX`, CRCs off, L adjusted); culfw `rf_mbus`
-//! (`b` or `bY`, the frame with its CRCs, LQI and RSSI when started with X21); IMST WMBus HCI specification 1.6.
+//! (`b` or `bY`, the frame with its CRCs, LQI and RSSI when started with X21); packets stand in `packet`.
 
+use crate::subghz::packet;
+use crate::subghz::packet::Answer;
+use crate::subghz::packet::Taken;
 use crate::subghz::wmbus_link::FrameKind;
 use crate::subghz::wmbus_link::MAX_FRAME;
 use crate::subghz::wmbus_link::length_a;
@@ -14,6 +18,9 @@ use crate::subghz::wmbus_link::length_b;
 
 /// Characters of a line: the longest frame in hex and what stands before it. A longer line loses all of itself.
 pub const MAX_LINE: usize = 2 * MAX_FRAME + 128;
+
+/// A stick's answers that nobody has taken; it gives one to each question, and later ones are lost.
+const ANSWERS_MAX: usize = 8;
 
 /// Which receiver is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,19 +31,8 @@ pub enum Source {
     Cul,
     /// Packets of an IMST iM871A.
     Im871a,
-}
-
-impl Source {
-    /// What is written to the receiver once it is open, so that it listens in mode T. A CUL: receive wireless M-Bus,
-    /// tell signal strength (culfw command reference, `br`, `X`). An iM871A: link mode T1, RSSI attached, by
-    /// `SET_CONFIG` (IMST WMBus HCI specification 1.6). rtl_wmbus only speaks.
-    pub fn start(self) -> &'static [u8] {
-        match self {
-            Source::RtlWmbus => b"",
-            Source::Cul => b"brt\r\nX21\r\n",
-            Source::Im871a => &[0xA5, 0x01, 0x03, 0x06, 0x00, 0x02, 0x03, 0x30, 0x01, 0x00],
-        }
-    }
+    /// Packets of an AMBER (Würth) AMB8465, AMB8665 or Metis stick.
+    Amber8465,
 }
 
 /// A frame as a receiver gave it.
@@ -70,6 +66,8 @@ pub enum Fault {
     BadChecksum,
     /// A packet that was begun and never ended.
     HalfPacket,
+    /// A telegram before the stick has said in which form it gives them.
+    NotSetUp,
 }
 
 /// A frame or a fault.
@@ -82,12 +80,13 @@ pub struct Framer {
     buffer: Vec<u8>,
     /// The rest of a too long line, or a run of noise between packets, is being passed over; it is counted once.
     skipping: bool,
+    answers: Vec<Answer>,
 }
 
 impl Framer {
     /// A framer that has heard nothing yet.
     pub fn new(source: Source) -> Self {
-        Self { source, buffer: Vec::new(), skipping: false }
+        Self { source, buffer: Vec::new(), skipping: false, answers: Vec::new() }
     }
 
     /// Takes bytes, gives all that is complete now: never more items in all than bytes were fed.
@@ -95,20 +94,26 @@ impl Framer {
         let mut heard = Vec::new();
         for byte in bytes {
             match self.source {
-                Source::Im871a => self.packet_byte(*byte, &mut heard),
+                Source::Im871a | Source::Amber8465 => self.packet_byte(*byte, &mut heard),
                 Source::RtlWmbus | Source::Cul => heard.extend(self.line_byte(*byte)),
             }
         }
         heard
     }
 
+    /// What a stick has answered since this was asked last.
+    pub fn answers(&mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.answers)
+    }
+
     /// Nothing came for a while, longer than a packet takes: what was begun will not be completed. Without this, half
     /// a packet would swallow the beginning of the next. Lines end themselves and are left alone.
     pub fn silence(&mut self) -> Vec<Heard> {
         let mut heard = Vec::new();
-        while self.source == Source::Im871a && !self.buffer.is_empty() {
+        while packet::start(self.source).is_some() && !self.buffer.is_empty() {
             heard.push(Err(Fault::HalfPacket));
-            self.resync(&mut heard);
+            self.skip_to_start(1);
+            self.packets(&mut heard);
         }
         heard
     }
@@ -141,12 +146,12 @@ impl Framer {
         match self.source {
             _ if line.is_empty() => None,
             Source::RtlWmbus => Some(rtl_wmbus(line)),
-            Source::Cul | Source::Im871a => Some(cul(line)),
+            _ => Some(cul(line)),
         }
     }
 
     fn packet_byte(&mut self, byte: u8, heard: &mut Vec<Heard>) {
-        if self.buffer.is_empty() && byte != SOF {
+        if self.buffer.is_empty() && packet::start(self.source) != Some(byte) {
             if !std::mem::replace(&mut self.skipping, true) {
                 heard.push(Err(Fault::NotAFrame));
             }
@@ -159,20 +164,19 @@ impl Framer {
 
     /// Gives what the buffer holds complete; after a fault begins again at the next start byte within it.
     fn packets(&mut self, heard: &mut Vec<Heard>) {
-        while let Some((result, used)) = packet(&self.buffer) {
-            heard.push(result);
+        while let Some((taken, used)) = packet::take(self.source, &self.buffer) {
+            match taken {
+                Taken::Heard(frame) => heard.push(frame),
+                Taken::Answer(answer) if self.answers.len() < ANSWERS_MAX => self.answers.push(answer),
+                Taken::Answer(_) => {}
+            }
             self.skip_to_start(used);
         }
     }
 
-    fn resync(&mut self, heard: &mut Vec<Heard>) {
-        self.skip_to_start(1);
-        self.packets(heard);
-    }
-
     fn skip_to_start(&mut self, used: usize) {
         let rest = &self.buffer[used.min(self.buffer.len())..];
-        let start = rest.iter().position(|b| *b == SOF).unwrap_or(rest.len());
+        let start = rest.iter().position(|b| packet::start(self.source) == Some(*b)).unwrap_or(rest.len());
         self.buffer.drain(..used + start);
     }
 }
@@ -219,60 +223,15 @@ fn cul(line: &str) -> Heard {
     let whole = if kind == FrameKind::B { length_b(l) } else { length_a(l) };
     let rssi_dbm = match bytes.len().checked_sub(whole) {
         Some(0) => None,
-        // CC1101 data sheet SWRS061, 17.3: half decibels in two's complement, offset 74.
-        Some(2) => Some(i16::from(bytes[whole + 1] as i8) / 2 - 74),
+        Some(2) => Some(chip_dbm(bytes[whole + 1])),
         _ => return Err(Fault::BadLength),
     };
     bytes.truncate(whole);
     Ok(Caught { kind, bytes, rssi_dbm, vouched: false })
 }
 
-/// Start byte of a packet.
-const SOF: u8 = 0xA5;
-/// A radio message came in: endpoint radio link, message 3.
-const RADIO_LINK: u8 = 2;
-const RADIO_MESSAGE: u8 = 3;
-/// What follows the payload, by the control bits in the high half of the second byte. Bit 10 is reserved.
-const HAS_TIME: u8 = 0x20;
-const HAS_RSSI: u8 = 0x40;
-const HAS_CRC: u8 = 0x80;
-
-/// The packet a buffer begins with, if it is complete or wrong: A5, control and endpoint, message, length, payload,
-/// then time (4), RSSI (1) and CRC (2) where the control bits say so.
-fn packet(buffer: &[u8]) -> Option<(Heard, usize)> {
-    let control = *buffer.get(1)?;
-    let endpoint = control & 0x0F;
-    if control & 0x10 != 0 || !(1..=4).contains(&endpoint) {
-        return Some((Err(Fault::NotAFrame), 1));
-    }
-    let length = *buffer.get(3)?;
-    let has = |bit: u8, size: usize| if control & bit != 0 { size } else { 0 };
-    let payload = 4 + usize::from(length);
-    let rssi_at = payload + has(HAS_TIME, 4);
-    let crc_at = rssi_at + has(HAS_RSSI, 1);
-    let whole = crc_at + has(HAS_CRC, 2);
-    let packet = buffer.get(..whole)?;
-    if control & HAS_CRC != 0 && crc16_x25(&packet[1..crc_at]).to_le_bytes() != packet[crc_at..] {
-        return Some((Err(Fault::BadChecksum), 1));
-    }
-    if endpoint != RADIO_LINK || packet[2] != RADIO_MESSAGE {
-        return Some((Err(Fault::NotAFrame), if control & HAS_CRC != 0 { whole } else { 1 }));
-    }
-    // The packet's length is the frame's L field, which the stick takes off.
-    let bytes = [&[length], &packet[4..payload]].concat();
-    let rssi_dbm = (control & HAS_RSSI != 0).then(|| im871a_dbm(packet[rssi_at]));
-    Some((Ok(Caught { kind: FrameKind::NoCrc, bytes, rssi_dbm, vouched: control & HAS_CRC != 0 }), whole))
-}
-
-/// The stick's radio (Si1002, figure 7-3): 45 is -100 dBm, 205 is -20 dBm, straight between, 0 dBm at the top.
-fn im871a_dbm(raw: u8) -> i16 {
-    ((i16::from(raw) - 45) / 2 - 100).min(0)
-}
-
-/// CRC-16/X-25, as the HCI has it over everything after the start byte, low byte first.
-fn crc16_x25(bytes: &[u8]) -> u16 {
-    let sum = bytes.iter().fold(0xFFFFu16, |sum, byte| {
-        (0..8).fold(sum ^ u16::from(*byte), |s, _| if s & 1 == 0 { s >> 1 } else { s >> 1 ^ 0x8408 })
-    });
-    !sum
+/// Half decibels in two's complement, offset 74: CC1101 data sheet SWRS061, 17.3; AMBER's manual (AMB8426-M 2.4, 7.9)
+/// has the same for its own chip.
+pub(crate) fn chip_dbm(raw: u8) -> i16 {
+    i16::from(raw as i8) / 2 - 74
 }

@@ -11,14 +11,18 @@ use crate::subghz::line::Heard as Cut;
 use crate::subghz::line::Source;
 use crate::subghz::refused::Reason;
 use crate::subghz::refused::Refused;
+use crate::subghz::stick::Stick;
 use crate::subghz::wmbus_crypto::Key;
+use crate::subghz::wmbus_crypto::Opened;
 use crate::subghz::wmbus_crypto::decrypt;
 use crate::subghz::wmbus_link::open;
 use crate::subghz::wmbus_measured::measured;
+use crate::subghz::wmbus_memory::Mark;
+use crate::subghz::wmbus_memory::mark;
 use crate::subghz::wmbus_report;
-use crate::subghz::wmbus_tpl::Security;
 use crate::subghz::wmbus_tpl::Telegram;
 use crate::subghz::wmbus_tpl::parse;
+use std::time::Duration;
 use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceId;
 use vakt_core::device::Measurement;
@@ -39,6 +43,7 @@ pub struct Counters {
     pub flagged_bad: u64,
     pub bad_checksum: u64,
     pub half_packet: u64,
+    pub not_set_up: u64,
     pub bad_hex: u64,
     pub bad_length: u64,
     pub too_short: u64,
@@ -46,6 +51,8 @@ pub struct Counters {
     pub not_supported: u64,
     pub no_key: u64,
     pub wrong_key: u64,
+    pub bad_mac: u64,
+    pub replayed: u64,
     pub not_encrypted: u64,
     pub bad_record: u64,
     pub replayed: u64,
@@ -62,6 +69,7 @@ impl Counters {
             Fault::BadLength => &mut self.bad_length,
             Fault::BadChecksum => &mut self.bad_checksum,
             Fault::HalfPacket => &mut self.half_packet,
+            Fault::NotSetUp => &mut self.not_set_up,
         };
         *counter = counter.saturating_add(1);
     }
@@ -74,11 +82,12 @@ impl Counters {
             Reason::BadCrc => &mut self.bad_crc,
             Reason::BadSymbol | Reason::BadFrame => &mut self.not_a_frame,
             Reason::WrongKey => &mut self.wrong_key,
+            Reason::BadMac => &mut self.bad_mac,
+            Reason::Replayed => &mut self.replayed,
             Reason::NotEncrypted => &mut self.not_encrypted,
             Reason::NoKey => &mut self.no_key,
             Reason::NotSupported => &mut self.not_supported,
             Reason::BadRecord => &mut self.bad_record,
-            Reason::Replayed => &mut self.replayed,
             Reason::WrongProfile => &mut self.wrong_profile,
         };
         *counter = counter.saturating_add(1);
@@ -105,6 +114,13 @@ pub struct Understood {
     pub report: Option<Report>,
     /// Of what it measures.
     pub values: Vec<Measurement>,
+    /// How far all of it can be trusted.
+    pub authenticated: Authenticated,
+    /// The message counter of a message that was proven (mode 7): keep it for this device, on disk before the report is
+    /// acted on, and hand it in with its next telegram.
+    pub counter: Option<u32>,
+    /// What an inspection detector remembers of alarms; see [`crate::subghz::wmbus_memory`].
+    pub mark: Option<Mark>,
 }
 
 /// What came of the bytes: a telegram, or why something was none.
@@ -124,14 +140,29 @@ pub enum NotHeard {
 /// One receiver.
 #[derive(Debug, Clone)]
 pub struct Receiver {
+    source: Source,
     framer: Framer,
+    stick: Stick,
     counters: Counters,
 }
 
 impl Receiver {
     /// A receiver that has heard nothing yet.
     pub fn new(source: Source) -> Self {
-        Self { framer: Framer::new(source), counters: Counters::default() }
+        Self { source, framer: Framer::new(source), stick: Stick::new(source), counters: Counters::default() }
+    }
+
+    /// What is to be written to the receiver now; see [`Stick::due`].
+    ///
+    /// # Errors
+    /// Why it is given up.
+    pub fn due(&mut self, now: Duration) -> Result<Option<Vec<u8>>, String> {
+        self.stick.due(now)
+    }
+
+    /// Whether it is known to listen as it should.
+    pub fn is_set_up(&self) -> bool {
+        self.stick.is_set_up()
     }
 
     /// Takes bytes as they came, gives what is complete now.
@@ -152,14 +183,19 @@ impl Receiver {
     }
 
     fn open_all(&mut self, heard: Vec<Cut>) -> Vec<Outcome> {
+        self.framer.answers().iter().for_each(|answer| self.stick.answered(answer));
         heard.into_iter().map(|one| self.open_one(one)).collect()
     }
 
     fn open_one(&mut self, heard: Cut) -> Outcome {
-        let caught = heard.map_err(|fault| {
+        // Only an AMB8465's telegrams do not say themselves whether signal strength is attached.
+        let early = self.source == Source::Amber8465 && !self.stick.is_set_up();
+        let caught = heard.and_then(|caught| if early { Err(Fault::NotSetUp) } else { Ok(caught) });
+        let caught = caught.map_err(|fault| {
             self.counters.fault(fault);
             NotHeard::Line(fault)
         })?;
+        self.stick.heard();
         let telegram = open(caught.kind, &caught.bytes).and_then(|frame| parse(&frame));
         let telegram = telegram.inspect_err(|refused| self.counters.refused(refused.kind))?;
         self.counters.heard = self.counters.heard.saturating_add(1);
@@ -167,15 +203,18 @@ impl Receiver {
         Ok(Heard { device: telegram.address.device(), telegram, authenticated, rssi_dbm: caught.rssi_dbm })
     }
 
-    /// What a telegram says, with the device's key if it has one.
+    /// What a telegram says, with the device's key if it has one and the last message counter that was kept of it.
     ///
-    /// Stricter than the decoder: a device that has a key is heard only encrypted, and a frame that claims mode 5 is
-    /// never read in clear.
+    /// Stricter than the decoder: a device that has a key is heard only encrypted, a frame that claims a cipher is never
+    /// read in clear, and of a device that has proven a message only newer ones that are proven count. A proven message
+    /// is `mac` while no counter of its device is known, because it may be an old one, and `mac_counter` from then on.
     ///
     /// # Errors
-    /// `no_key`, `wrong_key`, `not_encrypted`, `bad_record`, `too_short`; counted.
-    pub fn understand(&mut self, heard: &Heard, key: Option<&Key>) -> Result<Understood, Refused> {
-        let result = understand(heard, key);
+    /// `no_key`, `wrong_key`, `bad_mac`, `replayed`, `not_encrypted`, `bad_record`, `too_short`, and of a message whose
+    /// headers were hidden what [`parse`] refuses; counted. `replayed` says nothing against the device: another
+    /// receiver or a repeater gives a copy.
+    pub fn understand(&mut self, heard: &Heard, key: Option<&Key>, last: Option<u32>) -> Result<Understood, Refused> {
+        let result = understand(heard, key, last);
         match &result {
             Ok(Understood { report: Some(_), .. }) => self.counters.reported = self.counters.reported.saturating_add(1),
             Ok(Understood { report: None, .. }) => self.counters.no_report = self.counters.no_report.saturating_add(1),
@@ -185,21 +224,34 @@ impl Receiver {
     }
 }
 
-fn understand(heard: &Heard, key: Option<&Key>) -> Result<Understood, Refused> {
-    let telegram = &heard.telegram;
-    let plain = match (telegram.security, key) {
-        (Security::Clear, None) => telegram.payload.clone(),
-        (Security::Mode5 { .. }, Some(key)) => decrypt(telegram, key)?,
-        (Security::Clear, Some(_)) => {
-            let text = format!("{} has a key but spoke in clear", heard.device);
-            return Err(Refused::new(Reason::NotEncrypted, telegram.payload_at, text));
+fn understand(heard: &Heard, key: Option<&Key>, last: Option<u32>) -> Result<Understood, Refused> {
+    let refuse = |reason, text| Err(Refused::new(reason, heard.telegram.payload_at, text));
+    let Opened { telegram, counter } = match (heard.telegram.security.word(), key) {
+        (None, None) => Opened { telegram: heard.telegram.clone(), counter: None },
+        (Some(_), Some(key)) => decrypt(&heard.telegram, key)?,
+        (None, Some(_)) => {
+            return refuse(Reason::NotEncrypted, format!("{} has a key but spoke in clear", heard.device));
         }
-        (Security::Mode5 { .. }, None) => {
-            let text = format!("{} speaks encrypted (mode 5) and has no key here", heard.device);
-            return Err(Refused::new(Reason::NoKey, telegram.payload_at, text));
+        (Some(word), None) => {
+            return refuse(Reason::NoKey, format!("{} speaks encrypted ({word}) and has no key here", heard.device));
         }
     };
-    let records = all_records(telegram, &plain)?;
-    let report = wmbus_report::report(telegram, &records, heard.authenticated, heard.rssi_dbm)?;
-    Ok(Understood { report, values: measured(&records) })
+    let authenticated = match (counter, last) {
+        (Some(now), Some(last)) if now <= last => {
+            return refuse(Reason::Replayed, format!("{}: message {now} is not above {last}", heard.device));
+        }
+        (Some(_), Some(_)) => Authenticated::MacCounter,
+        (Some(_), None) => Authenticated::Mac,
+        (None, Some(_)) => {
+            return refuse(
+                Reason::NotEncrypted,
+                format!("{} proves its messages, this one proves nothing", heard.device),
+            );
+        }
+        (None, None) => heard.authenticated,
+    };
+    let records = all_records(&telegram)?;
+    let report = wmbus_report::report(&telegram, &records, authenticated, heard.rssi_dbm)?;
+    let (values, mark) = (measured(&records), mark(&telegram, &records));
+    Ok(Understood { report, values, authenticated, counter, mark })
 }

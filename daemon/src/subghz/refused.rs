@@ -23,9 +23,14 @@ pub enum Reason {
     BadSymbol,
     /// A wired frame's start or stop byte is missing.
     BadFrame,
-    /// The key does not fit: no 2F 2F after decryption (wM-Bus mode 5), or a CMAC that does not hold (EnOcean).
+    /// The key does not fit: no 2F 2F after decryption, a payload CRC that is wrong under AES-CTR (wM-Bus), or a CMAC that
+    /// does not hold (EnOcean).
     WrongKey,
-    /// A device with a key spoke in clear: not its word.
+    /// The authentication code of mode 7 is not this message's: it was changed on the way.
+    BadMac,
+    /// A message counter that is not above the last one: the message was heard before.
+    Replayed,
+    /// A device with a key spoke in clear, or one that proves its messages sent one that proves nothing: not its word.
     NotEncrypted,
     /// Encrypted, and no key is known for this device.
     NoKey,
@@ -33,8 +38,6 @@ pub enum Reason {
     NotSupported,
     /// A data record that cannot be read.
     BadRecord,
-    /// A rolling code that was used before: a copy, or an old telegram played again.
-    Replayed,
     /// A telegram of a type that the device's profile does not have.
     WrongProfile,
 }
@@ -70,11 +73,12 @@ impl Refused {
             Reason::BadSymbol => "bad_symbol",
             Reason::BadFrame => "bad_frame",
             Reason::WrongKey => "wrong_key",
+            Reason::BadMac => "bad_mac",
+            Reason::Replayed => "replayed",
             Reason::NotEncrypted => "not_encrypted",
             Reason::NoKey => "no_key",
             Reason::NotSupported => "not_supported",
             Reason::BadRecord => "bad_record",
-            Reason::Replayed => "replayed",
             Reason::WrongProfile => "wrong_profile",
         }
     }
@@ -97,11 +101,12 @@ mod tests {
             BadSymbol,
             BadFrame,
             WrongKey,
+            BadMac,
+            Replayed,
             NotEncrypted,
             NoKey,
             NotSupported,
             BadRecord,
-            Replayed,
             WrongProfile,
         ] {
             let refused = Refused::new(kind, 3, "why");

@@ -3,11 +3,16 @@
 //! An unlisted status is never "closed" or "clear": it gives no state and a fault, so that a person looks. A device
 //! this file does not know gives no report, except where status bits that the standard itself defines say that it is
 //! out of order. Smoke detectors made for remote inspection (Ei6500, Qundis) do not send smoke when it burns: they
-//! never get a state here, whatever their records hold. Sources: Lansen, Ei and B Meters status tables as published
-//! with the public drivers of wmbusmeters; Techem and Qundis from captures (wmbusmeters #200, #451, PR 2050).
+//! never get a state here, whatever their records hold; what they remember is `wmbus_memory`'s. Sources: Lansen, Ei and
+//! B Meters status tables as published with the public drivers of wmbusmeters; Techem and Qundis from captures
+//! (wmbusmeters #200, #451, #1714, PR 2050). Weptech's Munia and Robin (WEP 02 and 04/1B) and Elvaco's Sense (ELV 50 to
+//! 54/1B) say nothing beyond the standard, so their device type is enough. Of Itron's iSDRF (HAG 85/1A, wmbusmeters
+//! #1321), of Lansen's leak detector and of its glass-break input no table is public: they get no state.
 
 use crate::subghz::refused::Reason;
 use crate::subghz::refused::Refused;
+use crate::subghz::wmbus_leak;
+use crate::subghz::wmbus_leak::LeakTable;
 use crate::subghz::wmbus_record::Record;
 use crate::subghz::wmbus_tpl::Telegram;
 use vakt_core::device::Authenticated;
@@ -20,7 +25,7 @@ const FLAGS: [&[u8]; 2] = [&[0xFD, 0x17], &[0xFD, 0x97, 0x1D]];
 const DIGITAL_INPUT: &[u8] = &[0xFD, 0x1B];
 
 /// The status byte of the transport header (EN 13757-3, table 11). Bits 5 to 7 are the maker's.
-mod status {
+pub(crate) mod status {
     pub const POWER_LOW: u8 = 0x04;
     pub const PERMANENT_ERROR: u8 = 0x08;
     pub const TEMPORARY_ERROR: u8 = 0x10;
@@ -39,13 +44,17 @@ enum Known {
     QundisSmoke,
     TechemSmoke,
     BMetersRoom,
-    LeakTellingWaterMeter,
+    /// A meter that tells of leaks.
+    Leak(LeakTable),
     /// By the standard's device type alone.
     Plain(DeviceKind),
     Unknown,
 }
 
 fn known(telegram: &Telegram) -> Known {
+    if let Some(table) = wmbus_leak::table(telegram) {
+        return Known::Leak(table);
+    }
     let address = telegram.address;
     match (address.maker().as_str(), address.version, address.medium) {
         ("LAS", 0x07, 0x1D) => Known::LansenContact,
@@ -57,7 +66,6 @@ fn known(telegram: &Telegram) -> Known {
         ("QDS" | "LSE", 0x21 | 0x23, 0x1A) => Known::QundisSmoke,
         ("TCH", 0x76, 0xF0) => Known::TechemSmoke,
         ("BMT", 0x10, 0x1B) => Known::BMetersRoom,
-        ("KDN" | "VIP", 0x01, 0x07) | ("ECM", 0x05, 0x07) => Known::LeakTellingWaterMeter,
         (_, _, 0x1B) => Known::Plain(DeviceKind::Climate),
         (_, _, 0x01..=0x0D | 0x10 | 0x14..=0x18 | 0x28) => Known::Plain(DeviceKind::Meter),
         _ => Known::Unknown,
@@ -66,7 +74,7 @@ fn known(telegram: &Telegram) -> Known {
 
 /// What a telegram says of its device, before it becomes a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Word {
+pub(crate) struct Word {
     kind: DeviceKind,
     state: Option<DeviceState>,
     tamper: Option<bool>,
@@ -76,7 +84,7 @@ struct Word {
 
 impl Word {
     /// What the standard's status bits say; nothing where the telegram has no status byte.
-    fn of(kind: DeviceKind, telegram: &Telegram) -> Self {
+    pub(crate) fn of(kind: DeviceKind, telegram: &Telegram) -> Self {
         let low_battery = telegram.status.map(|s| s & status::POWER_LOW != 0);
         let fault = telegram.status.map(|s| {
             s & (status::PERMANENT_ERROR | status::TEMPORARY_ERROR) != 0
@@ -85,20 +93,25 @@ impl Word {
         Self { kind, state: None, tamper: None, low_battery, fault }
     }
 
-    fn state(self, state: DeviceState) -> Self {
+    pub(crate) fn state(self, state: DeviceState) -> Self {
         Self { state: Some(state), ..self }
     }
 
-    fn tamper(self, tamper: Option<bool>) -> Self {
+    pub(crate) fn tamper(self, tamper: Option<bool>) -> Self {
         Self { tamper, ..self }
     }
 
+    /// A fault by the maker's own table, in place of the standard's bits.
+    pub(crate) fn fault(self, fault: bool) -> Self {
+        Self { fault: Some(fault), ..self }
+    }
+
     /// A fault that a record tells, beside the status byte's: either is enough.
-    fn or_fault(self, fault: Option<bool>) -> Self {
+    pub(crate) fn or_fault(self, fault: Option<bool>) -> Self {
         Self { fault: either(self.fault, fault), ..self }
     }
 
-    fn or_low_battery(self, low: Option<bool>) -> Self {
+    pub(crate) fn or_low_battery(self, low: Option<bool>) -> Self {
         Self { low_battery: either(self.low_battery, low), ..self }
     }
 }
@@ -128,7 +141,7 @@ pub fn report(
         Known::QundisSmoke => Some(qundis(telegram, records)),
         Known::TechemSmoke => techem(telegram)?,
         Known::BMetersRoom => Some(bmeters(telegram)),
-        Known::LeakTellingWaterMeter => Some(water_meter(telegram, records)),
+        Known::Leak(table) => Some(table.word(telegram, records)),
         Known::Plain(kind) => Some(Word::of(kind, telegram).or_fault(flagged(records))),
         Known::Unknown => by_standard_bits(telegram),
     };
@@ -150,7 +163,7 @@ fn flags(records: &[Record]) -> Option<u64> {
 }
 
 /// Whether any error flag is set; `None` where there are no flags to ask.
-fn flagged(records: &[Record]) -> Option<bool> {
+pub(crate) fn flagged(records: &[Record]) -> Option<bool> {
     flags(records).map(|bits| bits != 0)
 }
 
@@ -251,13 +264,17 @@ pub fn techem_payload(telegram: &Telegram) -> Option<Result<(u8, [u8; 2]), Refus
     })
 }
 
-/// Techem radio smoke detector: 00 in order, 01 smoke, 80 defect. False alarms of it are known (wmbusmeters #1714).
+/// Techem radio smoke detector: 00 in order, 01 smoke, 80 defect (wmbusmeters #200, PR 2050). All captures of its
+/// telegrams have 31 bytes of data; telegrams two bytes longer, with another form, were once taken for smoke (#1714):
+/// of another length no byte is known to be the status.
 fn techem(telegram: &Telegram) -> Result<Option<Word>, Refused> {
     let Some(payload) = techem_payload(telegram) else {
         return Ok(None);
     };
+    const DATA: usize = 31;
     let word = Word::of(DeviceKind::Smoke, telegram);
     Ok(Some(match payload?.0 {
+        _ if telegram.payload.len() != DATA => word.or_fault(Some(true)),
         0x00 => word.state(DeviceState::Clear).or_fault(Some(false)),
         0x01 => word.state(DeviceState::Alarm),
         _ => word.or_fault(Some(true)),
@@ -276,19 +293,4 @@ fn bmeters(telegram: &Telegram) -> Word {
         // 02 application, 10 sensor read, 20 and 40 out of range
         fault: status.map(|s| s & 0x72 != 0),
     }
-}
-
-/// Water meters of Kaden and Maddalena: status bits 20 and 40 are a leak at low and at high flow. They report as water
-/// detectors: under the kind that alarms. The abnormal-condition bits that come with a leak are not a fault of theirs.
-fn water_meter(telegram: &Telegram, records: &[Record]) -> Word {
-    let word = Word::of(DeviceKind::Water, telegram);
-    let Some(status) = telegram.status else {
-        return word.or_fault(flagged(records));
-    };
-    let leak = status & 0x60 != 0;
-    let broken = status & (status::PERMANENT_ERROR | status::TEMPORARY_ERROR) != 0
-        || status & status::APPLICATION == status::APPLICATION_ERROR
-        || (status & status::APPLICATION == status::APPLICATION && !leak);
-    let word = Word { fault: Some(broken), ..word }.or_fault(flagged(records));
-    word.state(if leak { DeviceState::Alarm } else { DeviceState::Clear })
 }

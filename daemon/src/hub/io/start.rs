@@ -349,6 +349,7 @@ fn radios(
             crate::config::settings::Receiver::RtlWmbus => subghz::line::Source::RtlWmbus,
             crate::config::settings::Receiver::Cul => subghz::line::Source::Cul,
             crate::config::settings::Receiver::Im871a => subghz::line::Source::Im871a,
+            crate::config::settings::Receiver::Amber8465 => subghz::line::Source::Amber8465,
         },
         baud: port.baud(),
     });
