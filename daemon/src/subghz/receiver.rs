@@ -55,7 +55,6 @@ pub struct Counters {
     pub replayed: u64,
     pub not_encrypted: u64,
     pub bad_record: u64,
-    pub replayed: u64,
     pub wrong_profile: u64,
 }
 
