@@ -19,6 +19,7 @@ pub mod subghz {
     pub mod line; //         what serial receivers say, cut into frames
     pub mod receiver; //     all of it, one receiver at a time
     pub mod refused; //      every reason a frame is not believed
+    pub mod wmbus_chips; //  line codes, as a radio chip delivers them
     pub mod wmbus_crypto; // security mode 5
     pub mod wmbus_link; //   EN 13757-4 frames and their checks
     pub mod wmbus_measured; // what of them is measured now
