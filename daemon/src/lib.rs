@@ -14,8 +14,11 @@ pub mod config {
 // — senses
 pub mod subghz {
     //! 868 MHz: from a receiver's bytes to a detector's word.
+    pub mod cc1101; //       a radio chip on SPI: its reception, step by step
+    pub mod cc1101_chip; //  its registers and FIFO over SPI, one at a time
+    pub mod cc1101_registers; // their names, and what is written to them
+    pub mod cc1101_told; //  what it tells, awaits and counts
     pub mod decode; //       all of it, for the command line
-    pub mod io; //           serial ports
     pub mod line; //         what serial receivers say, cut into frames
     pub mod receiver; //     all of it, one receiver at a time
     pub mod refused; //      every reason a frame is not believed
@@ -28,6 +31,17 @@ pub mod subghz {
     pub mod wmbus_tpl; //    headers: whose data, how protected
     pub mod wmbus_value; //  and how its bytes are read
     pub mod wmbus_vif; //    what a record measures
+    pub mod io {
+        //! Serial receivers, and the thread that owns a radio chip.
+        pub mod cc1101;
+        pub mod serial;
+        pub use serial::Key;
+        pub use serial::Known;
+        pub use serial::Outlets;
+        pub use serial::Settings;
+        pub use serial::Stranger;
+        pub use serial::listen;
+    }
 }
 pub mod zigbee {
     //! Zigbee: our own host for a coordinator stick, from its bytes to a detector's word.
