@@ -14,6 +14,10 @@ pub mod config {
 // — senses
 pub mod subghz {
     //! 868 MHz: from a receiver's bytes to a detector's word.
+    pub mod cc1101; //       a radio chip on SPI: its reception, step by step
+    pub mod cc1101_chip; //  its registers and FIFO over SPI, one at a time
+    pub mod cc1101_registers; // their names, and what is written to them
+    pub mod cc1101_told; //  what it tells, awaits and counts
     pub mod decode; //       all of it, for the command line
     pub mod eep; //          EnOcean profiles: what a payload means
     pub(crate) mod eep_4bs; // of four bytes
@@ -28,7 +32,6 @@ pub mod subghz {
     pub mod erp1; //         EnOcean's radio telegram
     pub mod esp3; //         EnOcean's serial line, cut into packets
     pub mod esp3_command; // what its transceivers are asked
-    pub mod io; //           serial ports
     pub mod line; //         what serial receivers say, cut into frames
     pub mod packet; //       what sticks say in binary
     pub mod receiver; //     all of it, one receiver at a time
@@ -36,6 +39,7 @@ pub mod subghz {
     pub mod stick; //        a stick is set up, and stays so
     pub mod transceiver; //  one EnOcean transceiver, from bytes to telegrams
     pub mod wmbus_afl; //    what proves a message of mode 7
+    pub mod wmbus_chips; //  line codes, as a radio chip delivers them
     pub mod wmbus_crypto; // security modes 5 and 7, AES-CTR
     pub mod wmbus_leak; //   meters that tell of leaks
     pub mod wmbus_link; //   EN 13757-4 frames and their checks
@@ -46,6 +50,17 @@ pub mod subghz {
     pub mod wmbus_tpl; //    headers: whose data, how protected
     pub mod wmbus_value; //  and how its bytes are read
     pub mod wmbus_vif; //    what a record measures
+    pub mod io {
+        //! Serial receivers, and the thread that owns a radio chip.
+        pub mod cc1101;
+        pub mod serial;
+        pub use serial::Key;
+        pub use serial::Known;
+        pub use serial::Outlets;
+        pub use serial::Settings;
+        pub use serial::Stranger;
+        pub use serial::listen;
+    }
 }
 pub mod zigbee {
     //! Zigbee: our own host for a coordinator stick, from its bytes to a detector's word.

@@ -226,7 +226,7 @@ pub enum Command {
 pub enum Decode {
     /// Wireless M-Bus (OMS, EN 13757)
     Wmbus {
-        /// In which form the frame is: nocrc, a, b, fifo or wired; never guessed
+        /// In which form the frame is: nocrc, a, b, fifo, fifo-s1 or wired; never guessed
         #[arg(long, default_value = "nocrc")]
         frame: FrameKind,
         /// The device's AES key, 32 hex digits

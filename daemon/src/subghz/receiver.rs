@@ -5,6 +5,7 @@
 //! on: telling them apart needs time and memory, which the core has.
 
 use crate::subghz::decode::all_records;
+use crate::subghz::line::Caught;
 use crate::subghz::line::Fault;
 use crate::subghz::line::Framer;
 use crate::subghz::line::Heard as Cut;
@@ -174,6 +175,11 @@ impl Receiver {
     pub fn silence(&mut self) -> Vec<Outcome> {
         let heard = self.framer.silence();
         self.open_all(heard)
+    }
+
+    /// Takes a frame that is whole: from a radio chip, which needs no framer.
+    pub fn take(&mut self, caught: Caught) -> Outcome {
+        self.open_one(Ok(caught))
     }
 
     /// How often what happened.

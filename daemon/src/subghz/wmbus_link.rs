@@ -1,11 +1,15 @@
 //! The wireless M-Bus link layer (EN 13757-4): frame formats A and B with their block CRCs, frames whose receiver has
-//! taken the CRCs off, 3-of-6 symbols as a radio chip delivers them, and the wired M-Bus frame (EN 13757-2).
+//! taken the CRCs off, a radio chip's bytes (`wmbus_chips` has their codes), and the wired M-Bus frame (EN 13757-2).
 //!
 //! A frame comes out only when every check it carries passed; one bad block refuses all of it. This file never
 //! repairs, never guesses a format and never looks at data records.
 
 use crate::subghz::refused::Reason;
 use crate::subghz::refused::Refused;
+use crate::subghz::wmbus_chips::C1_A;
+use crate::subghz::wmbus_chips::C1_B;
+use crate::subghz::wmbus_chips::manchester;
+use crate::subghz::wmbus_chips::three_of_six;
 use std::str::FromStr;
 use vakt_core::device::DeviceId;
 
@@ -13,7 +17,7 @@ use vakt_core::device::DeviceId;
 pub const FIRST_BLOCK: usize = 10;
 /// Most bytes a frame can have on air: L = 255 in format A, 256 bytes and 17 CRCs.
 pub const MAX_FRAME: usize = 290;
-/// Most FIFO bytes looked at: a whole T1 frame is 435, the rest is noise after it and is cut off unread.
+/// Most FIFO bytes looked at: a whole T1 frame is 435, one of S1 580, the rest is noise after it and is cut off unread.
 pub const MAX_FIFO: usize = 1024;
 
 /// In which form a frame arrives. Never guessed: the port or the caller says it.
@@ -27,6 +31,8 @@ pub enum FrameKind {
     B,
     /// As a radio chip gives it after the sync word 543D: 3-of-6 symbols (T1), or 54CD (C1, A), or 543D (C1, B).
     Fifo,
+    /// As a radio chip gives it after the sync word 7696: format A in Manchester chips (S1).
+    FifoS1,
     /// A wired M-Bus long frame: 68 L L 68 … checksum 16.
     Wired,
 }
@@ -46,8 +52,9 @@ impl FromStr for FrameKind {
             "a" => Ok(Self::A),
             "b" => Ok(Self::B),
             "fifo" => Ok(Self::Fifo),
+            "fifo-s1" => Ok(Self::FifoS1),
             "wired" => Ok(Self::Wired),
-            _ => Err(format!("`{text}` is not a frame kind: nocrc, a, b, fifo or wired")),
+            _ => Err(format!("`{text}` is not a frame kind: nocrc, a, b, fifo, fifo-s1 or wired")),
         }
     }
 }
@@ -130,6 +137,7 @@ pub fn open(kind: FrameKind, bytes: &[u8]) -> Result<Frame, Refused> {
         FrameKind::A => from_plain(strip_a(bytes)?, true),
         FrameKind::B => from_plain(strip_b(bytes)?, true),
         FrameKind::Fifo => from_fifo(bytes),
+        FrameKind::FifoS1 => from_coded(bytes, manchester),
         FrameKind::Wired => from_wired(bytes),
     }
 }
@@ -239,41 +247,17 @@ fn from_fifo(bytes: &[u8]) -> Result<Frame, Refused> {
     let bytes = &bytes[..bytes.len().min(MAX_FIFO)];
     let cut = |whole: usize, frame: &[u8]| frame[..whole.min(frame.len())].to_vec();
     match bytes {
-        [0x54, 0xCD, frame @ ..] => from_plain(strip_a(&cut(length_a(first(frame)?), frame))?, true),
-        [0x54, 0x3D, frame @ ..] => from_plain(strip_b(&cut(length_b(first(frame)?), frame))?, true),
-        _ => {
-            let l = symbols(bytes, 1)?[0];
-            from_plain(strip_a(&symbols(bytes, length_a(l))?)?, true)
-        }
+        [a, b, frame @ ..] if [*a, *b] == C1_A => from_plain(strip_a(&cut(length_a(first(frame)?), frame))?, true),
+        [a, b, frame @ ..] if [*a, *b] == C1_B => from_plain(strip_b(&cut(length_b(first(frame)?), frame))?, true),
+        _ => from_coded(bytes, three_of_six),
     }
 }
 
-/// The 3-of-6 symbols of EN 13757-4, table 10: index is the nibble.
-const THREE_OF_SIX: [u8; 16] = [22, 13, 14, 11, 28, 25, 26, 19, 44, 37, 38, 35, 52, 49, 50, 41];
-
-/// The first `wanted` bytes of a stream of 3-of-6 symbols, high nibble first.
-fn symbols(chips: &[u8], wanted: usize) -> Result<Vec<u8>, Refused> {
-    let mut bytes = Vec::with_capacity(wanted);
-    for n in 0..wanted {
-        let mut byte = 0;
-        for half in 0..2 {
-            let bit = (2 * n + half) * 6;
-            let pair = [chips.get(bit / 8).copied(), chips.get(bit / 8 + 1).copied()];
-            // Six chips that end with a byte need no second one.
-            let (high, low) = match pair {
-                [Some(high), Some(low)] => (high, low),
-                [Some(high), None] if bit % 8 <= 2 => (high, 0),
-                _ => return Err(short(n, format!("the symbols end in byte {n} of {wanted}"))),
-            };
-            let six = (u16::from_be_bytes([high, low]) >> (10 - bit % 8)) as u8 & 0x3F;
-            let Some(nibble) = THREE_OF_SIX.iter().position(|s| *s == six) else {
-                return Err(Refused::new(Reason::BadSymbol, n, format!("chips {six:06b} are no 3-of-6 symbol")));
-            };
-            byte = byte << 4 | nibble as u8;
-        }
-        bytes.push(byte);
-    }
-    Ok(bytes)
+/// The same of a mode whose format A is coded.
+fn from_coded(bytes: &[u8], decode: impl Fn(&[u8], usize) -> Result<Vec<u8>, Refused>) -> Result<Frame, Refused> {
+    let bytes = &bytes[..bytes.len().min(MAX_FIFO)];
+    let l = decode(bytes, 1)?[0];
+    from_plain(strip_a(&decode(bytes, length_a(l))?)?, true)
 }
 
 /// A wired long frame. Only a long header (CI 72) names the device; a bus address alone is no identity.
