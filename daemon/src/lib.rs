@@ -32,6 +32,7 @@ pub mod subghz {
     pub mod erp1; //         EnOcean's radio telegram
     pub mod esp3; //         EnOcean's serial line, cut into packets
     pub mod esp3_command; // what its transceivers are asked
+    pub mod known; //        the devices the hub knows
     pub mod line; //         what serial receivers say, cut into frames
     pub mod packet; //       what sticks say in binary
     pub mod receiver; //     all of it, one receiver at a time
@@ -53,13 +54,12 @@ pub mod subghz {
     pub mod io {
         //! Serial receivers, and the thread that owns a radio chip.
         pub mod cc1101;
+        pub mod enocean;
         pub mod serial;
-        pub use serial::Key;
-        pub use serial::Known;
         pub use serial::Outlets;
         pub use serial::Settings;
         pub use serial::Stranger;
-        pub use serial::listen;
+        pub use serial::Well;
     }
 }
 pub mod zigbee {
@@ -201,6 +201,7 @@ pub mod control {
 // — meeting
 pub mod hub {
     //! Where the folders meet: the only one that may name them all.
+    pub mod newcomer; //     what is typed of a new device
     pub mod places; //  where the events stand that answers name
     pub mod restart; // when a fallen port may rise again
     pub mod telemetry; // which measurements are due
@@ -215,6 +216,7 @@ pub mod hub {
         pub mod networks;
         pub mod notify;
         pub(super) mod ports;
+        pub mod radios;
         pub mod start;
         pub mod telemetry;
         pub mod view;

@@ -419,14 +419,16 @@ pub enum Act {
     FogFire,
 }
 
-/// How a newcomer to the Zigbee network proves itself.
+/// How a newcomer proves itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Joining {
     /// By the code printed on it.
     InstallCode,
-    /// Not at all: the network's key crosses the air under a key that everybody knows.
+    /// Not at all: the Zigbee network's key crosses the air under a key that everybody knows.
     Legacy,
+    /// By being taught at this time: an EnOcean device whose button somebody presses.
+    Teach,
 }
 
 /// A delay that begins with its event.

@@ -346,6 +346,15 @@ pub enum Device {
         /// Let any Zigbee device join, on a key that everybody knows: only for devices without an install code
         #[arg(long)]
         legacy: bool,
+        /// Let EnOcean devices be taught: press their button, or close the cover they are taught by
+        #[arg(long, conflicts_with_all = ["legacy", "install_code"])]
+        teach: bool,
+        /// To teach: the profile of a device that does not say it itself, as its manual names it, e.g. F6-02-01
+        #[arg(long, requires = "teach")]
+        eep: Option<Eep>,
+        /// To teach: ask for the key on the label of a device that hides its own: 34 hex digits
+        #[arg(long, requires = "teach")]
+        with_label: bool,
     },
     /// Make a detector known
     Add {
@@ -366,6 +375,9 @@ pub enum Device {
         /// EnOcean: its profile, as its manual names it, e.g. D5-00-01
         #[arg(long)]
         eep: Option<Eep>,
+        /// EnOcean, with a key: its security level format, as its data sheet has it, e.g. AB
+        #[arg(long, requires = "with_key")]
+        slf: Option<String>,
         /// After so much silence it is missing: 30m, 6h, 2d (5m to 31d), or never; without, as its kind has it
         #[arg(long, value_name = "TIME", value_parser = silence)]
         silence: Option<u32>,

@@ -442,7 +442,7 @@ fn device(socket: &Path, command: Device) -> Result<(), Exit> {
     let client = connect(socket)?;
     match command {
         Device::List => stream(client, &json!({"command": "device_list"}), 0),
-        Device::Permit { seconds, install_code, legacy } => {
+        Device::Permit { seconds, install_code, legacy, teach, eep, with_label } => {
             let mut request = json!({"command": "device_permit", "seconds": seconds});
             if let Some(device) = install_code {
                 request["joining"] = "install_code".into();
@@ -450,15 +450,21 @@ fn device(socket: &Path, command: Device) -> Result<(), Exit> {
                 request["device"] = device.as_str().into();
             } else if legacy {
                 request["joining"] = "legacy".into();
+            } else if teach {
+                request["joining"] = "teach".into();
+                request["eep"] = json!(eep);
+                if with_label {
+                    request["label"] = hidden("label's key")?.into();
+                }
             }
             say(format!("listening for {seconds} s; each detector that is not known yet is a line"));
             stream(client, &request, 1)
         }
-        Device::Add { device, kind, name, with_key, pet, eep, silence } => {
+        Device::Add { device, kind, name, with_key, pet, eep, slf, silence } => {
             let key = if with_key { Some(hidden("key")?) } else { None };
             let request = json!({
                 "command": "device_add", "device": device, "kind": kind, "name": name, "key": key, "pet": pet, "eep": eep,
-                "silence_s": silence,
+                "slf": slf, "silence_s": silence,
             });
             ask(client, &request)
         }

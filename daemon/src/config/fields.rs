@@ -449,15 +449,16 @@ const PORT: Section = Section {
         ),
         field(
             "receiver",
-            Kind::Choice(&["rtl_wmbus", "cul", "im871a", "amb8465"]),
+            Kind::Choice(&["rtl_wmbus", "cul", "im871a", "amb8465", "enocean"]),
             Absent::Required(Literal::Text("im871a")),
-            "What speaks there: rtl_wmbus's text lines, a CUL with culfw, IMST's iM871A, or AMBER's (Würth's) AMB8465.",
+            "What speaks there: rtl_wmbus's text lines, a CUL with culfw, IMST's iM871A, AMBER's (Würth's) AMB8465, or an EnOcean \
+             transceiver (USB 300, TCM 310, TCM 515, EnOcean Pi).",
         ),
         field(
             "baud",
             Kind::Int(1200, 921_600, "bits per second"),
             Absent::Optional(Literal::Int(57_600)),
-            "Without it 115200 for rtl_wmbus, 38400 for cul, 57600 for im871a, 9600 for amb8465.",
+            "Without it 115200 for rtl_wmbus, 38400 for cul, 57600 for im871a and enocean, 9600 for amb8465.",
         ),
     ],
 };

@@ -400,16 +400,19 @@ pub enum Receiver {
     /// AMBER's (Würth's) AMB8465.
     #[serde(rename = "amb8465")]
     Amber8465,
+    /// An EnOcean transceiver that speaks ESP3: USB 300, TCM 310, TCM 515, EnOcean Pi.
+    #[serde(rename = "enocean")]
+    Enocean,
 }
 
 impl Receiver {
-    /// The rate a receiver comes with, in bits per second: culfw on a nanoCUL 38400, iM871A 57600 and AMB8465
+    /// The rate a receiver comes with, in bits per second: culfw on a nanoCUL 38400, iM871A and ESP3 57600, AMB8465
     /// 9600 (as wmbusmeters opens them); rtl_wmbus has no line of its own, so the usual rate of a USB serial bridge.
     fn baud(self) -> u32 {
         match self {
             Receiver::RtlWmbus => 115_200,
             Receiver::Cul => 38_400,
-            Receiver::Im871a => 57_600,
+            Receiver::Im871a | Receiver::Enocean => 57_600,
             Receiver::Amber8465 => 9_600,
         }
     }

@@ -197,12 +197,16 @@ pub enum Request {
     ClaimNew {},
     DeviceList {},
     /// Lists devices not known yet, a line each, until the time is over or the asker goes. With `joining` the Zigbee
-    /// network is open for as long: to the one device that `device` and `install_code` name, or to any (`legacy`).
+    /// network is open for as long: to the one device that `device` and `install_code` name, or to any (`legacy`); with
+    /// `teach` EnOcean devices are.
     DevicePermit {
         seconds: u32,
         joining: Option<Joining>,
         device: Option<DeviceId>,
         install_code: Option<Hidden>,
+        /// To teach: the profile of a device that does not say it, and the key on the label of one that hides its own.
+        eep: Option<Eep>,
+        label: Option<Hidden>,
     },
     /// `key`: 32 hex digits, for devices that speak encrypted.
     DeviceAdd {
@@ -214,6 +218,8 @@ pub enum Request {
         pet: bool,
         /// EnOcean: how its telegrams are read.
         eep: Option<Eep>,
+        /// EnOcean: its security level format, two hex digits, where it has a key.
+        slf: Option<String>,
         /// After so much silence it is missing, in seconds; 0: never.
         silence_s: Option<u32>,
     },

@@ -155,6 +155,23 @@ pub struct Link {
     pub ptm: bool,
 }
 
+impl Link {
+    /// As it is kept among the secrets: the level's byte, whether it is a switch, the key.
+    pub fn kept(&self) -> [u8; 18] {
+        let mut bytes = [0; 18];
+        (bytes[0], bytes[1]) = (self.slf.byte, u8::from(self.ptm));
+        bytes[2..].copy_from_slice(self.key.reveal());
+        bytes
+    }
+
+    /// From what was kept; `None` where that is something else.
+    pub fn read(kept: &[u8]) -> Option<Self> {
+        let [slf, ptm @ (0 | 1), key @ ..] = kept else { return None };
+        let key = Key::new(key.try_into().ok()?);
+        Some(Self { key, slf: Slf::parse(*slf).ok()?, ptm: *ptm == 1 })
+    }
+}
+
 /// A telegram that held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {

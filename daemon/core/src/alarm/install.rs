@@ -86,6 +86,7 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
                 Some(Joining::Legacy) => {
                     format!("any Zigbee device may join for {seconds} s, on a key that everybody knows")
                 }
+                Some(Joining::Teach) => format!("EnOcean devices may be taught for {seconds} s"),
             };
             Ok((draft.emit(Fact::PermitOpened { seconds, joining }, about), text))
         }

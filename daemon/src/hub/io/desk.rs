@@ -2,14 +2,20 @@
 //! answered by looking. It runs beside the core, so that a slow secrets file cannot hold up an alarm.
 
 use super::core::Seeing;
+use super::radios::Radios;
+use super::radios::key_id;
 use super::view;
 use crate::control::io::Asked;
 use crate::control::wire::Hidden;
 use crate::control::wire::Request;
 use crate::control::wire::refusal;
+use crate::hub::newcomer::read_as;
+use crate::hub::newcomer::typed_key;
 use crate::secrets::io::Secrets;
-use crate::secrets::io::random;
-use crate::subghz::io::Known;
+use crate::subghz::decode::from_hex;
+use crate::subghz::eep;
+use crate::subghz::enocean_door::Open;
+use crate::subghz::enocean_teach::label_key;
 use crate::subghz::io::Stranger;
 use crate::zigbee::door::Admission;
 use crate::zigbee::eui64::Eui64;
@@ -26,8 +32,9 @@ use tokio::sync::broadcast;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
-use vakt_core::canonical::hex;
+use tokio::time::Instant;
 use vakt_core::device::DeviceId;
+use vakt_core::device::Eep;
 use vakt_core::device::UserId;
 use vakt_core::event::Joining;
 use vakt_core::event::Method;
@@ -59,12 +66,12 @@ pub struct Desk {
     pub codes: Arc<Mutex<Secrets>>,
     /// What is known of panel, devices and networks.
     pub sight: view::Sight,
-    /// Devices the receivers know.
-    pub known: watch::Receiver<Known>,
-    /// Devices nobody knows.
-    pub strangers: broadcast::Sender<Stranger>,
+    /// The 868 MHz receivers.
+    pub radios: Radios,
     /// The Zigbee stick, if there is one.
     pub mesh: Option<super::mesh::Mesh>,
+    /// How far newcomers are.
+    pub progress: broadcast::Sender<Progress>,
     /// What waits for the centre.
     pub waiting: watch::Receiver<vakt_core::port::Waiting>,
 }
@@ -101,8 +108,12 @@ impl Desk {
                 }
                 return;
             }
-            Request::DevicePermit { seconds, joining, device, install_code } => {
-                let admission = self.admission(joining, device.as_ref(), install_code.as_ref());
+            Request::DevicePermit { seconds, joining, device, install_code, eep, label } => {
+                let admission = match (joining, eep, label) {
+                    (Some(Joining::Teach), eep, label) => self.teaching(eep, label.as_ref()).map(Some),
+                    (joining, None, None) => self.admission(joining, device.as_ref(), install_code.as_ref()),
+                    _ => Err(refusal("bad_request", "eep and label are for joining by teach")),
+                };
                 return self.permit(seconds, admission, answers).await;
             }
             Request::Claim { claim_code, user, name, code } => self.claim(claim_code, user, name, code).await,
@@ -147,12 +158,9 @@ impl Desk {
             Ok(command) => command,
             Err(line) => return line,
         };
-        let mut known = self.known.clone();
+        let mut known = self.radios.known.clone();
         known.borrow_and_update();
-        let added = match &command {
-            Command::DeviceAdd(new) => new.secret.is_some() || !known.borrow().contains_key(&new.device),
-            _ => false,
-        };
+        let added = matches!(command, Command::DeviceAdd(_));
         let removed = match &command {
             Command::UserRemove { user } => Some(user.clone()),
             _ => None,
@@ -228,7 +236,9 @@ impl Desk {
                 Command::UserSet { user, name, role, expires_ms }
             }
             Request::UserRemove { user } => Command::UserRemove { user },
-            Request::DeviceAdd { device, kind, name, key, pet, eep, silence_s } => {
+            Request::DeviceAdd { device, kind, name, key, pet, eep, slf, silence_s } => {
+                let key = key.map(|key| typed_key(&key, &device, slf.as_deref())).transpose()?;
+                let silence_s = read_as(&device, kind, eep, silence_s)?;
                 let secret = match key {
                     Some(key) => Some(self.keep_key(key).await?),
                     None => None,
@@ -319,30 +329,28 @@ impl Desk {
         }
     }
 
-    async fn keep_key(&self, key: Hidden) -> Result<String, String> {
+    async fn keep_key(&self, key: Vec<u8>) -> Result<String, String> {
         self.disk_answers()?;
-        let Some(bytes) = key_bytes(&key.0) else {
-            return Err(refusal("bad_key", "a key is 32 hex digits"));
-        };
         self.with_secrets(move |secrets| {
-            let id = format!("key-{}", hex(&random().map_err(|e| e.to_string())?[..8]));
-            secrets.put(&id, &bytes).map_err(|e| e.to_string())?;
+            let id = key_id().map_err(|e| e.to_string())?;
+            secrets.put(&id, &key).map_err(|e| e.to_string())?;
             Ok(id)
         })
         .await
     }
 
     /// Opens the doors that were asked for, and tells who stands there until they shut.
-    async fn permit(&self, seconds: u32, admission: Result<Option<Admission>, String>, answers: mpsc::Sender<String>) {
-        let mut watch = Watch { strangers: self.strangers.subscribe(), progress: None, told: BTreeSet::new() };
-        watch.progress = self.mesh.as_ref().map(|mesh| mesh.progress.subscribe());
+    async fn permit(&self, seconds: u32, admission: Result<Option<Admitted>, String>, answers: mpsc::Sender<String>) {
+        let (strangers, progress) = (self.radios.strangers.subscribe(), self.progress.subscribe());
+        let mut watch = Watch { strangers, progress, told: BTreeSet::new() };
         let admission = match admission {
             Ok(admission) => admission,
             Err(refusal) => return drop(answers.send(refusal).await),
         };
-        let joining = admission.map(|admission| match admission {
-            Admission::InstallCode { .. } => Joining::InstallCode,
-            Admission::Legacy => Joining::Legacy,
+        let joining = admission.as_ref().map(|admission| match admission {
+            Admitted::Join(Admission::InstallCode { .. }) => Joining::InstallCode,
+            Admitted::Join(Admission::Legacy) => Joining::Legacy,
+            Admitted::Teach(_) => Joining::Teach,
         });
         let reply = self.tell(Command::DevicePermit { seconds, joining }).await;
         let done = matches!(reply, Reply::Done { .. });
@@ -355,9 +363,16 @@ impl Desk {
         }
     }
 
-    /// Opens or shuts the Zigbee network. It was journaled before.
-    async fn door(&self, seconds: u32, admission: Option<Admission>) -> Result<(), String> {
-        let order = match (u8::try_from(seconds), admission) {
+    /// Opens or shuts the doors. It was journaled before.
+    async fn door(&self, seconds: u32, admission: Option<Admitted>) -> Result<(), String> {
+        let until = Instant::now() + Duration::from_secs(u64::from(seconds));
+        let (join, teach) = match admission.filter(|_| seconds > 0) {
+            Some(Admitted::Join(admission)) => (Some(admission), None),
+            Some(Admitted::Teach(open)) => (None, Some((open, until))),
+            None => (None, None),
+        };
+        self.radios.door.send_replace(teach);
+        let order = match (u8::try_from(seconds), join) {
             (Ok(0), _) => Order::Shut,
             (Ok(seconds), Some(admission)) => Order::Open { seconds, admission },
             _ => return Ok(()),
@@ -381,36 +396,58 @@ impl Desk {
         tokio::time::timeout(ORDER, ordered).await.unwrap_or_else(|_| down())
     }
 
+    /// For whom the door to be taught at is opened.
+    fn teaching(&self, eep: Option<Eep>, label: Option<&Hidden>) -> Result<Admitted, String> {
+        if !self.radios.teaches {
+            let text = "no EnOcean transceiver is configured: a [[subghz.port]] with receiver = \"enocean\" names it";
+            return Err(refusal("no_transceiver", text));
+        }
+        if let Some(eep) = eep.filter(|eep| eep::kind(*eep).is_none()) {
+            return Err(refusal("bad_eep", &format!("profile {eep} is not known to this hub")));
+        }
+        let read = |label: &Hidden| from_hex(&label.0).and_then(|bytes| label_key(&bytes));
+        let label = label.map(read).transpose().map_err(|bad| refusal("bad_key", &bad.text))?;
+        Ok(Admitted::Teach(Open { eep, label }))
+    }
+
     /// How newcomers are to prove themselves, if they are to be let in at all.
     fn admission(
         &self,
         joining: Option<Joining>,
         device: Option<&DeviceId>,
         code: Option<&Hidden>,
-    ) -> Result<Option<Admission>, String> {
+    ) -> Result<Option<Admitted>, String> {
         let bad = |text: &str| Err(refusal("bad_request", text));
         match (joining, device, code) {
             (None, None, None) => Ok(None),
-            (Some(_), ..) if self.mesh.is_none() => {
+            (Some(Joining::InstallCode | Joining::Legacy), ..) if self.mesh.is_none() => {
                 Err(refusal("no_stick", "no Zigbee stick is configured: [zigbee] in the configuration names it"))
             }
-            (Some(Joining::Legacy), None, None) => Ok(Some(Admission::Legacy)),
+            (Some(Joining::Legacy), None, None) => Ok(Some(Admitted::Join(Admission::Legacy))),
             (Some(Joining::InstallCode), Some(device), Some(code)) => {
                 let Some(device) = Eui64::of(device) else {
                     return bad("an install code needs its Zigbee device: zb- and the 16 hex digits beside the code");
                 };
                 let key = install_code::link_key(&code.0).map_err(|bad| refusal("bad_key", &bad.to_string()))?;
-                Ok(Some(Admission::InstallCode { device, key }))
+                Ok(Some(Admitted::Join(Admission::InstallCode { device, key })))
             }
             _ => bad("joining by install_code needs device and install_code, legacy needs neither"),
         }
     }
 }
 
+/// Who is let in while a door is open.
+enum Admitted {
+    /// Into the Zigbee network.
+    Join(Admission),
+    /// Who is taught.
+    Teach(Open),
+}
+
 /// Who stands at the doors.
 struct Watch {
     strangers: broadcast::Receiver<Stranger>,
-    progress: Option<broadcast::Receiver<Progress>>,
+    progress: broadcast::Receiver<Progress>,
     told: BTreeSet<DeviceId>,
 }
 
@@ -451,30 +488,15 @@ impl Watch {
     }
 }
 
-/// The next step of a newcomer; never, without a stick.
-async fn next(progress: &mut Option<broadcast::Receiver<Progress>>) -> Progress {
+/// The next step of a newcomer; never, where nobody can tell any more.
+async fn next(progress: &mut broadcast::Receiver<Progress>) -> Progress {
     loop {
-        match progress {
-            Some(receiver) => match receiver.recv().await {
-                Ok(step) => return step,
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => *progress = None,
-            },
-            None => std::future::pending().await,
+        match progress.recv().await {
+            Ok(step) => return step,
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
-}
-
-fn key_bytes(text: &str) -> Option<[u8; 16]> {
-    let digits = text.as_bytes();
-    if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    let mut key = [0; 16];
-    for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(key)
 }
 
 pub(super) fn line(reply: &Reply) -> String {

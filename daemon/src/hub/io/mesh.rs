@@ -37,7 +37,7 @@ use vakt_core::input::Reply;
 /// Orders waiting for the stick. Who orders waits.
 const ORDERS_MAX: usize = 8;
 /// Steps of newcomers that nobody has read yet. The oldest is lost to a slow reader; the last one tells the outcome.
-const NEWS_MAX: usize = 256;
+pub(super) const NEWS_MAX: usize = 256;
 /// Things to be kept. The stick waits.
 const KEPT_MAX: usize = 4;
 
@@ -46,8 +46,6 @@ const KEPT_MAX: usize = 4;
 pub struct Mesh {
     /// To the stick.
     pub orders: mpsc::Sender<Ordered>,
-    /// How far newcomers are.
-    pub progress: broadcast::Sender<Progress>,
     /// What was met on the stick's line and in the air.
     pub met: watch::Receiver<Met>,
 }
@@ -66,6 +64,8 @@ pub struct Needs {
     pub recorded: mpsc::Receiver<u64>,
     /// To the core, with a reply.
     pub commands: mpsc::Sender<(Input, oneshot::Sender<Reply>)>,
+    /// How far newcomers are.
+    pub progress: broadcast::Sender<Progress>,
 }
 
 /// Starts it.
@@ -73,11 +73,10 @@ pub fn start(needs: Needs) -> (JoinHandle<()>, Mesh) {
     let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
     let (news_in, news) = mpsc::channel(NEWS_MAX);
     let (keep_in, keep) = mpsc::channel(KEPT_MAX);
-    let (progress, _) = broadcast::channel(NEWS_MAX);
     let (met_in, met) = watch::channel(Met::default());
     let known = follow(needs.seen.clone());
     tokio::spawn(remember(keep, Arc::clone(&needs.secrets)));
-    tokio::spawn(add(news, progress.clone(), needs.seen, needs.commands));
+    tokio::spawn(add(news, needs.progress, needs.seen, needs.commands));
     let ways = Ways {
         words: needs.words,
         news: news_in,
@@ -90,7 +89,7 @@ pub fn start(needs: Needs) -> (JoinHandle<()>, Mesh) {
         met: met_in,
     };
     let port = tokio::spawn(port(needs.settings, needs.secrets, Arc::new(ways)));
-    (port, Mesh { orders: orders_in, progress, met })
+    (port, Mesh { orders: orders_in, met })
 }
 
 /// What Zigbee devices were added as; whole from the first moment, because a stick is judged by it.
@@ -167,7 +166,7 @@ async fn add(
     }
 }
 
-async fn tell(commands: &mpsc::Sender<(Input, oneshot::Sender<Reply>)>, command: Command) -> Reply {
+pub(super) async fn tell(commands: &mpsc::Sender<(Input, oneshot::Sender<Reply>)>, command: Command) -> Reply {
     let (reply, answer) = oneshot::channel();
     let input = Input::Command { request: 0, method: Method::Local, command };
     let going = || Reply::refused("stopping", "the daemon is going down");

@@ -14,7 +14,7 @@ use super::desk::Desk;
 use super::mesh;
 use super::networks;
 use super::notify;
-use super::ports;
+use super::radios;
 use super::telemetry;
 use super::view;
 use crate::config::settings::Config;
@@ -27,7 +27,6 @@ use crate::journal::io::store;
 use crate::journal::io::writer;
 use crate::journal::io::writer::Journal;
 use crate::secrets::io::Secrets;
-use crate::subghz;
 use crate::upstream;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -66,8 +65,6 @@ const NOTES_MAX: usize = 64;
 const WARRANTS_MAX: usize = 32;
 /// Answers to them. The newest is lost: who sends its warrant again is told again.
 const ANSWERS_MAX: usize = 256;
-/// Devices nobody knows. The newest is dropped: it will speak again.
-const STRANGERS_MAX: usize = 64;
 /// How long upstream may publish after the last commit.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often old rows are looked for.
@@ -77,10 +74,6 @@ const ROOM: Duration = Duration::from_secs(60);
 /// Receipts wait so long to be written down together, and so many at most.
 const RECEIPTS: Duration = Duration::from_millis(200);
 const RECEIPTS_MAX: usize = 24;
-/// Longest wait for the devices' keys before the receivers are opened without them.
-const KEYS_FIRST: Duration = Duration::from_secs(3);
-/// When keys that could not be read are asked for again.
-const KEYS_AGAIN: Duration = Duration::from_secs(5);
 /// How often the view for the centre is made anew, at most.
 const VIEW: Duration = Duration::from_millis(250);
 /// And at the least, for what is heard of devices without an event.
@@ -186,13 +179,22 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     core.start(opened.begun, started(&config, hub_public), lost).await;
     let core = tokio::spawn(core.run(Inlets { inputs, words, commands, warrants, stop }));
     let secrets = Arc::new(Mutex::new(secrets));
-    let (strangers_in, _) = broadcast::channel(STRANGERS_MAX);
     let (mut ports, supply) = board::start(&config.board, &follows, &inputs_in, &seen);
-    let known = follow_known(seen.clone(), secrets.clone()).await;
-    ports.extend(radios(&config, &inputs_in, &strangers_in, &known));
+    let progress = broadcast::Sender::new(mesh::NEWS_MAX);
+    let (inputs, commands) = (inputs_in.clone(), commands_in.clone());
+    let needs = radios::Needs {
+        secrets: secrets.clone(),
+        seen: seen.clone(),
+        inputs,
+        commands,
+        progress: progress.clone(),
+    };
+    let (receivers, radios) = radios::start(&config, needs).await;
+    ports.extend(receivers);
     let needs = |stick| {
         let (secrets, seen, commands) = (secrets.clone(), seen.clone(), commands_in.clone());
-        mesh::Needs { settings: zigbee_settings(stick), secrets, seen, words: words_in, recorded, commands }
+        let (settings, progress) = (zigbee_settings(stick), progress.clone());
+        mesh::Needs { settings, secrets, seen, words: words_in, recorded, commands, progress }
     };
     let (port, mesh) = config.zigbee.as_ref().map(|stick| mesh::start(needs(stick))).unzip();
     ports.extend(port);
@@ -200,7 +202,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let line = Line { journal: journal.clone(), next, listed, challenges, warrants: warrants_in };
     let sight = networks::start(&config, (seen, heard, supply), inputs_in.clone(), seal, upstream_stop.clone());
     let voice = voice(&config, sight.clone(), line, (unjournaled, answers), &inputs_in, upstream_stop);
-    let desk = Desk { commands: commands_in, secrets, codes, sight, known, strangers: strangers_in, mesh, waiting };
+    let desk = Desk { commands: commands_in, secrets, codes, sight, radios, mesh, progress, waiting };
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
     tokio::spawn(control::io::run(listener, asked_in));
     tokio::spawn(desk.run(asked));
@@ -279,92 +281,6 @@ fn installed_keys(config: &Config, hub: [u8; 32]) -> Vec<InstalledKey> {
     });
     let own = InstalledKey { kid: "hub".to_owned(), role: "hub".to_owned(), ed25519: URL_SAFE_NO_PAD.encode(hub) };
     listed.chain([own]).collect()
-}
-
-/// Keeps the receivers' list of known devices, with their keys, as the panel knows them. The first list is there when
-/// this returns: a detector that speaks at once must not be taken for a stranger.
-async fn follow_known(
-    mut seen: watch::Receiver<Seen>,
-    secrets: Arc<Mutex<Secrets>>,
-) -> watch::Receiver<subghz::io::Known> {
-    let (known_in, known) = watch::channel(subghz::io::Known::default());
-    let mut first = known.clone();
-    tokio::spawn(async move {
-        let mut listed = None;
-        loop {
-            let now = seen.borrow_and_update().clone();
-            let ids: Vec<_> = now.state.devices.iter().map(|(id, d)| (id.clone(), d.secret.clone())).collect();
-            if listed.as_ref() != Some(&ids) {
-                let secrets = secrets.clone();
-                let made = tokio::task::spawn_blocking(move || {
-                    let mut whole = true;
-                    let key = |id: &str| {
-                        let found = secrets.lock().ok().map(|secrets| secrets.get(id));
-                        whole &= matches!(found, Some(Ok(_)));
-                        found?.ok()??.try_into().ok()
-                    };
-                    (view::known(&now.state, key), whole)
-                });
-                if let Ok((made, whole)) = made.await {
-                    known_in.send_replace(made);
-                    // A key that could not be read is asked for again; until then its device is unreadable.
-                    listed = whole.then_some(ids);
-                }
-            }
-            tokio::select! {
-                changed = seen.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(KEYS_AGAIN), if listed.is_none() => {}
-            }
-        }
-    });
-    // A secrets file that hangs must not keep the hub deaf.
-    let _ = tokio::time::timeout(KEYS_FIRST, first.changed()).await;
-    known
-}
-
-/// Starts the receivers; each is opened again, later and later, whenever it falls.
-fn radios(
-    config: &Config,
-    inputs: &mpsc::Sender<Input>,
-    strangers: &broadcast::Sender<subghz::io::Stranger>,
-    known: &watch::Receiver<subghz::io::Known>,
-) -> Vec<JoinHandle<()>> {
-    let (strangers_in, mut inbox) = mpsc::channel(STRANGERS_MAX);
-    let all = strangers.clone();
-    tokio::spawn(async move {
-        while let Some(stranger) = inbox.recv().await {
-            let _ = all.send(stranger);
-        }
-    });
-    let outlets = subghz::io::Outlets {
-        inputs: inputs.clone(),
-        strangers: strangers_in,
-        known: known.clone(),
-        counters: Arc::default(),
-    };
-    let ports = config.subghz.ports.iter().map(|port| subghz::io::Settings {
-        name: port.name.clone(),
-        path: port.path.clone(),
-        source: match port.receiver {
-            crate::config::settings::Receiver::RtlWmbus => subghz::line::Source::RtlWmbus,
-            crate::config::settings::Receiver::Cul => subghz::line::Source::Cul,
-            crate::config::settings::Receiver::Im871a => subghz::line::Source::Im871a,
-            crate::config::settings::Receiver::Amber8465 => subghz::line::Source::Amber8465,
-        },
-        baud: port.baud(),
-    });
-    ports.map(|port| radio(port, outlets.clone())).collect()
-}
-
-fn radio(settings: subghz::io::Settings, outlets: subghz::io::Outlets) -> JoinHandle<()> {
-    let (inputs, receiver) = (outlets.inputs.clone(), settings.name.clone());
-    let name = receiver.clone();
-    let fell = move |error| Some(Input::Receiver { receiver: receiver.clone(), error: Some(error) });
-    ports::hold(name, inputs, fell, move || {
-        let (settings, outlets) = (settings.clone(), outlets.clone());
-        let (well, core) = (Input::Receiver { receiver: settings.name.clone(), error: None }, outlets.inputs.clone());
-        async move { subghz::io::listen(&settings, &outlets, async || drop(core.send(well).await)).await }
-    })
 }
 
 fn zigbee_settings(stick: &crate::config::settings::Zigbee) -> crate::zigbee::io::Settings {

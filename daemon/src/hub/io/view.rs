@@ -4,7 +4,9 @@ use super::core::Seen;
 use crate::hub::telemetry::Book;
 use crate::hub::telemetry::Newest;
 use crate::journal::chain::public_key;
-use crate::subghz::io::Known;
+use crate::subghz::known;
+use crate::subghz::known::Known;
+use crate::subghz::known::Secret;
 use crate::upstream::topic::AreaView;
 use crate::upstream::topic::ArmWord;
 use crate::upstream::topic::Battery;
@@ -302,14 +304,14 @@ pub fn listed_keys(state: &State) -> Vec<ListedKey> {
     state.keys.iter().filter_map(of).collect()
 }
 
-/// The devices the receivers are to understand, with their keys.
-pub fn known(state: &State, mut key: impl FnMut(&str) -> Option<[u8; 16]>) -> Known {
-    // A key that is listed but lost must not turn into "no key": such a device would be believed in clear.
-    let lost = || std::array::from_fn(|i| super::clock::entropy()[i]);
+/// The devices the receivers are to understand, with their keys: `key` has what is kept under a name.
+pub fn known(state: &State, mut key: impl FnMut(&str) -> Secret) -> Known {
     let of = |(id, device): (&DeviceId, &Arc<Device>)| {
-        (id.clone(), device.secret.as_deref().map(|secret| key(secret).unwrap_or_else(lost)))
+        let secret = device.secret.as_deref().map_or(Secret::None, &mut key);
+        let Device { eep, counter, added, .. } = **device;
+        (id.clone(), known::Device { secret, eep, counter, since: added })
     };
-    Arc::new(state.devices.iter().map(of).collect())
+    state.devices.iter().map(of).collect()
 }
 
 #[cfg(test)]

@@ -2,21 +2,30 @@
 //!
 //! It hears and passes on; what a telegram means is its siblings' word, what follows from it the core's.
 
+use crate::subghz::known::Device;
+use crate::subghz::known::Known;
+use crate::subghz::known::Newest;
+use crate::subghz::known::Secret;
 use crate::subghz::line::Source;
 use crate::subghz::receiver::Counters;
 use crate::subghz::receiver::Heard;
 use crate::subghz::receiver::Receiver;
 use crate::subghz::receiver::Understood;
 use crate::subghz::refused::Reason;
+use crate::subghz::refused::Refused;
+use crate::subghz::wmbus_tpl::Security;
 use serial2_tokio::SerialPort;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use vakt_core::device::DeviceId;
+use vakt_core::device::Report;
 use vakt_core::input::Input;
 
 /// Opening a port may hang in a driver; after this time it counts as failed.
@@ -26,11 +35,6 @@ const CHUNK: usize = 4096;
 /// A half packet is given up when nothing came for so long: ample at 57,600 baud.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// A key, shared with the hub's list.
-pub type Key = [u8; 16];
-/// Devices the hub knows, with their keys.
-pub type Known = Arc<BTreeMap<DeviceId, Option<Key>>>;
-
 /// One receiver's place.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -38,8 +42,6 @@ pub struct Settings {
     pub name: String,
     /// The device file, by id where there is one.
     pub path: PathBuf,
-    /// What speaks there.
-    pub source: Source,
     /// Bits per second.
     pub baud: u32,
 }
@@ -55,6 +57,25 @@ pub struct Stranger {
     pub rssi_dbm: Option<i16>,
 }
 
+/// How a receiver says that it works.
+pub struct Well {
+    receiver: String,
+    core: mpsc::Sender<Input>,
+}
+
+impl Well {
+    /// For this receiver, to the core.
+    pub fn new(receiver: String, core: mpsc::Sender<Input>) -> Self {
+        Self { receiver, core }
+    }
+
+    /// It works.
+    pub async fn tell(self) {
+        // Without a core there is nobody left to tell.
+        let _ = self.core.send(Input::Receiver { receiver: self.receiver, error: None }).await;
+    }
+}
+
 /// What the hub hands out.
 #[derive(Clone)]
 pub struct Outlets {
@@ -63,34 +84,57 @@ pub struct Outlets {
     /// Devices nobody knows; dropped when nobody takes them.
     pub strangers: mpsc::Sender<Stranger>,
     /// Devices the hub knows.
-    pub known: watch::Receiver<Known>,
+    pub known: watch::Receiver<Arc<Known>>,
+    /// The newest message of each.
+    pub newest: Arc<Mutex<Newest>>,
     /// How often what was heard and refused, by receiver.
-    pub counters: Arc<std::sync::Mutex<BTreeMap<String, Counters>>>,
+    pub counters: Arc<Mutex<BTreeMap<String, Counters>>>,
 }
 
-/// Opens the port, sets its receiver up and reads it until it fails; says why it did. `opened` is told when it listens.
+/// Opens a port.
+///
+/// # Errors
+/// Why it did not open.
+pub(super) async fn open(path: &Path, baud: u32) -> Result<SerialPort, String> {
+    let own = path.to_owned();
+    let open = tokio::task::spawn_blocking(move || SerialPort::open(&own, baud));
+    match tokio::time::timeout(OPEN, open).await {
+        Ok(Ok(Ok(port))) => Ok(port),
+        Ok(Ok(Err(error))) => Err(format!("open {}: {error}", path.display())),
+        Ok(Err(error)) => Err(format!("open {}: {error}", path.display())),
+        Err(_) => Err(format!("open {}: no answer in {} s", path.display(), OPEN.as_secs())),
+    }
+}
+
+/// Writes to a port that may hang.
+///
+/// # Errors
+/// Why it did not take it.
+pub(super) async fn write(port: &SerialPort, bytes: &[u8]) -> Result<(), String> {
+    let written = tokio::time::timeout(OPEN, port.write_all(bytes)).await;
+    let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    written.unwrap_or_else(late).map_err(|error| error.to_string())
+}
+
+/// Opens the port, sets its receiver up and reads it until it fails; says why it did. `well` is told when it listens.
 ///
 /// # Errors
 /// Why it ended.
-pub async fn listen(settings: &Settings, outlets: &Outlets, opened: impl AsyncFnOnce()) -> String {
-    let (path, baud) = (settings.path.clone(), settings.baud);
-    let open = tokio::task::spawn_blocking(move || SerialPort::open(&path, baud));
-    let port = match tokio::time::timeout(OPEN, open).await {
-        Ok(Ok(Ok(port))) => port,
-        Ok(Ok(Err(error))) => return format!("open {}: {error}", settings.path.display()),
-        Ok(Err(error)) => return format!("open {}: {error}", settings.path.display()),
-        Err(_) => return format!("open {}: no answer in {} s", settings.path.display(), OPEN.as_secs()),
+pub async fn listen(settings: &Settings, source: Source, outlets: &Outlets, well: Well) -> String {
+    let port = match open(&settings.path, settings.baud).await {
+        Ok(port) => port,
+        Err(error) => return error,
     };
-    let (mut receiver, begun, mut opened) = (Receiver::new(settings.source), Instant::now(), Some(opened));
+    let (mut receiver, begun, mut well) = (Receiver::new(source), Instant::now(), Some(well));
     let mut bytes = [0u8; CHUNK];
     loop {
         if let Err(error) = set_up(&mut receiver, &port, begun.elapsed()).await {
             return format!("set up the receiver on {}: {error}", settings.path.display());
         }
         if receiver.is_set_up()
-            && let Some(tell) = opened.take()
+            && let Some(well) = well.take()
         {
-            tell().await;
+            well.tell().await;
         }
         let outcomes = match tokio::time::timeout(SILENCE, port.read(&mut bytes)).await {
             Err(_) => receiver.silence(),
@@ -111,28 +155,29 @@ pub async fn listen(settings: &Settings, outlets: &Outlets, opened: impl AsyncFn
 
 /// Writes what is due to the stick.
 async fn set_up(receiver: &mut Receiver, port: &SerialPort, now: Duration) -> Result<(), String> {
-    let Some(bytes) = receiver.due(now)? else {
-        return Ok(());
-    };
-    let written = tokio::time::timeout(OPEN, port.write_all(&bytes)).await;
-    let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut));
-    written.unwrap_or_else(late).map_err(|error| error.to_string())
+    match receiver.due(now)? {
+        Some(bytes) => write(port, &bytes).await,
+        None => Ok(()),
+    }
 }
 
 /// False when nobody listens any more.
-async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Outlets) -> bool {
-    let known = outlets.known.borrow().get(&heard.device).copied();
-    let Some(key) = known else {
-        let encrypted = !matches!(heard.telegram.security, crate::subghz::wmbus_tpl::Security::Clear);
+pub(super) async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Outlets) -> bool {
+    let known = outlets.known.borrow().clone();
+    let Some(entry) = known.get(&heard.device) else {
+        let encrypted = !matches!(heard.telegram.security, Security::Clear);
         let stranger = Stranger { device: heard.device.clone(), encrypted, rssi_dbm: heard.rssi_dbm };
         let _ = outlets.strangers.try_send(stranger);
         return true;
     };
     let device = heard.device.clone();
-    let (first, second) = match receiver.understand(heard, key.as_ref(), None) {
-        Ok(Understood { report, values, authenticated, .. }) => {
+    let (first, second) = match understand(receiver, heard, entry, outlets) {
+        Ok(Understood { report, values, authenticated, counter, .. }) => {
+            if let (Some(counter), Ok(mut newest)) = (counter, outlets.newest.lock()) {
+                newest.note(&device, counter, &known);
+            }
             let values = (!values.is_empty()).then_some(Input::Measured { device, authenticated, values });
-            (report.map(Input::Report), values)
+            (report.map(|report| Input::Report(Report { counter, ..report })), values)
         }
         // A copy, or a recording: the device itself is as it was.
         Err(refused) if refused.kind == Reason::Replayed => return true,
@@ -147,4 +192,19 @@ async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Outlets) -> b
         }
     }
     true
+}
+
+fn understand(receiver: &mut Receiver, heard: &Heard, entry: &Device, outlets: &Outlets) -> Result<Understood, Refused> {
+    let last = outlets.newest.lock().ok().and_then(|newest| newest.of(&heard.device, entry));
+    let key = match &entry.secret {
+        Secret::None => None,
+        Secret::Key(bytes) => Some(bytes.as_slice().try_into().map_err(|_| lost())?),
+        Secret::Lost => return Err(lost()),
+    };
+    receiver.understand(heard, key.as_ref(), last)
+}
+
+/// A key that is listed and not there must not turn into "no key": its device would be believed in clear.
+pub(super) fn lost() -> Refused {
+    Refused::new(Reason::NoKey, 0, "its key is lost, or none of its kind: add it again")
 }
