@@ -395,6 +395,60 @@ fn a_line_that_is_not_the_chips_is_found_and_named() {
 }
 
 #[test]
+fn a_wire_that_breaks_later_is_named_or_does_no_harm() {
+    for (gdo, stands, name) in [
+        (Gdo::Gdo0, true, Some("GDO0")),
+        (Gdo::Gdo2, true, Some("GDO2")),
+        (Gdo::Gdo0, false, None),
+        (Gdo::Gdo2, false, None),
+    ] {
+        let mut bench = Bench::listening(78, Mode::T);
+        bench.run_ms(1_500);
+        bench.chip.faults(|faults| faults.wire = Some((gdo, stands)));
+        bench.run_ms(1_000);
+        if let Some(name) = name {
+            assert_eq!(bench.faults.len(), 1, "{gdo:?}: {:?}", bench.counters());
+            assert!(bench.faults[0].to_string().starts_with(name), "{}", bench.faults[0]);
+            continue;
+        }
+        for l in [46, 255] {
+            send(&mut bench, &forms(l).remove(0).1);
+        }
+        assert_eq!((bench.frames.len(), bench.faults.len()), (2, 0), "{gdo:?} is missed, and nothing else");
+    }
+}
+
+#[test]
+fn who_floods_the_air_with_sync_words_is_counted_and_hides_no_chip_that_is_pulled_out() {
+    let seed = 79;
+    println!("seed {seed}");
+    let mut chance = Chance::new(seed);
+    let mut bench = Bench::listening(seed, Mode::T);
+    let flood = |bench: &mut Bench, ms: u64, chance: &mut Chance| {
+        let end = bench.now_ns() + ms * MS;
+        while bench.now_ns() < end {
+            // Nothing but sync words, and between them what is none.
+            let noise: Vec<u8> = (0..50).flat_map(|_| [0x54, 0x3D, 0x00, chance.draw().to_le_bytes()[0]]).collect();
+            let burst = Burst::mode_t(bench.now_ns(), &noise, -40);
+            let over = burst.end_ns();
+            bench.chip.hear(burst);
+            bench.run_until(over);
+        }
+    };
+    flood(&mut bench, 10_000, &mut chance);
+    let counters = bench.counters();
+    assert!(counters.false_syncs() > 1_000, "{counters:?}");
+    assert_eq!((counters.valid, counters.restarts), (0, 0), "{counters:?}");
+    bench.chip.plug(Plug::Deselected(0x00));
+    flood(&mut bench, 1_000, &mut chance);
+    assert!(matches!(bench.faults[..], [Fault::Absent { .. }]), "{:?} {:?}", bench.faults, bench.counters());
+    bench.chip.plug(Plug::In);
+    bench.run_ms(600);
+    send(&mut bench, &forms(46).remove(0).1);
+    assert_eq!(bench.counters().valid, 1);
+}
+
+#[test]
 fn a_bus_that_refuses_now_and_then_costs_a_restart_and_no_more() {
     let mut bench = Bench::listening(75, Mode::T);
     for _ in 0..20 {

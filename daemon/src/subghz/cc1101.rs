@@ -357,8 +357,17 @@ impl<S: SpiDevice, A: InputPin, B: InputPin> Engine<S, A, B> {
     }
 
     fn listening(&mut self, now: u64) -> Next {
+        // Who floods the air with sync words must not keep the chip from being looked after.
+        if now >= self.tick_us + TICK_US {
+            return self.tick(now);
+        }
         // GDO0 as well: where the FIFO ran over before anybody looked, GDO2 is low again.
-        if self.is_high(Gdo::Gdo2)? || self.is_high(Gdo::Gdo0)? {
+        let sync = self.is_high(Gdo::Gdo2)?;
+        let bytes = self.is_high(Gdo::Gdo0)?;
+        if bytes && !sync && matches!(self.chip.fill()?, Fill::Bytes(there) if there < FIRST_BYTES) {
+            return Err(Fault::Wire { line: Gdo::Gdo0, told: false });
+        }
+        if sync || bytes {
             count(&mut self.counters.syncs);
             self.note_latency(now);
             let due_us = now + (FIRST_BYTES as u64 + 1) * self.mode.byte_us();
@@ -372,7 +381,6 @@ impl<S: SpiDevice, A: InputPin, B: InputPin> Engine<S, A, B> {
             return self.stop(now, Aim::Visit);
         }
         if now >= self.tick_us {
-            self.tick_us = now + TICK_US;
             return self.tick(now);
         }
         Ok((Phase::Listening, Some(Wait { edges: true, until_us: self.tick_us.min(self.visit_us) })))
@@ -380,6 +388,7 @@ impl<S: SpiDevice, A: InputPin, B: InputPin> Engine<S, A, B> {
 
     /// Whether the chip is there and listens, and what it hears.
     fn tick(&mut self, now: u64) -> Next {
+        self.tick_us = now + TICK_US;
         let (partnum, version) = self.chip.identity()?;
         if !is_cc1101(partnum, version) || version != self.version {
             return Err(Fault::Absent { partnum, version });
@@ -475,14 +484,24 @@ impl<S: SpiDevice, A: InputPin, B: InputPin> Engine<S, A, B> {
             }
         }
         if now >= packet.grew_us + STALL_BYTES * byte_us {
-            count(&mut self.counters.stalled);
-            return self.stop(now, Aim::Listen);
+            return self.stalled(now, &packet);
         }
         // One more than is missing: one always stays in the FIFO.
         let missing = packet.whole.map_or(FIRST_BYTES, |whole| whole - packet.bytes.len()).min(MORE_BYTES);
         packet.due_us = now + (missing as u64 + 1) * byte_us;
         let wait = Wait { edges: true, until_us: packet.due_us };
         Ok((Phase::Receiving(packet), Some(wait)))
+    }
+
+    /// Behind a sync word a byte comes each moment, from a sender or from noise: where none comes, there was no sync word.
+    fn stalled(&mut self, now: u64, packet: &Reception) -> Next {
+        count(&mut self.counters.stalled);
+        match self.chip.state()? {
+            State::RxOverflow => self.overflowed(now),
+            State::Rx if packet.bytes.is_empty() => Err(Fault::Wire { line: Gdo::Gdo2, told: false }),
+            State::Rx => self.stop(now, Aim::Listen),
+            found => Err(Fault::Fell { found }),
+        }
     }
 
     /// Takes all but the last of `there` bytes, with what is to be done at the first of them.
