@@ -34,7 +34,12 @@ pub fn typed_key(key: &Hidden, device: &DeviceId, slf: Option<&str>) -> Result<V
 ///
 /// # Errors
 /// The refusal.
-pub fn read_as(device: &DeviceId, kind: DeviceKind, eep: Option<Eep>, silence_s: Option<u32>) -> Result<Option<u32>, String> {
+pub fn read_as(
+    device: &DeviceId,
+    kind: DeviceKind,
+    eep: Option<Eep>,
+    silence_s: Option<u32>,
+) -> Result<Option<u32>, String> {
     let bad = |text: &str| Err(refusal("bad_eep", text));
     match (device.as_str().starts_with("en-"), eep) {
         (false, None) => Ok(silence_s),

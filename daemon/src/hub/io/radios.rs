@@ -8,6 +8,7 @@ use super::view;
 use crate::config::settings::Config;
 use crate::config::settings::Receiver;
 use crate::secrets::io::Secrets;
+use crate::secrets::io::SecretsError;
 use crate::secrets::io::random;
 use crate::subghz::eep::is_kinetic;
 use crate::subghz::enocean_door::Newcomer as Taught;
@@ -228,7 +229,7 @@ async fn add_one(
 ///
 /// # Errors
 /// The system gives no random bytes.
-pub(super) fn key_id() -> std::io::Result<String> {
+pub(super) fn key_id() -> Result<String, SecretsError> {
     let bytes = random()?;
     Ok(format!("key-{}", bytes[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
 }

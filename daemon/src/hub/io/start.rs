@@ -182,13 +182,8 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let (mut ports, supply) = board::start(&config.board, &follows, &inputs_in, &seen);
     let progress = broadcast::Sender::new(mesh::NEWS_MAX);
     let (inputs, commands) = (inputs_in.clone(), commands_in.clone());
-    let needs = radios::Needs {
-        secrets: secrets.clone(),
-        seen: seen.clone(),
-        inputs,
-        commands,
-        progress: progress.clone(),
-    };
+    let needs =
+        radios::Needs { secrets: secrets.clone(), seen: seen.clone(), inputs, commands, progress: progress.clone() };
     let (receivers, radios) = radios::start(&config, needs).await;
     ports.extend(receivers);
     let needs = |stick| {

@@ -194,7 +194,12 @@ pub(super) async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Ou
     true
 }
 
-fn understand(receiver: &mut Receiver, heard: &Heard, entry: &Device, outlets: &Outlets) -> Result<Understood, Refused> {
+fn understand(
+    receiver: &mut Receiver,
+    heard: &Heard,
+    entry: &Device,
+    outlets: &Outlets,
+) -> Result<Understood, Refused> {
     let last = outlets.newest.lock().ok().and_then(|newest| newest.of(&heard.device, entry));
     let key = match &entry.secret {
         Secret::None => None,
