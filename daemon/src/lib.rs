@@ -34,6 +34,7 @@ pub mod subghz {
     pub mod esp3_command; // what its transceivers are asked
     pub mod known; //        the devices the hub knows
     pub mod line; //         what serial receivers say, cut into frames
+    pub mod noise; //        interference, second by second
     pub mod packet; //       what sticks say in binary
     pub mod receiver; //     all of it, one receiver at a time
     pub mod refused; //      every reason a frame is not believed
@@ -55,6 +56,7 @@ pub mod subghz {
         //! Serial receivers, and the thread that owns a radio chip.
         pub mod cc1101;
         pub mod enocean;
+        pub mod radio_chip;
         pub mod serial;
         pub use serial::Outlets;
         pub use serial::Settings;

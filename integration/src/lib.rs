@@ -15,6 +15,7 @@ pub mod world;
 /// Stand-ins for the outside world, each an honest implementor of what it stands in for, faults on request.
 pub mod twins {
     pub mod cc1101;
+    pub mod enocean;
     pub mod evil_broker;
     pub mod hub;
     pub mod modem;

@@ -103,7 +103,7 @@ const fn unique(key: &'static str, kind: Kind, example: Literal, doc: &'static s
 /// Every section, parents before children, in the order of the default file.
 pub const SECTIONS: &[Section] = &[
     ROOT, SITE, CLOCK, JOURNAL, CENTRE, CENTRE_KEY, UPSTREAM, PATH, TLS, MODEM, BOARD, INPUT, OUTPUT, SUBGHZ, PORT,
-    ZIGBEE,
+    CHIP, ZIGBEE,
 ];
 
 const ROOT: Section = Section {
@@ -459,6 +459,29 @@ const PORT: Section = Section {
             Kind::Int(1200, 921_600, "bits per second"),
             Absent::Optional(Literal::Int(57_600)),
             "Without it 115200 for rtl_wmbus, 38400 for cul, 57600 for im871a and enocean, 9600 for amb8465.",
+        ),
+    ],
+};
+
+const CHIP: Section = Section {
+    path: "subghz.chip",
+    form: Form::Many(2),
+    doc: "A CC1101 on SPI, which also hears who jams 868 MHz. On a Raspberry Pi 3 and older only SPI0 can do what it needs.",
+    fields: &[
+        unique("name", Kind::Text(&NAME), Literal::Text("radio"), "Its name in events and on the page."),
+        unique("spi", Kind::Text(&FILE), Literal::Text("/dev/spidev0.0"), "Its SPI device."),
+        unique("gdo0", Kind::Text(&GPIO), Literal::Text("GPIO24"), "The line that its pin GDO0 is wired to."),
+        unique(
+            "gdo2",
+            Kind::Text(&GPIO),
+            Literal::Text("GPIO25"),
+            "The line that its pin GDO2 is wired to, of the same GPIO chip.",
+        ),
+        field(
+            "mode",
+            Kind::Choice(&["t", "s"]),
+            Absent::Default(Literal::Text("t")),
+            "`t` T1 and C1 on 868.95 MHz, which most devices speak; `s` S1 on 868.30 MHz. One chip hears one of them.",
         ),
     ],
 };

@@ -417,6 +417,7 @@ impl Reader<'_> {
             tables.iter().filter_map(use_of).collect()
         };
         let (inputs, outputs) = (whole.list(["board", "input"]), whole.list(["board", "output"]));
+        let chips = whole.list(["subghz", "chip"]);
         let modem = whole.get("modem").map(std::slice::from_ref).unwrap_or_default();
         let names = [
             vec![("the supply's gauge", "gauge".to_owned(), whole.origin)],
@@ -427,8 +428,12 @@ impl Reader<'_> {
             uses(inputs, "board.input.line", "line"),
             uses(outputs, "board.output.line", "line"),
             uses(modem, "modem.power_gpio", "power_gpio"),
+            uses(chips, "subghz.chip.gdo0", "gdo0"),
+            uses(chips, "subghz.chip.gdo2", "gdo2"),
         ];
-        for places in [names, lines] {
+        let receivers =
+            [uses(whole.list(["subghz", "port"]), "subghz.port.name", "name"), uses(chips, "subghz.chip.name", "name")];
+        for places in [&names[..], &lines, &receivers] {
             for (n, uses) in places.iter().enumerate() {
                 for (path, text, origin) in uses {
                     if let Some((by, ..)) = places[..n].iter().flatten().find(|(_, taken, _)| taken == text) {

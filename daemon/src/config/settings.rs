@@ -338,6 +338,35 @@ pub struct SubGhz {
     /// Receivers on serial ports.
     #[serde(rename = "port")]
     pub ports: Vec<SerialPort>,
+    /// Radio chips on SPI.
+    #[serde(rename = "chip")]
+    pub chips: Vec<RadioChip>,
+}
+
+/// A CC1101 on SPI.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RadioChip {
+    /// Its name in events.
+    pub name: String,
+    /// The SPI device.
+    pub spi: PathBuf,
+    /// The line that GDO0 is wired to.
+    pub gdo0: String,
+    /// The line that GDO2 is wired to.
+    pub gdo2: String,
+    /// What it receives.
+    pub mode: RadioMode,
+}
+
+/// What a radio chip receives; one hears one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RadioMode {
+    /// T1 and C1, 868.95 MHz.
+    T,
+    /// S1, 868.30 MHz.
+    S,
 }
 
 /// A Zigbee coordinator stick.

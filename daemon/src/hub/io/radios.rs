@@ -6,10 +6,13 @@ use super::mesh::tell;
 use super::ports;
 use super::view;
 use crate::config::settings::Config;
+use crate::config::settings::RadioChip;
+use crate::config::settings::RadioMode;
 use crate::config::settings::Receiver;
 use crate::secrets::io::Secrets;
 use crate::secrets::io::SecretsError;
 use crate::secrets::io::random;
+use crate::subghz::cc1101_registers::Mode;
 use crate::subghz::eep::is_kinetic;
 use crate::subghz::enocean_door::Newcomer as Taught;
 use crate::subghz::enocean_door::Open;
@@ -103,14 +106,33 @@ pub async fn start(config: &Config, needs: Needs) -> (Vec<JoinHandle<()>>, Radio
             None => enocean(settings, outlets.clone(), teaching.clone()),
         }
     });
+    let chips = config.subghz.chips.iter().map(|chip| radio_chip(chip_settings(chip), outlets.clone()));
+    let ports: Vec<_> = ports.chain(chips).collect();
     let teaches = config.subghz.ports.iter().any(|port| port.receiver == Receiver::Enocean);
-    (ports.collect(), Radios { known, strangers, door, teaches })
+    (ports, Radios { known, strangers, door, teaches })
 }
 
 fn meters(settings: io::Settings, source: Source, outlets: io::Outlets) -> JoinHandle<()> {
     hold(settings.name.clone(), outlets.inputs.clone(), move |well| {
         let (settings, outlets) = (settings.clone(), outlets.clone());
         async move { io::serial::listen(&settings, source, &outlets, well).await }
+    })
+}
+
+fn chip_settings(chip: &RadioChip) -> io::cc1101::Settings {
+    let RadioChip { name, spi, gdo0, gdo2, mode } = chip.clone();
+    let mode = match mode {
+        RadioMode::T => Mode::T,
+        RadioMode::S => Mode::S,
+    };
+    io::cc1101::Settings { name, spi, gdo0, gdo2, mode }
+}
+
+fn radio_chip(settings: io::cc1101::Settings, outlets: io::Outlets) -> JoinHandle<()> {
+    // That it works it says itself, each time it does again.
+    hold(settings.name.clone(), outlets.inputs.clone(), move |_| {
+        let (settings, outlets) = (settings.clone(), outlets.clone());
+        async move { io::radio_chip::listen(&settings, &outlets).await }
     })
 }
 

@@ -1,0 +1,171 @@
+//! EnOcean, end to end: a transceiver on a real pseudo-terminal, the unmodified daemon, a centre that signs.
+#![cfg(feature = "lab")]
+#![allow(clippy::unwrap_used)] // a test that meets the unexpected should stop there
+
+use serde_json::Value;
+use serde_json::json;
+use vakt_integration::arc::misbehave::Misbehaviour;
+use vakt_integration::lab::Lab;
+use vakt_integration::lab::LabSettings;
+use vakt_integration::lab::site::SOON;
+use vakt_integration::twins::enocean::CHIP_ID;
+use vakt_integration::twins::enocean::SecureContact;
+use vakt_integration::twins::enocean::Transceiver;
+use vakt_integration::twins::enocean::heard;
+
+const WINDOW: u32 = 0x0511_5A8D;
+const SMOKE: u32 = 0x0587_854B;
+
+/// A hub whose transceiver has answered, with an area `house`.
+async fn listening() -> (Lab, Transceiver) {
+    let settings = LabSettings { receiver: "enocean".to_owned(), ..LabSettings::default() };
+    let mut lab = Lab::start(settings).await.unwrap();
+    lab.start_arc(Misbehaviour::default()).await.unwrap();
+    lab.daemon.start().await.unwrap();
+    let mut transceiver = Transceiver::default();
+    answer(&lab, &mut transceiver).await;
+    lab.ask(json!({"command": "area_set", "area": "house", "entry_s": 2, "exit_s": 0})).await.unwrap();
+    (lab, transceiver)
+}
+
+/// The transceiver reads what the hub says next, and answers it.
+async fn answer(lab: &Lab, transceiver: &mut Transceiver) {
+    let said = lab.stick.heard(SOON).await.unwrap();
+    lab.stick.bytes(&transceiver.take(&said)).await.unwrap();
+}
+
+/// The events of a kind about a device, once there are so many.
+async fn events(lab: &Lab, kind: &str, device: &str, count: usize) -> Vec<Value> {
+    let arc = lab.arc.as_ref().unwrap();
+    let of = |rows: Vec<vakt_integration::arc::ledger::Row>| -> Vec<Value> {
+        let bodies = rows.into_iter().filter(|row| row.kind == kind);
+        bodies
+            .map(|row| serde_json::from_str(&row.body).unwrap())
+            .filter(|body: &Value| body["device"] == device)
+            .collect()
+    };
+    let enough =
+        |board: &vakt_integration::arc::handle::Board| of(board.ledger.rows().cloned().collect()).len() >= count;
+    arc.wait_until(kind, SOON, enough).await.unwrap();
+    of(arc.events())
+}
+
+async fn known(lab: &Lab, device: &str) {
+    events(lab, "device_added", device, 1).await;
+}
+
+fn window(open: bool) -> Vec<u8> {
+    heard(0xD5, &[if open { 0x08 } else { 0x09 }], WINDOW, 0, 45)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r37_smoke_by_enocean_is_a_fire_and_a_copy_of_it_is_not_another() {
+    let (lab, _) = listening().await;
+    let add = json!({"command": "device_add", "device": "en-0587854b", "kind": "smoke", "eep": "F6-05-02"});
+    lab.ask(add).await.unwrap();
+    lab.stick.bytes(&heard(0xF6, &[0x10], SMOKE, 0x20, 48)).await.unwrap();
+    lab.stick.bytes(&heard(0xF6, &[0x10], SMOKE, 0x21, 48)).await.unwrap();
+    lab.stick.bytes(&heard(0xF6, &[0x00], SMOKE, 0x20, 48)).await.unwrap();
+    let restored = events(&lab, "alarm_restored", "en-0587854b", 1).await;
+    let fires = events(&lab, "alarm_raised", "en-0587854b", 1).await;
+    assert_eq!((fires.len(), restored.len()), (1, 1));
+    assert_eq!((&fires[0]["detail"]["kind"], &fires[0]["authenticated"]), (&json!("fire"), &json!("crc")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_read_by_its_profile_and_by_no_other() {
+    let (lab, _) = listening().await;
+    let add =
+        |eep: Value, kind: &str| json!({"command": "device_add", "device": "en-05115a8d", "kind": kind, "eep": eep});
+    for (eep, kind, says) in [
+        (Value::Null, "contact", "D5-00-01"),
+        (json!("D5-00-01"), "smoke", "contact"),
+        (json!("D2-32-00"), "contact", "not known"),
+    ] {
+        let refused = lab.daemon.command(&add(eep, kind)).await.unwrap();
+        assert_eq!(refused["refused"], json!("bad_eep"));
+        assert!(refused["text"].as_str().unwrap().contains(says), "{refused}");
+    }
+    lab.ask(add(json!("D5-00-01"), "contact")).await.unwrap();
+    lab.stick.bytes(&window(true)).await.unwrap();
+    let open = &events(&lab, "device_changed", "en-05115a8d", 1).await[0];
+    assert_eq!((&open["detail"]["state"], &open["authenticated"]), (&json!("open"), &json!("crc")));
+    // A rocker that calls itself by the window's id says nothing of the window.
+    lab.stick.bytes(&heard(0xF6, &[0x10], WINDOW, 0x30, 45)).await.unwrap();
+    let fault = &events(&lab, "fault_raised", "en-05115a8d", 1).await[0];
+    assert_eq!(fault["detail"]["fault"], json!("unreadable"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secure_contact_is_taught_and_what_was_recorded_on_the_air_opens_nothing_also_after_a_start() {
+    let (mut lab, mut transceiver) = listening().await;
+    let mut contact = SecureContact { id: 0x019E_B63B, key: *b"VAKT-ENOCEAN-KEY", rlc: 0x0000_1000 };
+    let device = "en-019eb63b";
+    // The door is shut: its teach-in changes nothing.
+    for part in contact.teach() {
+        lab.stick.bytes(&part).await.unwrap();
+    }
+    lab.ask(json!({"command": "device_permit", "seconds": 60, "joining": "teach", "eep": "D5-00-01"})).await.unwrap();
+    for part in contact.teach() {
+        lab.stick.bytes(&part).await.unwrap();
+    }
+    known(&lab, device).await;
+    let recorded = contact.says(false);
+    lab.stick.bytes(&recorded).await.unwrap();
+    let open = &events(&lab, "device_changed", device, 1).await[0];
+    assert_eq!((&open["detail"]["state"], &open["detail"]["counter"]), (&json!("open"), &json!(0x1000)));
+    assert_eq!(open["authenticated"], json!("mac_counter"));
+    lab.stick.bytes(&contact.says(true)).await.unwrap();
+    lab.stick.bytes(&recorded).await.unwrap();
+    lab.daemon.stop(SOON).await.unwrap();
+    lab.daemon.start().await.unwrap();
+    answer(&lab, &mut transceiver).await;
+    lab.stick.bytes(&recorded).await.unwrap();
+    // In clear, or by another key, it is not its word either.
+    lab.stick.bytes(&heard(0xD5, &[0x08], contact.id, 0, 45)).await.unwrap();
+    let mut forged = SecureContact { key: [7; 16], ..contact.clone() };
+    lab.stick.bytes(&forged.says(false)).await.unwrap();
+    let unreadable = &events(&lab, "fault_raised", device, 1).await[0];
+    assert_eq!(unreadable["detail"]["fault"], json!("unreadable"));
+    lab.stick.bytes(&contact.says(false)).await.unwrap();
+    let said = events(&lab, "device_changed", device, 3).await;
+    let states: Vec<&Value> = said.iter().map(|event| &event["detail"]["state"]).collect();
+    assert_eq!(states, [&json!("open"), &json!("closed"), &json!("open")]);
+    assert_eq!(said[2]["detail"]["counter"], json!(0x1002), "the third thing it has said itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_to_be_taught_is_answered_and_one_that_is_not_known_here_is_turned_away() {
+    let (lab, mut transceiver) = listening().await;
+    let mut codes = Vec::new();
+    // Of one channel, then of all it has: else the second would be taken for a copy of the first.
+    for (open, channel) in [(false, 0x00), (true, 0xFF)] {
+        if open {
+            lab.ask(json!({"command": "device_permit", "seconds": 60, "joining": "teach"})).await.unwrap();
+        }
+        // A universal teach-in of a switch for mains, D2-01-01, that waits for an answer.
+        let ute = heard(0xD4, &[0xA0, channel, 0x3E, 0x00, 0x01, 0x01, 0xD2], 0x0194_E3B9, 0, 64);
+        lab.stick.bytes(&ute).await.unwrap();
+        answer(&lab, &mut transceiver).await;
+        let (telegram, to) = transceiver.sent.pop().unwrap();
+        assert_eq!((to, &telegram[8..12]), (0x0194_E3B9, &CHIP_ID.to_be_bytes()[..]));
+        codes.push(telegram[1] >> 4 & 0b11);
+    }
+    assert_eq!(codes, [0, 3], "not now; and not of a kind that is known");
+    assert!(lab.arc.as_ref().unwrap().events().iter().all(|row| row.kind != "device_added"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r18_a_transceiver_that_is_pulled_out_is_told_and_heard_again_when_it_is_back() {
+    let (mut lab, mut transceiver) = listening().await;
+    let add = json!({"command": "device_add", "device": "en-05115a8d", "kind": "contact", "eep": "D5-00-01"});
+    lab.ask(add).await.unwrap();
+    lab.stick.unplug().unwrap();
+    let fell = |status: &Value| status["faults"].to_string().contains("receiver");
+    lab.until("the fall", fell).await.unwrap();
+    lab.stick.replug().unwrap();
+    answer(&lab, &mut transceiver).await;
+    lab.until("its return", |status| !fell(status)).await.unwrap();
+    lab.stick.bytes(&window(false)).await.unwrap();
+    assert_eq!(events(&lab, "device_changed", "en-05115a8d", 1).await.len(), 1);
+}
