@@ -254,6 +254,11 @@ pub enum Command {
         joining: Option<Joining>,
     },
     DeviceAdd(Newcomer),
+    /// Another takes its place.
+    DeviceReplace {
+        old: DeviceId,
+        new: Newcomer,
+    },
     DeviceAssign {
         device: DeviceId,
         zone: ZoneId,

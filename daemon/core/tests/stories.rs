@@ -544,6 +544,8 @@ stories! {
     r04_hard_stop: "r04-hard-stop.txt",
     r04_continued: "r04-continued.txt",
     r18_missing: "r18-missing.txt",
+    r18_own_silence: "r18-own-silence.txt",
+    r46_replaced: "r46-replaced.txt",
     r20_fire_pictures: "r20-fire-pictures.txt",
     r22_fire: "r22-fire.txt",
     r36_shock_and_glass: "r36-shock-and-glass.txt",

@@ -360,27 +360,17 @@ pub enum Device {
     Add {
         /// Its id, e.g. wm-las-00010204-03-1a
         device: String,
-        /// contact motion smoke heat co gas water glass_break vibration sos climate meter siren lock camera fog hold_up
-        #[arg(long)]
-        kind: String,
-        /// What people call it
-        #[arg(long)]
-        name: Option<String>,
-        /// Ask for its key (or read it from stdin): 32 hex digits
-        #[arg(long)]
-        with_key: bool,
-        /// It is set to pass over pets: it may miss or be late
-        #[arg(long)]
-        pet: bool,
-        /// EnOcean: its profile, as its manual names it, e.g. D5-00-01
-        #[arg(long)]
-        eep: Option<Eep>,
-        /// EnOcean, with a key: its security level format, as its data sheet has it, e.g. AB
-        #[arg(long, requires = "with_key")]
-        slf: Option<String>,
-        /// After so much silence it is missing: 30m, 6h, 2d (5m to 31d), or never; without, as its kind has it
-        #[arg(long, value_name = "TIME", value_parser = silence)]
-        silence: Option<u32>,
+        #[command(flatten)]
+        fitted: Fitted,
+    },
+    /// Put another detector in the place of one: zone and area stay
+    Replace {
+        /// The one that goes
+        old: String,
+        /// The one that comes, e.g. en-05115a8d
+        device: String,
+        #[command(flatten)]
+        fitted: Fitted,
     },
     /// Change its battery: the cover may open for ten minutes; asks for a code
     Battery { device: String },
@@ -390,6 +380,32 @@ pub enum Device {
     Assign { device: String, zone: String },
     /// Take a detector off
     Remove { device: String },
+}
+
+#[allow(missing_docs)] // clap prints the comments below as help
+#[derive(Debug, Args)]
+pub struct Fitted {
+    /// contact motion smoke heat co gas water glass_break vibration sos climate meter siren lock camera fog hold_up
+    #[arg(long)]
+    pub kind: String,
+    /// What people call it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Ask for its key (or read it from stdin): 32 hex digits
+    #[arg(long)]
+    pub with_key: bool,
+    /// It is set to pass over pets: it may miss or be late
+    #[arg(long)]
+    pub pet: bool,
+    /// EnOcean: its profile, as its manual names it, e.g. D5-00-01
+    #[arg(long)]
+    pub eep: Option<Eep>,
+    /// EnOcean, with a key: its security level format, as its data sheet has it, e.g. AB
+    #[arg(long, requires = "with_key")]
+    pub slf: Option<String>,
+    /// After so much silence it is missing: 30m, 6h, 2d (5m to 31d), or never; without, as its kind has it
+    #[arg(long, value_name = "TIME", value_parser = silence)]
+    pub silence: Option<u32>,
 }
 
 #[allow(missing_docs)] // clap prints the comments below as help

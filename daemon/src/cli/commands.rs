@@ -8,6 +8,7 @@ use crate::cli::arguments::Cli;
 use crate::cli::arguments::Command;
 use crate::cli::arguments::Decode;
 use crate::cli::arguments::Device;
+use crate::cli::arguments::Fitted;
 use crate::cli::arguments::Owner;
 use crate::cli::arguments::Siren;
 use crate::cli::arguments::User;
@@ -460,12 +461,15 @@ fn device(socket: &Path, command: Device) -> Result<(), Exit> {
             say(format!("listening for {seconds} s; each detector that is not known yet is a line"));
             stream(client, &request, 1)
         }
-        Device::Add { device, kind, name, with_key, pet, eep, slf, silence } => {
-            let key = if with_key { Some(hidden("key")?) } else { None };
-            let request = json!({
-                "command": "device_add", "device": device, "kind": kind, "name": name, "key": key, "pet": pet, "eep": eep,
-                "slf": slf, "silence_s": silence,
-            });
+        Device::Add { device, fitted } => {
+            let mut request = typed(fitted)?;
+            (request["command"], request["device"]) = ("device_add".into(), device.into());
+            ask(client, &request)
+        }
+        Device::Replace { old, device, fitted } => {
+            let mut request = typed(fitted)?;
+            (request["command"], request["device"]) = ("device_replace".into(), device.into());
+            request["old"] = old.into();
             ask(client, &request)
         }
         Device::Assign { device, zone } => {
@@ -478,6 +482,15 @@ fn device(socket: &Path, command: Device) -> Result<(), Exit> {
         Device::Serviced { device } => ask(client, &json!({"command": "fog_serviced", "device": device})),
         Device::Remove { device } => ask(client, &json!({"command": "device_remove", "device": device})),
     }
+}
+
+/// What was typed of a new device.
+fn typed(fitted: Fitted) -> Result<Value, Exit> {
+    let Fitted { kind, name, with_key, pet, eep, slf, silence } = fitted;
+    let key = if with_key { Some(hidden("key")?) } else { None };
+    Ok(json!({
+        "kind": kind, "name": name, "key": key, "pet": pet, "eep": eep, "slf": slf, "silence_s": silence,
+    }))
 }
 
 fn user(socket: &Path, command: User) -> Result<(), Exit> {

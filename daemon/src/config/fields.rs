@@ -470,11 +470,11 @@ const CHIP: Section = Section {
     fields: &[
         unique("name", Kind::Text(&NAME), Literal::Text("radio"), "Its name in events and on the page."),
         unique("spi", Kind::Text(&FILE), Literal::Text("/dev/spidev0.0"), "Its SPI device."),
-        unique("gdo0", Kind::Text(&GPIO), Literal::Text("GPIO24"), "The line that its pin GDO0 is wired to."),
+        unique("gdo0", Kind::Text(&GPIO), Literal::Text("GPIO25"), "The line that its pin GDO0 is wired to."),
         unique(
             "gdo2",
             Kind::Text(&GPIO),
-            Literal::Text("GPIO25"),
+            Literal::Text("GPIO26"),
             "The line that its pin GDO2 is wired to, of the same GPIO chip.",
         ),
         field(

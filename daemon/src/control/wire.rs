@@ -223,6 +223,19 @@ pub enum Request {
         /// After so much silence it is missing, in seconds; 0: never.
         silence_s: Option<u32>,
     },
+    /// `device` takes the place of `old`; the rest is as to add it.
+    DeviceReplace {
+        old: DeviceId,
+        device: DeviceId,
+        kind: DeviceKind,
+        name: Option<String>,
+        key: Option<Hidden>,
+        #[serde(default)]
+        pet: bool,
+        eep: Option<Eep>,
+        slf: Option<String>,
+        silence_s: Option<u32>,
+    },
     DeviceAssign {
         device: DeviceId,
         zone: ZoneId,

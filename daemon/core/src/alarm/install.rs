@@ -90,18 +90,12 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
             };
             Ok((draft.emit(Fact::PermitOpened { seconds, joining }, about), text))
         }
-        Command::DeviceAdd(Newcomer { device, kind, name, secret, pet, eep, silence_s, counter }) => {
-            if let Some(given) = silence_s.filter(|s| *s != 0 && !SILENCE_S.contains(s)) {
-                let (least, most) = (SILENCE_S.start() / 60, SILENCE_S.end() / 86_400);
-                let text = format!("{given} s of silence: {least} minutes to {most} days, or 0 for never");
-                return Err(("out_of_range", text));
-            }
-            room(draft.state.devices.len(), SITE_MAX, draft.state.devices.contains_key(&device), "devices")?;
-            quiet(draft, area_of(draft, &device).as_ref())?;
-            unwatched(draft, &device)?;
+        Command::DeviceReplace { old, new } => replace(draft, &about, old, new),
+        Command::DeviceAdd(new) => {
+            room(draft.state.devices.len(), SITE_MAX, draft.state.devices.contains_key(&new.device), "devices")?;
+            let device = new.device.clone();
             let text = format!("device {device} is known; give it a place with `vaktd device assign {device} ZONE`");
-            let about = About { device: Some(device), name: short(name)?, ..about };
-            Ok((draft.emit(Fact::DeviceAdded { kind, secret, pet, eep, silence_s, counter }, about), text))
+            Ok((add(draft, &about, new)?, text))
         }
         Command::DeviceAssign { device, zone } => {
             if !draft.state.devices.contains_key(&device) {
@@ -135,6 +129,54 @@ fn change_devices(draft: &mut Draft, about: About, command: Command) -> Result<(
         }
         people => settings::change_people(draft, about, people),
     }
+}
+
+/// Makes a device known, or known anew.
+fn add(draft: &mut Draft, about: &About, new: Newcomer) -> Result<Option<EventId>, Refusal> {
+    let Newcomer { device, kind, name, secret, pet, eep, silence_s, counter } = new;
+    if let Some(given) = silence_s.filter(|s| *s != 0 && !SILENCE_S.contains(s)) {
+        let (least, most) = (SILENCE_S.start() / 60, SILENCE_S.end() / 86_400);
+        let text = format!("{given} s of silence: {least} minutes to {most} days, or 0 for never");
+        return Err(("out_of_range", text));
+    }
+    quiet(draft, area_of(draft, &device).as_ref())?;
+    unwatched(draft, &device)?;
+    let about = About { device: Some(device), name: short(name)?, ..about.clone() };
+    Ok(draft.emit(Fact::DeviceAdded { kind, secret, pet, eep, silence_s, counter }, about))
+}
+
+/// One device takes the place of another: its zone stays, and with it all that hangs on it.
+fn replace(
+    draft: &mut Draft,
+    about: &About,
+    old: DeviceId,
+    new: Newcomer,
+) -> Result<(Option<EventId>, String), Refusal> {
+    let Some(was) = draft.state.devices.get(&old).cloned() else {
+        return Err(("no_device", format!("there is no device `{old}`")));
+    };
+    let device = new.device.clone();
+    if device == old {
+        return Err(("same_device", format!("{device} is that device: to give it another key, add it again")));
+    }
+    if draft.state.devices.get(&device).is_some_and(|device| device.zone.is_some()) {
+        return Err(("has_a_place", format!("{device} has a place already: remove it there first")));
+    }
+    if was.kind != new.kind {
+        let text = format!("{old} and {device} do not watch for the same: remove the one and add the other");
+        return Err(("other_kind", text));
+    }
+    quiet(draft, area_of(draft, &old).as_ref())?;
+    unwatched(draft, &old)?;
+    let event = add(draft, about, new)?;
+    if let Some(zone) = was.zone.clone() {
+        let area = draft.state.zones.get(&zone).map(|zone| zone.area.clone());
+        let placed = About { device: Some(device.clone()), zone: Some(zone), area, ..about.clone() };
+        draft.emit(Fact::DeviceAssigned {}, placed);
+    }
+    draft.emit(Fact::DeviceRemoved {}, About { device: Some(old.clone()), ..about.clone() });
+    let place = was.zone.as_ref().map_or_else(|| "no place".to_owned(), |zone| format!("zone {zone}"));
+    Ok((event, format!("{device} is in {old}'s place: {place}")))
 }
 
 /// The time for listing unknown devices is over.

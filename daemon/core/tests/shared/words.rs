@@ -225,6 +225,15 @@ impl Story {
             ["set", "device", device, "in", zone] => {
                 Command::DeviceAssign { device: device_id(device)?, zone: id(zone, ZoneId::new)? }
             }
+            ["set", "device", device, kind, "silent", silence_s] => {
+                let new = Newcomer::plain(device_id(device)?, word(kind)?);
+                Command::DeviceAdd(Newcomer { silence_s: Some(number(silence_s)?), ..new })
+            }
+            ["set", "device", device, kind, "for", old] => {
+                let (device, kind) = (device_id(device)?, word(kind)?);
+                self.kinds.insert(device.clone(), kind);
+                Command::DeviceReplace { old: device_id(old)?, new: Newcomer::plain(device, kind) }
+            }
             ["set", "device", device, kind, rest @ ..] => {
                 let (device, kind) = (device_id(device)?, word(kind)?);
                 let (pet, name) = (rest == ["pet"], name(rest).filter(|_| rest != ["pet"]));

@@ -160,14 +160,14 @@ impl Desk {
         };
         let mut known = self.radios.known.clone();
         known.borrow_and_update();
-        let added = matches!(command, Command::DeviceAdd(_));
+        let added = matches!(command, Command::DeviceAdd(_) | Command::DeviceReplace { .. });
         let removed = match &command {
             Command::UserRemove { user } => Some(user.clone()),
             _ => None,
         };
         let owners = self.owners(&command);
         let gone = match &command {
-            Command::DeviceRemove { device } => Some(device.clone()),
+            Command::DeviceRemove { device } | Command::DeviceReplace { old: device, .. } => Some(device.clone()),
             _ => None,
         };
         let reply = self.tell(command).await;
@@ -237,18 +237,28 @@ impl Desk {
             }
             Request::UserRemove { user } => Command::UserRemove { user },
             Request::DeviceAdd { device, kind, name, key, pet, eep, slf, silence_s } => {
-                let key = key.map(|key| typed_key(&key, &device, slf.as_deref())).transpose()?;
-                let silence_s = read_as(&device, kind, eep, silence_s)?;
-                let secret = match key {
-                    Some(key) => Some(self.keep_key(key).await?),
-                    None => None,
-                };
-                Command::DeviceAdd(Newcomer { device, kind, name, secret, pet, eep, silence_s, counter: None })
+                let new = Newcomer { name, pet, eep, silence_s, ..Newcomer::plain(device, kind) };
+                Command::DeviceAdd(self.newcomer(new, key, slf).await?)
+            }
+            Request::DeviceReplace { old, device, kind, name, key, pet, eep, slf, silence_s } => {
+                let new = Newcomer { name, pet, eep, silence_s, ..Newcomer::plain(device, kind) };
+                Command::DeviceReplace { old, new: self.newcomer(new, key, slf).await? }
             }
             Request::DeviceAssign { device, zone } => Command::DeviceAssign { device, zone },
             Request::DeviceRemove { device } => Command::DeviceRemove { device },
             with_code => self.prepare_habits(with_code).await?,
         })
+    }
+
+    /// What was typed of a device, with its key among the secrets.
+    async fn newcomer(&self, new: Newcomer, key: Option<Hidden>, slf: Option<String>) -> Result<Newcomer, String> {
+        let key = key.map(|key| typed_key(&key, &new.device, slf.as_deref())).transpose()?;
+        let silence_s = read_as(&new.device, new.kind, new.eep, new.silence_s)?;
+        let secret = match key {
+            Some(key) => Some(self.keep_key(key).await?),
+            None => None,
+        };
+        Ok(Newcomer { secret, silence_s, ..new })
     }
 
     /// How the site behaves, and what is asked of it less often.
