@@ -46,7 +46,7 @@ pub mod subghz {
     pub mod wmbus_leak; //   meters that tell of leaks
     pub mod wmbus_link; //   EN 13757-4 frames and their checks
     pub mod wmbus_measured; // what of them is measured now
-    pub mod wmbus_memory; // what inspection detectors remember
+    pub mod wmbus_past; //   what inspection detectors remember
     pub mod wmbus_record; // EN 13757-3 data records
     pub mod wmbus_report; // what known devices mean by it
     pub mod wmbus_tpl; //    headers: whose data, how protected

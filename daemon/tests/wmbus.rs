@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use serde_json::json;
-use vakt_core::device::DeviceId;
+use vakt_core::alarm::past::Past;
 use vaktd::subghz::decode::decode_line;
 use vaktd::subghz::decode::from_hex;
 use vaktd::subghz::decode::parse_key;
@@ -15,10 +15,6 @@ use vaktd::subghz::wmbus_crypto::decrypt;
 use vaktd::subghz::wmbus_link::Frame;
 use vaktd::subghz::wmbus_link::FrameKind;
 use vaktd::subghz::wmbus_link::open;
-use vaktd::subghz::wmbus_memory::Mark;
-use vaktd::subghz::wmbus_memory::Memory;
-use vaktd::subghz::wmbus_memory::REMEMBERED_MAX;
-use vaktd::subghz::wmbus_memory::Seen;
 use vaktd::subghz::wmbus_tpl::parse;
 
 fn vectors() -> Vec<Value> {
@@ -442,54 +438,19 @@ fn an_inspection_detector_remembers_its_alarms() {
     let understood = |hex: &str| {
         let mut receiver = Receiver::new(Source::RtlWmbus);
         let heard = receiver.feed(format!("T1;1;1;x;97;148;0;0x{hex}\n").as_bytes()).remove(0).unwrap();
-        (heard.device.clone(), receiver.understand(&heard, None, None).unwrap().mark)
+        receiver.understand(&heard, None, None).unwrap().past
     };
     let of = |id: &str| understood(vector(id)["hex"].as_str().unwrap());
-    let mark = |alarms, last: Option<&str>| Some(Mark { alarms: Some(alarms), last: last.map(str::to_owned) });
-    let (ei, before) = of("ei6500-1");
-    let (_, after) = of("ei6500-3");
-    assert_eq!((&before, &after), (&mark(0, Some("2000-01-01")), &mark(1, Some("2022-05-24"))));
-    let (qundis, quiet) = of("qsmoke-1");
-    assert_eq!(quiet, mark(0, None), "FFFF is no day");
+    let past = |alarms, last: Option<&str>| Some(Past { alarms: Some(alarms), last: last.map(str::to_owned) });
+    let before = of("ei6500-1");
+    let after = of("ei6500-3");
+    assert_eq!((&before, &after), (&past(0, Some("2000-01-01")), &past(1, Some("2022-05-24"))));
+    let quiet = of("qsmoke-1");
+    assert_eq!(quiet, past(0, None), "FFFF is no day");
     let burnt = "3744934471478946231A7A6B10002081027C034955230082026CFFFF81037C034C41230182036CB92902FD170400326CFFFF046D1B12AC2C";
-    assert_eq!(understood(burnt).1, mark(1, Some("2021-09-25")));
-    assert_eq!(of("lansendw-1").1, None, "who sends at once needs no memory");
-    assert_eq!(of("tsd2-1").1, None);
-
-    let mut memory = Memory::default();
-    let (before, after) = (before.unwrap(), after.unwrap());
-    for (told, seen) in [
-        (&before, Seen::First),
-        (&before, Seen::Unmoved),
-        (&after, Seen::Moved),
-        (&after, Seen::Unmoved),
-        (&before, Seen::Unmoved), // an old telegram, heard again
-        (&after, Seen::Unmoved),
-        (&Mark { alarms: Some(2), last: after.last.clone() }, Seen::Moved), // twice on one day
-        (&Mark { alarms: None, last: Some("2022-05-25".into()) }, Seen::Moved), // a telegram without the counter
-        (&Mark { alarms: Some(3), last: None }, Seen::Moved),
-        (&Mark { alarms: None, last: None }, Seen::Unmoved),
-    ] {
-        assert_eq!(memory.see(&ei, told), seen, "{told:?}");
-    }
-    assert_eq!(memory.see(&qundis, &quiet.unwrap()), Seen::First, "each detector for itself");
-    memory.forget(&ei);
-    assert_eq!(memory.see(&ei, &after), Seen::First);
-}
-
-#[test]
-fn the_memory_of_detectors_has_an_end() {
-    let mut memory = Memory::default();
-    let device = |n: usize| DeviceId::new(format!("wm-eie-{n:08}-0c-1a")).unwrap();
-    let mark = |alarms| Mark { alarms: Some(alarms), last: None };
-    for n in 0..REMEMBERED_MAX {
-        assert_eq!(memory.see(&device(n), &mark(0)), Seen::First);
-    }
-    assert_eq!(memory.see(&device(REMEMBERED_MAX), &mark(0)), Seen::NotRemembered);
-    assert_eq!(memory.see(&device(REMEMBERED_MAX), &mark(1)), Seen::NotRemembered, "never taken for quiet");
-    assert_eq!(memory.see(&device(0), &mark(1)), Seen::Moved, "those who are known stay known");
-    memory.forget(&device(1));
-    assert_eq!(memory.see(&device(REMEMBERED_MAX), &mark(1)), Seen::First);
+    assert_eq!(understood(burnt), past(1, Some("2021-09-25")));
+    assert_eq!(of("lansendw-1"), None, "who sends at once needs no memory");
+    assert_eq!(of("tsd2-1"), None);
 }
 
 #[test]

@@ -68,7 +68,7 @@ classes! {
         JournalRestarted DiskFailed DiskRecovered ReceiverFailed ReceiverRecovered FaultRaised FaultCleared PathUp
         PathDown NotDeliveredInTime JoinRefused SecretsLost MainsLost MainsBack HubBatteryLow HubBatteryWell
         LastBreath HubMoved HubBack SimSwapped SimBack SimLocked SimUnlocked DataUsed JammingStarted JammingEnded
-        NeverFired FalseAlarmsRepeated AlarmSuppressed ReceiptRefused DiskNearlyFull DiskHasRoom AllPathsDown PathsBack
+        NeverFired AlarmedSince FalseAlarmsRepeated AlarmSuppressed ReceiptRefused DiskNearlyFull DiskHasRoom AllPathsDown PathsBack
     }
     Access {
         AreaArmed AreaDisarmed ArmFailed ExitStarted SirenStopped CodeRefused CodeBlocked ArmOverridden
@@ -77,7 +77,7 @@ classes! {
         KeyWorks BatteryChangeStarted SchedulePutOff UserSet UserRemoved
     }
     State {
-        HubStarted HubStopped DeviceChanged AlarmRestored IncidentClosed Settled CodeUnused DoorLeftOpen AirNow
+        HubStarted HubStopped DeviceChanged PastAlarmsRead AlarmRestored IncidentClosed Settled CodeUnused DoorLeftOpen AirNow
         CoverOpened BatteryChangeEnded ModemRecovery ScheduleWarned ScheduleRan ScheduleSkipped LimitCrossed IncidentNoted
         CommandSent CommandConfirmed CommandFailed
     }

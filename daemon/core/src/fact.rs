@@ -111,6 +111,20 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         counter: Option<u32>,
     },
+    /// A detector made for inspection tells for the first time what it remembers: how often it has alarmed, and when last.
+    PastAlarmsRead {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alarms: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<String>,
+    },
+    /// It has alarmed since it was last heard.
+    AlarmedSince {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alarms: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<String>,
+    },
     /// A detector cannot do its work.
     FaultRaised { fault: DeviceFault },
     /// It can again.

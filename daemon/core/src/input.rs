@@ -1,6 +1,7 @@
 //! One closed list in, one out: what can reach the panel, and what the panel can ask of the world.
 
 use crate::alarm::camera_window::Grant;
+use crate::alarm::past::Past;
 use crate::alarm::rules::Then;
 use crate::device::{AreaId, Authenticated, DeviceId, DeviceKind, Eep, Measurement, Report, UserId, ZoneId};
 use crate::event::{
@@ -380,6 +381,8 @@ pub enum Input {
     SelfTest { device: DeviceId, passed: bool },
     /// What one telegram of a device tells of what it measures. Telemetry: no event by itself.
     Measured { device: DeviceId, authenticated: Authenticated, values: Vec<Measurement> },
+    /// What a detector made for inspection remembers of alarms.
+    Past { device: DeviceId, past: Past },
     /// Interference at a receiver begins or ends.
     Interference { receiver: String, on: bool },
     /// The hub's supply.

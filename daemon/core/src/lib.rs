@@ -35,6 +35,7 @@ pub mod alarm {
     pub(crate) mod orders; //   what a warrant that may is obeyed by
     pub mod outcome; //         what became of alarms, detector by detector
     pub mod panel; //           decide, apply, next_due
+    pub mod past; //            what inspection detectors remember
     pub mod power; //           the hub's own supply, and where it stands
     pub(crate) mod ready; //    what speaks against arming
     pub mod rules; //           the household's own rules

@@ -251,6 +251,8 @@ fn facts() -> Vec<Fact> {
             counter: Some(0x00C0_FFEE),
         },
         Fact::DeviceChanged { kind: DeviceKind::Contact, state: DeviceState::Open, counter: Some(0x00C0_FFEF) },
+        Fact::PastAlarmsRead { alarms: Some(0), last: None },
+        Fact::AlarmedSince { alarms: Some(1), last: Some(text("2022-05-24")) },
     ]
 }
 
@@ -351,6 +353,8 @@ fn name(fact: &Fact) -> &'static str {
         Fact::JammingStarted { .. } => "jamming_started",
         Fact::JammingEnded { .. } => "jamming_ended",
         Fact::NeverFired { .. } => "never_fired",
+        Fact::PastAlarmsRead { .. } => "past_alarms_read",
+        Fact::AlarmedSince { .. } => "alarmed_since",
         Fact::EndAnnounced { .. } => "end_announced",
         Fact::KeyWorks { .. } => "key_works",
         Fact::VisitStarted { .. } => "visit_started",

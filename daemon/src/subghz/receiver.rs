@@ -18,12 +18,12 @@ use crate::subghz::wmbus_crypto::Opened;
 use crate::subghz::wmbus_crypto::decrypt;
 use crate::subghz::wmbus_link::open;
 use crate::subghz::wmbus_measured::measured;
-use crate::subghz::wmbus_memory::Mark;
-use crate::subghz::wmbus_memory::mark;
+use crate::subghz::wmbus_past::past;
 use crate::subghz::wmbus_report;
 use crate::subghz::wmbus_tpl::Telegram;
 use crate::subghz::wmbus_tpl::parse;
 use std::time::Duration;
+use vakt_core::alarm::past::Past;
 use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceId;
 use vakt_core::device::Measurement;
@@ -119,8 +119,8 @@ pub struct Understood {
     /// The message counter of a message that was proven (mode 7): keep it for this device, on disk before the report is
     /// acted on, and hand it in with its next telegram.
     pub counter: Option<u32>,
-    /// What an inspection detector remembers of alarms; see [`crate::subghz::wmbus_memory`].
-    pub mark: Option<Mark>,
+    /// What an inspection detector remembers of alarms.
+    pub past: Option<Past>,
 }
 
 /// What came of the bytes: a telegram, or why something was none.
@@ -257,6 +257,6 @@ fn understand(heard: &Heard, key: Option<&Key>, last: Option<u32>) -> Result<Und
     };
     let records = all_records(&telegram)?;
     let report = wmbus_report::report(&telegram, &records, authenticated, heard.rssi_dbm)?;
-    let (values, mark) = (measured(&records), mark(&telegram, &records));
-    Ok(Understood { report, values, authenticated, counter, mark })
+    let (values, past) = (measured(&records), past(&telegram, &records));
+    Ok(Understood { report, values, authenticated, counter, past })
 }

@@ -3,7 +3,7 @@
 //! An unlisted status is never "closed" or "clear": it gives no state and a fault, so that a person looks. A device
 //! this file does not know gives no report, except where status bits that the standard itself defines say that it is
 //! out of order. Smoke detectors made for remote inspection (Ei6500, Qundis) do not send smoke when it burns: they
-//! never get a state here, whatever their records hold; what they remember is `wmbus_memory`'s. Sources: Lansen, Ei and
+//! never get a state here, whatever their records hold; what they remember is `wmbus_past`'s. Sources: Lansen, Ei and
 //! B Meters status tables as published with the public drivers of wmbusmeters; Techem and Qundis from captures
 //! (wmbusmeters #200, #451, #1714, PR 2050). Weptech's Munia and Robin (WEP 02 and 04/1B) and Elvaco's Sense (ELV 50 to
 //! 54/1B) say nothing beyond the standard, so their device type is enough. Of Itron's iSDRF (HAG 85/1A, wmbusmeters

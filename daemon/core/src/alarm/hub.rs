@@ -70,6 +70,7 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
         Input::Interference { .. } // taken note of by `Panel::hear`
         | Input::LockUsed(_)
         | Input::SelfTest { .. }
+        | Input::Past { .. }
         | Input::Measured { .. }
         | Input::Supply(_)
         | Input::Surroundings { .. }

@@ -270,6 +270,7 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
                 eep: *eep,
                 silence_s: *silence_s,
                 counter: *counter,
+                past: None,
                 upkeep: None,
                 cover_open: false,
                 idle: false,

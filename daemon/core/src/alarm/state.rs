@@ -20,6 +20,7 @@ use crate::alarm::modem;
 use crate::alarm::modem::Modems;
 use crate::alarm::outcome;
 use crate::alarm::outcome::Outcomes;
+use crate::alarm::past::Past;
 use crate::alarm::power;
 use crate::alarm::power::Power;
 use crate::alarm::rules;
@@ -310,6 +311,9 @@ pub struct Device {
     /// The last message counter on record: only later ones are its word.
     #[serde(default)]
     pub counter: Option<u32>,
+    /// What it remembers of alarms, where it is made for inspection.
+    #[serde(default)]
+    pub past: Option<Past>,
     /// Its battery is being changed until then.
     pub upkeep: Option<Deadline>,
     /// Its cover is open for that.
@@ -448,6 +452,9 @@ impl State {
                     self.last_motion = Some(event.stamp.at());
                     self.area(event).into_iter().for_each(|area| area.motion = Some(event.stamp));
                 }
+            }
+            Fact::PastAlarmsRead { alarms, last } | Fact::AlarmedSince { alarms, last } => {
+                self.device(event, |device| device.past = Some(Past { alarms: *alarms, last: last.clone() }));
             }
             Fact::NeverFired { .. } => self.device(event, |device| device.idle = true),
             Fact::BatteryChangeStarted { delay } => self.device(event, |device| {

@@ -446,6 +446,11 @@ impl Story {
                 let count = count.parse().map_err(|_| "how often?")?;
                 return Ok(Happens::Turn(vec![Input::JoinRefused { device, count }]));
             }
+            ["remembers", alarms, "alarms", last @ ..] => {
+                let alarms = Some(alarms.parse().map_err(|_| "how many?")?);
+                let last = last.get(1).map(|day| (*day).to_owned());
+                return Ok(Happens::Turn(vec![Input::Past { device, past: Past { alarms, last } }]));
+            }
             ["passes", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: true }])),
             ["fails", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: false }])),
             ["measures", measure, value, level @ ..] => {

@@ -171,22 +171,24 @@ pub(super) async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Ou
         return true;
     };
     let device = heard.device.clone();
-    let (first, second) = match understand(receiver, heard, entry, outlets) {
-        Ok(Understood { report, values, authenticated, counter, .. }) => {
+    let inputs = match understand(receiver, heard, entry, outlets) {
+        Ok(Understood { report, values, authenticated, counter, past }) => {
             if let (Some(counter), Ok(mut newest)) = (counter, outlets.newest.lock()) {
                 newest.note(&device, counter, &known);
             }
+            let report = report.map(|report| Input::Report(Report { counter, ..report }));
+            let past = past.map(|past| Input::Past { device: device.clone(), past });
             let values = (!values.is_empty()).then_some(Input::Measured { device, authenticated, values });
-            (report.map(|report| Input::Report(Report { counter, ..report })), values)
+            [report, past, values]
         }
         // A copy, or a recording: the device itself is as it was.
         Err(refused) if refused.kind == Reason::Replayed => return true,
         Err(refused) => {
             tracing::warn!(%device, %refused, "a known device could not be read");
-            (Some(Input::Unreadable { device }), None)
+            [Some(Input::Unreadable { device }), None, None]
         }
     };
-    for input in first.into_iter().chain(second) {
+    for input in inputs.into_iter().flatten() {
         if outlets.inputs.send(input).await.is_err() {
             return false;
         }
