@@ -18,6 +18,7 @@ use crate::alarm::jam;
 use crate::alarm::jam::Air;
 use crate::alarm::lock;
 use crate::alarm::modem;
+use crate::alarm::past;
 use crate::alarm::power;
 use crate::alarm::rules;
 use crate::alarm::schedule;

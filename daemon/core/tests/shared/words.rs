@@ -3,6 +3,7 @@
 use super::{BOARD_START_MS, EVENING_MS, Happens, IMAGE_BUILT_MS, ROOM, Story, camera_id, device_id, id, said, word};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use vakt_core::alarm::past::Past;
 use vakt_core::canonical;
 use vakt_core::device::{AreaId, Authenticated, DeviceKind, DeviceState, Measurement, Report, UserId, ZoneId};
 use vakt_core::event::{Act, ArmMode, EventId, Media, Method, RestartReason};
