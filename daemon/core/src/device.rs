@@ -143,7 +143,7 @@ pub enum DeviceKind {
     Camera,
     Fog,
     HoldUp,
-    /// The hub's own housing.
+    // The hub's own housing.
     Hub,
 }
 
