@@ -121,8 +121,10 @@ fn a_key_like_none_gets_the_list_of_those_there_are() {
     check("gateway = 'g'\n[upsteam]\n", &["vaktd.toml:2: upsteam: there is no such key, did you mean `upstream`?"]);
     check(
         "gateway = 'g'\n\"a\\nb\" = 1\n",
-        &["vaktd.toml:2: a\\nb: there is no such key, known here: board centre clock gateway journal modem run_dir site \
-         state_dir subghz upstream zigbee"],
+        &[
+            "vaktd.toml:2: a\\nb: there is no such key, known here: board centre clock gateway journal modem run_dir site \
+         state_dir subghz upstream zigbee",
+        ],
     );
 }
 
