@@ -52,10 +52,30 @@ class Journal:
             time.sleep(0.5)
 
 
+# One process, so that no other has to be started between up and down; of Perl only what each Debian has.
+PULSE = """perl -e 'my ($line, $seconds) = @ARGV;
+    sub pull { open(my $file, ">", $line) or die "$line: $!"; print $file $_[0]; close($file) or die "$line: $!"; }
+    sub now { open(my $file, "<", "/proc/uptime") or die $!; return (split " ", <$file>)[0]; }
+    my $began = now(); pull("pull-up"); select(undef, undef, undef, $seconds); pull("pull-down");
+    printf("%.2f", now() - $began);'""".replace("\n", " ")
+
+
 def pulse(board, line, seconds):
-    """Up and down again, timed in the machine."""
-    pull = f"/sys/devices/platform/gpiosim/{board.chip}/sim_gpio{line}/pull"
-    board.ok(f"echo pull-up > {pull}; sleep {seconds}; echo pull-down > {pull}")
+    """Up and down again, timed in the machine; how long it was at most, because emulation may be slow."""
+    return float(board.ok(f"{PULSE} /sys/devices/platform/gpiosim/{board.chip}/sim_gpio{line}/pull {seconds}"))
+
+
+def short_pulse(board, journal, line, seconds, most):
+    """What the journal says of a pulse that was no longer than `most`."""
+    for _ in range(10):
+        lasted = pulse(board, line, seconds)
+        time.sleep(2)
+        said = [event for event in journal.events() if event.get("device") == "hub-lid"]
+        if lasted < most:
+            return lasted, said
+        time.sleep(5)
+        journal.events()
+    raise RuntimeError(f"this machine cannot do a pulse of less than {most} s")
 
 
 def levels(board, line, times=12):
@@ -75,6 +95,8 @@ def scenario(board):
     board.pull(DOOR, False)
     board.pull(BUTTON, False)
     board.pull(MAINS, True)
+    # A stick that answers nothing would keep the house from being armed.
+    board.ok("rm /etc/vakt/vaktd.d/50-stick.toml")
     board.write("/etc/vakt/vaktd.d/60-board.toml", config(board.chip))
     journal = Journal(board)
     board.ok("systemctl restart vaktd")
@@ -88,13 +110,11 @@ def scenario(board):
           json.dumps(pins))
 
     journal.events()
-    pulse(board, LID, 0.05)
-    time.sleep(2)
-    short = [event for event in journal.events() if event.get("device") == "hub-lid"]
+    lasted, short = short_pulse(board, journal, LID, 0.05, 0.25)
     pulse(board, LID, 0.45)
     long = journal.wait(type="alarm_raised", device="hub-lid", kind="tamper")
     check("R87: what is gone in a moment is nothing, what lasts 450 ms is sabotage", not short and long is not None,
-          json.dumps(short))
+          f"{lasted} s: {json.dumps(short)}")
     check("its code is the hub's own", long is not None and long["cid"] == {"code": 137, "q": 1})
     check("and it ends by itself", journal.wait(type="alarm_restored", device="hub-lid") is not None)
 
