@@ -203,7 +203,6 @@ pub mod control {
 // — meeting
 pub mod hub {
     //! Where the folders meet: the only one that may name them all.
-    pub mod newcomer; //     what is typed of a new device
     pub mod places; //  where the events stand that answers name
     pub mod restart; // when a fallen port may rise again
     pub mod telemetry; // which measurements are due
@@ -216,6 +215,7 @@ pub mod hub {
         pub mod desk;
         pub mod mesh;
         pub mod networks;
+        pub mod newcomer;
         pub mod notify;
         pub(super) mod ports;
         pub mod radios;

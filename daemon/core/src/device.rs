@@ -101,9 +101,10 @@ id!(
 );
 
 impl DeviceId {
-    /// Its radio cannot prove who speaks: wireless M-Bus in mode 5 or clear (contract, "Trust in radio").
-    pub fn is_unproven(&self) -> bool {
-        self.as_str().starts_with("wm-")
+    /// Its radio cannot prove who speaks: wireless M-Bus in mode 5 or clear, EnOcean without a key (contract, "Trust in
+    /// radio").
+    pub fn is_unproven(&self, keyed: bool) -> bool {
+        self.as_str().starts_with("wm-") || (self.as_str().starts_with("en-") && !keyed)
     }
 
     /// It is wired to the hub: the install facts name its pin, so nobody needs to let it in.

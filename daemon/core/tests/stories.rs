@@ -378,7 +378,8 @@ fn id<T, E: ToString>(text: &str, make: impl Fn(String) -> Result<T, E>) -> Resu
 
 fn device_id(name: &str) -> Result<DeviceId, String> {
     // What is wired to the hub carries its own name.
-    if name.starts_with("hub-") { id(name, DeviceId::new) } else { id(&format!("zb-{name}"), DeviceId::new) }
+    let prefixed = ["hub-", "wm-", "en-", "rf-"].iter().any(|prefix| name.starts_with(prefix));
+    if prefixed { id(name, DeviceId::new) } else { id(&format!("zb-{name}"), DeviceId::new) }
 }
 
 fn camera_id(name: &str) -> Result<DeviceId, String> {

@@ -147,9 +147,9 @@ fn rule_set(draft: &mut Draft, about: About, command: Command) -> Changed {
     id("rule", &rule)?;
     id("measure", &measure)?;
     room(draft.state.rules.len(), RULES_MAX, draft.state.rules.contains_key(&rule), "rules")?;
-    if !draft.state.devices.contains_key(&device) {
-        return Err(("no_device", format!("there is no device `{device}`")));
-    }
+    let known = draft.state.devices.get(&device);
+    let known = known.ok_or_else(|| ("no_device", format!("there is no device `{device}`")))?;
+    let (silent, unproven) = (known.kind == DeviceKind::HoldUp, device.is_unproven(known.secret.is_some()));
     match &then {
         Then::Arm { area: of, .. } => area(draft, of)?,
         Then::Light { light, .. } if !is_light(draft, light) => {
@@ -157,10 +157,10 @@ fn rule_set(draft: &mut Draft, about: About, command: Command) -> Changed {
         }
         Then::Light { .. } | Then::Notify {} => {}
     }
-    if draft.state.devices.get(&device).is_some_and(|device| device.kind == DeviceKind::HoldUp) {
+    if silent {
         return Err(("not_allowed", format!("{device} is silent: no rule tells that it has spoken")));
     }
-    if matches!(then, Then::Arm { .. }) && device.is_unproven() {
+    if matches!(then, Then::Arm { .. }) && unproven {
         let text = format!("what {device} says can be forged: a rule of it may tell or light, and not arm");
         return Err(("not_allowed", text));
     }

@@ -193,11 +193,11 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     };
     let (port, mesh) = config.zigbee.as_ref().map(|stick| mesh::start(needs(stick))).unzip();
     ports.extend(port);
-    let waiting = journal.waiting();
     let line = Line { journal: journal.clone(), next, listed, challenges, warrants: warrants_in };
     let sight = networks::start(&config, (seen, heard, supply), inputs_in.clone(), seal, upstream_stop.clone());
     let voice = voice(&config, sight.clone(), line, (unjournaled, answers), &inputs_in, upstream_stop);
-    let desk = Desk { commands: commands_in, secrets, codes, sight, radios, mesh, progress, waiting };
+    let desk =
+        Desk { commands: commands_in, secrets, codes, sight, radios, mesh, progress, waiting: journal.waiting() };
     let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
     tokio::spawn(control::io::run(listener, asked_in));
     tokio::spawn(desk.run(asked));
