@@ -58,6 +58,7 @@ pub mod subghz {
         pub mod enocean;
         pub mod radio_chip;
         pub mod serial;
+        pub use serial::Counted;
         pub use serial::Outlets;
         pub use serial::Settings;
         pub use serial::Stranger;

@@ -60,6 +60,11 @@ proptest! {
     }
 
     #[test]
+    fn wmbus(bytes in prop_oneof![bytes(), changed("wmbus")]) {
+        oracles::wmbus(&bytes);
+    }
+
+    #[test]
     fn warrant(bytes in prop_oneof![bytes(), changed("warrant")]) {
         oracles::warrant(&bytes);
     }
@@ -72,6 +77,7 @@ fn seeds_mean_what_they_are_there_for() {
         ("ezsp", oracles::ezsp),
         ("zcl", oracles::zcl),
         ("enocean", oracles::enocean),
+        ("wmbus", oracles::wmbus),
         ("warrant", oracles::warrant),
     ];
     for (target, oracle) in all {

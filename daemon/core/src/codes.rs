@@ -77,7 +77,7 @@ classes! {
         KeyWorks BatteryChangeStarted SchedulePutOff UserSet UserRemoved
     }
     State {
-        HubStarted HubStopped DeviceChanged PastAlarmsRead AlarmRestored IncidentClosed Settled CodeUnused DoorLeftOpen AirNow
+        HubStarted HubStopped DeviceChanged CounterKept PastAlarmsRead AlarmRestored IncidentClosed Settled CodeUnused DoorLeftOpen AirNow
         CoverOpened BatteryChangeEnded ModemRecovery ScheduleWarned ScheduleRan ScheduleSkipped LimitCrossed IncidentNoted
         CommandSent CommandConfirmed CommandFailed
     }

@@ -253,6 +253,7 @@ fn facts() -> Vec<Fact> {
         Fact::DeviceChanged { kind: DeviceKind::Contact, state: DeviceState::Open, counter: Some(0x00C0_FFEF) },
         Fact::PastAlarmsRead { alarms: Some(0), last: None },
         Fact::AlarmedSince { alarms: Some(1), last: Some(text("2022-05-24")) },
+        Fact::CounterKept { counter: 0x00C1_0000 },
     ]
 }
 
@@ -353,6 +354,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::JammingStarted { .. } => "jamming_started",
         Fact::JammingEnded { .. } => "jamming_ended",
         Fact::NeverFired { .. } => "never_fired",
+        Fact::CounterKept { .. } => "counter_kept",
         Fact::PastAlarmsRead { .. } => "past_alarms_read",
         Fact::AlarmedSince { .. } => "alarmed_since",
         Fact::EndAnnounced { .. } => "end_announced",

@@ -546,6 +546,7 @@ stories! {
     r04_continued: "r04-continued.txt",
     r18_missing: "r18-missing.txt",
     r18_own_silence: "r18-own-silence.txt",
+    r19_counted: "r19-counted.txt",
     r22_inspection: "r22-inspection.txt",
     r46_replaced: "r46-replaced.txt",
     r20_fire_pictures: "r20-fire-pictures.txt",

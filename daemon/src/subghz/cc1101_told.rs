@@ -156,7 +156,7 @@ fn level(high: bool) -> &'static str {
 }
 
 /// How often what happened, since the receiver was made. A jam detector looks at how `syncs` grows beside `valid`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counters {
     /// Sync words.
     pub syncs: u64,

@@ -22,6 +22,7 @@ use crate::subghz::wmbus_past::past;
 use crate::subghz::wmbus_report;
 use crate::subghz::wmbus_tpl::Telegram;
 use crate::subghz::wmbus_tpl::parse;
+use serde::Serialize;
 use std::time::Duration;
 use vakt_core::alarm::past::Past;
 use vakt_core::device::Authenticated;
@@ -30,7 +31,7 @@ use vakt_core::device::Measurement;
 use vakt_core::device::Report;
 
 /// How often what happened, since the receiver was opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[allow(missing_docs)] // the names of the reasons in `line::Fault` and `refused::Reason`
 pub struct Counters {
     /// Telegrams whose link layer and headers are in order.

@@ -16,8 +16,9 @@ static ORACLE: LazyLock<fn(&[u8])> = LazyLock::new(|| match std::env::var("VAKT_
     Ok("ezsp") => oracles::ezsp,
     Ok("zcl") => oracles::zcl,
     Ok("enocean") => oracles::enocean,
+    Ok("wmbus") => oracles::wmbus,
     Ok("warrant") => oracles::warrant,
-    other => panic!("VAKT_FUZZ is {other:?}; it must be ash, ezsp, zcl, enocean or warrant"),
+    other => panic!("VAKT_FUZZ is {other:?}; it must be ash, ezsp, zcl, enocean, wmbus or warrant"),
 });
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| ORACLE(data));

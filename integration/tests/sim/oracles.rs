@@ -19,12 +19,18 @@ use vakt_integration::twins::ncp::frames::Incoming;
 use vakt_integration::twins::ncp::habits::Habits;
 use vakt_integration::twins::ncp::habits::Kind;
 use vakt_integration::twins::ncp::wire;
+use vaktd::subghz::decode;
 use vaktd::subghz::enocean_decode;
 use vaktd::subghz::erp1::BROADCAST;
 use vaktd::subghz::erp1::Status;
 use vaktd::subghz::erp1::Telegram;
 use vaktd::subghz::esp3::Framer;
 use vaktd::subghz::esp3::MAX_PACKET;
+use vaktd::subghz::line::Caught;
+use vaktd::subghz::line::Source;
+use vaktd::subghz::receiver::Heard;
+use vaktd::subghz::receiver::Receiver;
+use vaktd::subghz::wmbus_link::FrameKind;
 use vaktd::upstream::warrant;
 use vaktd::zigbee::ash::Ash;
 use vaktd::zigbee::ash::Told;
@@ -40,6 +46,12 @@ const IAS_ZONE: u16 = 0x0500;
 const ZONE_STATUS: u16 = 0x0002;
 const BITMAP16: u8 = 0x19;
 
+/// Receivers of wireless M-Bus, and the forms of a frame.
+const SOURCES: [Source; 4] = [Source::RtlWmbus, Source::Cul, Source::Im871a, Source::Amber8465];
+const FRAMES: [FrameKind; 6] =
+    [FrameKind::NoCrc, FrameKind::A, FrameKind::B, FrameKind::Fifo, FrameKind::FifoS1, FrameKind::Wired];
+/// The key of every detector here.
+const WMBUS_KEY: [u8; 16] = *b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f";
 /// Takes bytes off the front; fewer at the end.
 fn take<'a>(data: &mut &'a [u8], count: usize) -> &'a [u8] {
     let (taken, rest) = data.split_at(count.min(data.len()));
@@ -326,4 +338,61 @@ pub fn warrant(data: &[u8]) {
             assert!(names(&claims["aud"]) || claims["aud"].as_array().is_some_and(|several| several.iter().any(names)));
         }
     }
+}
+
+/// Everything a receiver of wireless M-Bus may hand over: the first byte says which one it is, or which form the frame
+/// has. What was refused anywhere is no report.
+pub fn wmbus(data: &[u8]) {
+    let Some((way, bytes)) = data.split_first() else { return };
+    let way = usize::from(*way) % (SOURCES.len() + FRAMES.len());
+    let Some(source) = SOURCES.get(way) else { return one_frame(FRAMES[way - SOURCES.len()], bytes) };
+    let mut receiver = Receiver::new(*source);
+    let _ = receiver.due(Duration::ZERO);
+    let mut heard = Vec::new();
+    for portion in bytes.chunks(7) {
+        heard.extend(receiver.feed(portion));
+    }
+    heard.extend(receiver.silence());
+    assert!(heard.len() <= bytes.len());
+    heard.into_iter().flatten().for_each(|heard| understood(&mut receiver, &heard, None));
+}
+
+fn one_frame(kind: FrameKind, bytes: &[u8]) {
+    let mut receiver = Receiver::new(Source::RtlWmbus);
+    let caught = Caught { kind, bytes: bytes.to_vec(), rssi_dbm: None, vouched: false };
+    let heard = receiver.take(caught);
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    for key in [None, Some(&WMBUS_KEY)] {
+        let (line, good) = decode::decode_line(kind, key, &hex);
+        let said: Value = serde_json::from_str(&line).expect("one line of JSON");
+        assert_eq!(good, said.get("error").is_none(), "{line}");
+        assert!(!good || heard.is_ok(), "{line}: read, and not heard");
+        if let Ok(heard) = &heard {
+            understood(&mut receiver, heard, key);
+        }
+    }
+}
+
+/// A report that says "closed" or "clear" was said so by its detector, in the maker's own bytes.
+fn understood(receiver: &mut Receiver, heard: &Heard, key: Option<&[u8; 16]>) {
+    let Ok(understood) = receiver.understand(heard, key, None) else { return };
+    let Some(report) = understood.report else { return };
+    assert!(key.is_none() || understood.authenticated >= heard.authenticated);
+    let (Some(DeviceState::Closed | DeviceState::Clear), None) = (report.state, key) else { return };
+    let payload = &heard.telegram.payload;
+    let has = |vif: &[u8], good: &dyn Fn(u8) -> bool| {
+        payload.windows(vif.len() + 1).any(|window| window.starts_with(vif) && good(window[vif.len()]))
+    };
+    let maker = heard.device.as_str().get(3..6).unwrap_or_default();
+    let said = match (maker, heard.device.as_str().get(16..).unwrap_or_default()) {
+        ("las", "07-1d") => has(&[0xFD, 0x1B], &|input| input == 0x11),
+        ("las", "03-1a") => {
+            let clear = |flags: u8| flags & 0x34 == 0;
+            has(&[0xFD, 0x97, 0x1D], &clear) || has(&[0xFD, 0x17], &clear)
+        }
+        ("tch", "76-f0") => payload.first() == Some(&0),
+        // Meters: by tables of their makers, which have tests of their own.
+        _ => report.kind == vakt_core::device::DeviceKind::Water,
+    };
+    assert!(said, "{}: {:?} out of {payload:02X?}", heard.device, report.state);
 }

@@ -453,6 +453,7 @@ impl State {
                     self.area(event).into_iter().for_each(|area| area.motion = Some(event.stamp));
                 }
             }
+            Fact::CounterKept { counter } => self.device(event, |device| device.counter = Some(*counter)),
             Fact::PastAlarmsRead { alarms, last } | Fact::AlarmedSince { alarms, last } => {
                 self.device(event, |device| device.past = Some(Past { alarms: *alarms, last: last.clone() }));
             }

@@ -515,6 +515,9 @@ impl Story {
                 "is broken" => report.fault = Some(true),
                 "works" => report.fault = Some(false),
                 "is heard" => {}
+                counted if counted.starts_with("counts ") => {
+                    report.counter = Some(counted[7..].parse().map_err(|_| "how far does it count?")?);
+                }
                 other => return Err(format!("what does it mean that a detector `{other}`?")),
             }
         }

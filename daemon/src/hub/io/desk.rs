@@ -147,6 +147,11 @@ impl Desk {
         if let Some(supply) = *self.sight.supply.borrow() {
             status["supply"] = view::supply(supply);
         }
+        if let Ok(counted) = self.radios.counted.lock()
+            && !counted.is_empty()
+        {
+            status["receivers"] = serde_json::to_value(&*counted).expect("numbers have a JSON form");
+        }
         if let Some(mesh) = &self.mesh {
             status["zigbee"] = serde_json::to_value(*mesh.met.borrow()).expect("numbers have a JSON form");
         }

@@ -22,6 +22,7 @@ use crate::subghz::known::Secret;
 use crate::subghz::line::Source;
 use crate::zigbee::host::Progress;
 use crate::zigbee::interview::Stage;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -59,6 +60,8 @@ pub struct Radios {
     pub door: watch::Sender<Option<(Open, Instant)>>,
     /// Whether there is anybody to be taught by.
     pub teaches: bool,
+    /// What each receiver has counted.
+    pub counted: Arc<Mutex<BTreeMap<String, io::Counted>>>,
 }
 
 /// What they need.
@@ -86,12 +89,18 @@ pub async fn start(config: &Config, needs: Needs) -> (Vec<JoinHandle<()>>, Radio
             let _ = all.send(stranger);
         }
     });
-    let (inputs, counters, newest) = (needs.inputs, Arc::default(), Arc::default());
-    let outlets = io::Outlets { inputs, strangers: strangers_in, known: known.clone(), newest, counters };
+    let counted: Arc<Mutex<BTreeMap<String, io::Counted>>> = Arc::default();
+    let outlets = io::Outlets {
+        inputs: needs.inputs,
+        strangers: strangers_in,
+        known: known.clone(),
+        newest: Arc::default(),
+        counted: counted.clone(),
+    };
     let door = watch::Sender::new(None);
     let (came, taught) = mpsc::channel(TAUGHT_MAX);
     let teaching = io::enocean::Teaching { open: door.subscribe(), came };
-    tokio::spawn(add(taught, needs.secrets, needs.commands, needs.progress));
+    tokio::spawn(add(taught, needs.secrets, needs.commands, needs.progress, known.clone()));
     let ports = config.subghz.ports.iter().map(|port| {
         let source = match port.receiver {
             Receiver::RtlWmbus => Some(Source::RtlWmbus),
@@ -109,7 +118,7 @@ pub async fn start(config: &Config, needs: Needs) -> (Vec<JoinHandle<()>>, Radio
     let chips = config.subghz.chips.iter().map(|chip| radio_chip(chip_settings(chip), outlets.clone()));
     let ports: Vec<_> = ports.chain(chips).collect();
     let teaches = config.subghz.ports.iter().any(|port| port.receiver == Receiver::Enocean);
-    (ports, Radios { known, strangers, door, teaches })
+    (ports, Radios { known, strangers, door, teaches, counted })
 }
 
 fn meters(settings: io::Settings, source: Source, outlets: io::Outlets) -> JoinHandle<()> {
@@ -201,6 +210,7 @@ async fn add(
     secrets: Arc<Mutex<Secrets>>,
     commands: mpsc::Sender<(Input, oneshot::Sender<Reply>)>,
     progress: broadcast::Sender<Progress>,
+    mut known: watch::Receiver<Arc<Known>>,
 ) {
     let mut last: Option<(Result<Taught, (DeviceId, String)>, Instant)> = None;
     while let Some(came) = taught.recv().await {
@@ -209,7 +219,15 @@ async fn add(
         }
         last = Some((came.clone(), Instant::now()));
         let (device, added) = match came {
-            Ok(taught) => (taught.device.clone(), add_one(taught, &secrets, &commands).await),
+            Ok(taught) => {
+                known.mark_unchanged();
+                let (device, added) = (taught.device.clone(), add_one(taught, &secrets, &commands).await);
+                if added.is_ok() {
+                    // "Ready" is only true once the receivers have its key too: its next telegram is heard.
+                    let _ = tokio::time::timeout(KEYS_FIRST, known.changed()).await;
+                }
+                (device, added)
+            }
             Err((device, why)) => (device, Err(why)),
         };
         let (stage, text) = added.map_or_else(|why| (Stage::Failed, why), |text| (Stage::Ready, text));

@@ -37,6 +37,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
+use tokio::net::UnixListener;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::broadcast;
@@ -198,9 +199,7 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let voice = voice(&config, sight.clone(), line, (unjournaled, answers), &inputs_in, upstream_stop);
     let desk =
         Desk { commands: commands_in, secrets, codes, sight, radios, mesh, progress, waiting: journal.waiting() };
-    let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
-    tokio::spawn(control::io::run(listener, asked_in));
-    tokio::spawn(desk.run(asked));
+    serve(desk, listener);
     tokio::spawn(keep_house(journal, inputs_in, trust, config.journal.keep_days));
     notify::tell("READY", "1");
     tracing::info!(gateway = %config.gateway, "the hub guards");
@@ -211,6 +210,13 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let _ = std::fs::remove_file(&socket);
     drop(writer);
     Ok(ended)
+}
+
+/// Answers who asks at the local socket.
+fn serve(desk: Desk, listener: UnixListener) {
+    let (asked_in, asked) = mpsc::channel(control::io::REQUESTS_MAX);
+    tokio::spawn(control::io::run(listener, asked_in));
+    tokio::spawn(desk.run(asked));
 }
 
 /// Waits for a signal, then stops sources first and the core last; or for the core to break.

@@ -4,6 +4,7 @@
 //! follows from it the core's.
 
 use super::serial;
+use super::serial::Counted;
 use super::serial::Outlets;
 use super::serial::Settings;
 use super::serial::Stranger;
@@ -89,6 +90,8 @@ pub async fn listen(settings: &Settings, outlets: &Outlets, mut teaching: Teachi
             Ok(Err(error)) => return format!("read {}: {error}", settings.path.display()),
         };
         own.mind_the_door();
+        let enocean = Some(own.transceiver.counters());
+        outlets.count(&settings.name, Counted { enocean, ..Counted::default() });
         for telegram in telegrams {
             if !own.pass_on(&telegram).await {
                 return "the hub has gone".to_owned();

@@ -3,6 +3,7 @@
 
 use super::cc1101;
 use super::cc1101::Settings;
+use super::serial::Counted;
 use super::serial::Outlets;
 use super::serial::pass_on;
 use crate::subghz::cc1101_registers::Mode;
@@ -70,9 +71,9 @@ impl Chip<'_> {
                 true
             }
             Notice::Counted(counters) => {
-                if let Ok(mut counted) = self.outlets.counters.lock() {
-                    counted.insert(self.settings.name.clone(), *self.receiver.counters());
-                }
+                let telegrams = Some(*self.receiver.counters());
+                let counted = Counted { telegrams, chip: Some(counters), ..Counted::default() };
+                self.outlets.count(&self.settings.name, counted);
                 let (own, other) = (self.own.second(counters), self.other.look());
                 self.interference(self.settings.mode, own).await
                     && self.interference(other_than(self.settings.mode), other).await

@@ -2,6 +2,7 @@
 //!
 //! It hears and passes on; what a telegram means is its siblings' word, what follows from it the core's.
 
+use crate::subghz::cc1101_told;
 use crate::subghz::known::Device;
 use crate::subghz::known::Known;
 use crate::subghz::known::Newest;
@@ -13,7 +14,9 @@ use crate::subghz::receiver::Receiver;
 use crate::subghz::receiver::Understood;
 use crate::subghz::refused::Reason;
 use crate::subghz::refused::Refused;
+use crate::subghz::transceiver;
 use crate::subghz::wmbus_tpl::Security;
+use serde::Serialize;
 use serial2_tokio::SerialPort;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -88,7 +91,30 @@ pub struct Outlets {
     /// The newest message of each.
     pub newest: Arc<Mutex<Newest>>,
     /// How often what was heard and refused, by receiver.
-    pub counters: Arc<Mutex<BTreeMap<String, Counters>>>,
+    pub counted: Arc<Mutex<BTreeMap<String, Counted>>>,
+}
+
+impl Outlets {
+    /// Shows what a receiver has counted.
+    pub(super) fn count(&self, receiver: &str, now: Counted) {
+        if let Ok(mut counted) = self.counted.lock() {
+            counted.insert(receiver.to_owned(), now);
+        }
+    }
+}
+
+/// What a receiver has counted since it was opened, for who looks after the site.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// Telegrams of wireless M-Bus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub telegrams: Option<Counters>,
+    /// By a radio chip's own receiver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chip: Option<cc1101_told::Counters>,
+    /// By an EnOcean transceiver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enocean: Option<transceiver::Counters>,
 }
 
 /// Opens a port.
@@ -147,9 +173,8 @@ pub async fn listen(settings: &Settings, source: Source, outlets: &Outlets, well
                 return "the hub has gone".to_owned();
             }
         }
-        if let Ok(mut counters) = outlets.counters.lock() {
-            counters.insert(settings.name.clone(), *receiver.counters());
-        }
+        let telegrams = Some(*receiver.counters());
+        outlets.count(&settings.name, Counted { telegrams, ..Counted::default() });
     }
 }
 
