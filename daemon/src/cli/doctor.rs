@@ -5,6 +5,7 @@ use crate::board::io as board;
 use crate::board::pins::Line;
 use crate::config::settings::ClockTrust;
 use crate::config::settings::Config;
+use crate::config::settings::RadioChip;
 use crate::config::settings::UpstreamPath;
 use crate::journal::io::open::BLOCK_MIN_BYTES;
 use crate::journal::io::open::small_blocks;
@@ -219,7 +220,15 @@ fn serial_ports(config: &Config) -> Vec<Finding> {
             }
         }
     };
-    ports.map(look).collect()
+    let spi = |path: &PathBuf| match std::fs::OpenOptions::new().read(true).write(true).open(path) {
+        Ok(_) => Finding::good("port", path.display().to_string(), "opens"),
+        Err(error) => {
+            let remedy = "switch SPI on (`dtparam=spi=on` in /boot/firmware/config.txt on a Raspberry Pi); the daemon's user must \
+                          be in the group spi";
+            Finding::bad("port", path.display().to_string(), error.to_string(), remedy)
+        }
+    };
+    ports.map(look).chain(config.subghz.chips.iter().map(|chip| spi(&chip.spi))).collect()
 }
 
 /// The file with the SIM card's PIN. What stands in it is never said.
@@ -270,7 +279,13 @@ fn pins(config: &Config) -> Vec<Finding> {
         }
     };
     let supplies = [&config.board.mains, &config.board.battery].into_iter().flatten();
-    modem.chain(config.board.lines()).map(look).chain(supplies.map(supply)).collect()
+    let chip = |chip: &'_ RadioChip| {
+        let of = |gdo: &str| format!("subghz.chip {} {gdo}", chip.name);
+        [(of("gdo0"), chip.gdo0.clone()), (of("gdo2"), chip.gdo2.clone())]
+    };
+    let chips: Vec<_> = config.subghz.chips.iter().flat_map(chip).collect();
+    let chips = chips.iter().map(|(of, line)| (of.clone(), line.as_str()));
+    modem.chain(chips).chain(config.board.lines()).map(look).chain(supplies.map(supply)).collect()
 }
 
 fn readable(file: &Path) -> Finding {

@@ -13,6 +13,7 @@ use crate::alarm::incident::Incident;
 use crate::alarm::lock;
 use crate::alarm::ready;
 use crate::alarm::state::{Area, Arming, Device, RefusedArm, State};
+use crate::alarm::supervision;
 use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, ZoneId};
 use crate::event::{AlarmKind, ArmMode, Cause, CauseKind, Delay, Event, EventId, Fact, Method, ZoneRole};
 use crate::input::{CodeChecked, RequestId};
@@ -83,11 +84,17 @@ pub(crate) fn arm(draft: &mut Draft, request: RequestId, mode: ArmMode, about: A
         let event = leave(draft, mode, about);
         let locking = matches!(draft.state.areas[&id].arming, Arming::Exit { .. });
         let text = if locking { format!("{id} arms when its doors are locked") } else { format!("{id} is armed") };
-        return finish(draft, request, event, text);
+        return finish(draft, request, event, text + &below_grade(&draft.state, &id));
     }
     let fact = Fact::ExitStarted { mode, delay: Delay::after(draft.now(), exit_s) };
     let event = draft.emit(fact, about);
-    finish(draft, request, event, format!("{id} arms in {exit_s} s"));
+    finish(draft, request, event, format!("{id} arms in {exit_s} s") + &below_grade(&draft.state, &id));
+}
+
+/// Whoever arms is told what is guarded by detectors that may be forged, or missed too late.
+fn below_grade(state: &State, area: &AreaId) -> String {
+    let zones: Vec<&str> = supervision::zones_below_grade(state, area).map(ZoneId::as_str).collect();
+    if zones.is_empty() { String::new() } else { format!("; not intrusion grade: {}", zones.join(", ")) }
 }
 
 /// Whether this person was told a moment ago of everything that speaks against it, and insists.

@@ -1,6 +1,7 @@
 //! Where nothing watches (R91): coverage ends where devices do, and whoever looks at the site shall see it.
 
 use crate::alarm::state::State;
+use crate::alarm::supervision;
 use crate::device::{AreaId, DeviceKind, ZoneId};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,8 @@ pub enum Gap {
     Camera,
     Fog,
     Siren,
+    /// Its intrusion detectors may be forged, or are missed too late.
+    IntrusionGrade,
 }
 
 /// One area's gaps.
@@ -35,6 +38,7 @@ impl Gap {
             Gap::Camera => kind == Kind::Camera,
             Gap::Fog => kind == Kind::Fog,
             Gap::Siren => kind == Kind::Siren,
+            Gap::IntrusionGrade => false, // no kind of device alone
         }
     }
 }
@@ -53,10 +57,15 @@ pub fn gaps(state: &State) -> BTreeMap<AreaId, Gaps> {
     let of = |area: &AreaId| {
         let zones = || kinds.iter().filter(|(zone, _)| state.zones.get(**zone).is_some_and(|zone| zone.area == *area));
         let all: BTreeSet<DeviceKind> = zones().flat_map(|(_, kinds)| kinds).copied().collect();
-        let of_zone = |kinds| missing(&[Gap::Smoke, Gap::Camera, Gap::Fog], kinds);
+        let below: BTreeSet<&ZoneId> = supervision::zones_below_grade(state, area).collect();
+        let of_zone = |zone: &ZoneId, kinds| {
+            let mut gaps = missing(&[Gap::Smoke, Gap::Camera, Gap::Fog], kinds);
+            gaps.extend(below.contains(zone).then_some(Gap::IntrusionGrade));
+            gaps
+        };
         Gaps {
             area: missing(&[Gap::Intrusion, Gap::Smoke, Gap::Camera, Gap::Fog, Gap::Siren], &all),
-            zones: zones().map(|(zone, kinds)| ((*zone).clone(), of_zone(kinds))).collect(),
+            zones: zones().map(|(zone, kinds)| ((*zone).clone(), of_zone(zone, kinds))).collect(),
         }
     };
     state.areas.keys().map(|area| (area.clone(), of(area))).collect()

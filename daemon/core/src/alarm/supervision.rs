@@ -6,10 +6,11 @@
 use crate::alarm::detector;
 use crate::alarm::draft::Draft;
 use crate::alarm::state::{Device, State};
-use crate::device::{DeviceFault, DeviceId, DeviceKind, Report};
+use crate::device::{AreaId, DeviceFault, DeviceId, DeviceKind, Report, ZoneId};
 use crate::event::{AlarmKind, Fact, Tag};
 use crate::input::{Disk, Input};
 use crate::stamp::{Deadline, Stamp};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -60,10 +61,32 @@ pub(crate) fn is_supervised(device: &Device) -> bool {
     missing_after_ms(device).is_some()
 }
 
-/// Whether its silence is told of as soon as an intrusion detector's must be (requirements, "missing detector"); of other
-/// kinds nobody asks.
-pub fn is_intrusion_grade(device: &Device) -> bool {
-    !detector::intrusion(device.kind) || missing_after_ms(device).is_some_and(|after_ms| after_ms <= GRADE_MS)
+/// Why an intrusion detector is none of that grade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Below {
+    /// Anybody with a radio can speak as it does, or play what it said again.
+    CanBeForged,
+    /// Its silence is told of too late, or never.
+    SilentTooLong,
+}
+
+/// What keeps a device from being a detector of intrusion grade (requirements, "missing detector"; contract, "Trust in
+/// radio"); of other kinds nobody asks. It guards all the same: whoever looks at the site shall know how far.
+pub fn below_intrusion_grade(id: &DeviceId, device: &Device) -> Vec<Below> {
+    let in_time = missing_after_ms(device).is_some_and(|after_ms| after_ms <= GRADE_MS);
+    let below = [(Below::CanBeForged, id.is_unproven(device.secret.is_some())), (Below::SilentTooLong, !in_time)];
+    let asked = detector::intrusion(device.kind);
+    below.into_iter().filter(|(_, is)| asked && *is).map(|(why, _)| why).collect()
+}
+
+/// Zones of an area that a detector below intrusion grade guards.
+pub fn zones_below_grade<'a>(state: &'a State, area: &'a AreaId) -> impl Iterator<Item = &'a ZoneId> {
+    let zones = state.zones.iter().filter(move |(_, zone)| zone.area == *area).map(|(id, _)| id);
+    zones.filter(|zone| {
+        let mut there = state.devices.iter().filter(|(_, device)| device.zone.as_ref() == Some(*zone));
+        there.any(|(id, device)| !below_intrusion_grade(id, device).is_empty())
+    })
 }
 
 /// Who was last heard when, since this process began to listen.

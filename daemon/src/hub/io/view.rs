@@ -27,7 +27,7 @@ use vakt_core::alarm::state::Device;
 use vakt_core::alarm::state::Key;
 use vakt_core::alarm::state::Remembered;
 use vakt_core::alarm::state::State;
-use vakt_core::alarm::supervision::is_intrusion_grade;
+use vakt_core::alarm::supervision::below_intrusion_grade;
 use vakt_core::device::AreaId;
 use vakt_core::device::DeviceFault;
 use vakt_core::device::DeviceId;
@@ -276,8 +276,9 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
         if let Some(silence_s) = device.silence_s {
             value["silence_s"] = silence_s.into();
         }
-        if !is_intrusion_grade(device) {
-            value["intrusion_grade"] = false.into();
+        let below = below_intrusion_grade(id, device);
+        if !below.is_empty() {
+            value["not_intrusion_grade"] = serde_json::to_value(below).expect("words have a JSON form");
         }
         value.to_string()
     };

@@ -10,6 +10,7 @@ mod failover;
 mod figures;
 mod lte;
 mod package;
+mod subghz;
 mod zigbee;
 
 use clap::Parser;
@@ -70,7 +71,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 #[derive(Parser)]
 struct Arguments {
     /// Only figures of this group: alarm (with disk and loopback), backlog, core, failover, journal, lte-bytes,
-    /// package, rss, start, zigbee
+    /// package, rss, start, subghz, zigbee
     name: Option<String>,
     /// Write JSON Lines there too
     #[arg(long)]
@@ -108,6 +109,9 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     if wanted("zigbee") {
         zigbee::zigbee(&mut figures).await?;
     }
+    if wanted("subghz") {
+        subghz::subghz(&mut figures).await?;
+    }
     if wanted("package") {
         package::package(&mut figures).await?;
     }
@@ -126,7 +130,7 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     if figures.is_empty() {
         return Err(
             "no figure begins so; there are alarm, backlog, core, disk, failover, loopback, journal, lte-bytes, package, rss, \
-             start and zigbee"
+             start, subghz and zigbee"
                 .into(),
         );
     }
