@@ -112,3 +112,75 @@ fn other_than(mode: Mode) -> Mode {
         Mode::S => Mode::T,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that meets what must not be falls here
+mod tests {
+    use super::*;
+    use crate::subghz::cc1101_told::Counters;
+    use crate::subghz::cc1101_told::Fault;
+    use crate::subghz::cc1101_told::Sample;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use tokio::sync::watch;
+
+    fn settings() -> Settings {
+        let line = |name: &str| name.to_owned();
+        let (name, spi) = (line("radio"), PathBuf::from("/dev/spidev0.0"));
+        Settings { name, spi, gdo0: line("GPIO25"), gdo2: line("GPIO26"), mode: Mode::T }
+    }
+
+    /// What the core is told of these notices.
+    async fn told(notices: impl IntoIterator<Item = Notice>) -> Vec<String> {
+        let ((inputs, mut core), (strangers, _strangers)) = (mpsc::channel(64), mpsc::channel(1));
+        let (_known, known) = watch::channel(Arc::default());
+        let (newest, counted) = (Arc::default(), Arc::default());
+        let (settings, outlets) = (settings(), Outlets { inputs, strangers, known, newest, counted });
+        let receiver = Receiver::new(Source::RtlWmbus);
+        let (own, other) = (Noise::default(), Noise::default());
+        let mut chip = Chip { settings: &settings, outlets: &outlets, receiver, own, other };
+        for notice in notices {
+            assert!(chip.take(notice).await);
+        }
+        let said = |input| match input {
+            Input::Receiver { receiver, error: None } => format!("{receiver} is well"),
+            Input::Receiver { receiver, error: Some(_) } => format!("{receiver} is not well"),
+            Input::Interference { receiver, on } => format!("{receiver} {}", if on { "loud" } else { "quiet" }),
+            other => format!("{other:?}"),
+        };
+        std::iter::from_fn(|| core.try_recv().ok()).map(said).collect()
+    }
+
+    /// A second in which the own band is heard so loud, and the other once.
+    fn second(own_dbm: i16, other_dbm: i16) -> Vec<Notice> {
+        let sample = |band, rssi_dbm| Notice::Sample(Sample { band, rssi_dbm, carrier: rssi_dbm > -80, at_us: 0 });
+        let own = std::iter::repeat_with(|| sample(Mode::T, own_dbm)).take(9);
+        own.chain([sample(Mode::S, other_dbm), Notice::Counted(Counters::default())]).collect()
+    }
+
+    #[tokio::test]
+    async fn r27_a_carrier_is_told_for_its_own_band_and_a_chip_that_falls_tells_nothing_of_the_air() {
+        let fell = Notice::Fault(Fault::Spi { what: "reading VERSION", error: "no answer".to_owned() });
+        let life = [
+            vec![Notice::Ready { version: 0x14 }],
+            second(-101, -99),
+            second(-48, -99),
+            second(-48, -52),
+            second(-101, -52),
+            second(-40, -52),
+            vec![fell],
+        ];
+        let said = told(life.into_iter().flatten()).await;
+        let expected = [
+            "radio is well",
+            "radio-868.95 loud",
+            "radio-868.30 loud",
+            "radio-868.95 quiet",
+            "radio-868.95 loud",
+            "radio-868.95 quiet",
+            "radio-868.30 quiet",
+            "radio is not well",
+        ];
+        assert_eq!(said, expected);
+    }
+}
