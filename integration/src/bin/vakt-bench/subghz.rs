@@ -6,9 +6,10 @@ use super::Outcome;
 use super::figures::Beside;
 use super::figures::Figures;
 use super::figures::Times;
+use super::micros;
 use serde_json::json;
 use std::io::Read;
-use std::io::Write;
+use std::io::Seek;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -209,11 +210,12 @@ async fn peer() -> Outcome<(f64, f64)> {
     let whole = std::fs::read(&recording).map_err(|error| format!("{}: {error}", recording.display()))?;
     let [from, to] = [TELEGRAM_MS.start, TELEGRAM_MS.end].map(|ms| 2 * ms * SAMPLES_PER_MS);
     let telegram = whole.get(from..to).ok_or("the recording is too short")?;
+    let mut said = tempfile::tempfile()?;
     // Its level is the one that finds this recording's bursts.
     let mut child = Command::new("rtl_433")
         .args(["-r", "cu8:-", "-s", "1600000", "-R", "104", "-Y", "level=-8", "-F", "json"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(said.try_clone()?)
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
@@ -226,13 +228,16 @@ async fn peer() -> Outcome<(f64, f64)> {
     }
     let figures = (used_s(pid)? / began.elapsed().as_secs_f64() * 100.0, rss_mib(pid)?);
     drop(stdin);
-    let said = String::from_utf8(child.wait_with_output().await?.stdout)?;
-    let heard = said.lines().filter(|line| line.contains("71200023")).count();
+    child.wait().await?;
+    let mut lines = String::new();
+    said.rewind()?;
+    said.read_to_string(&mut lines)?;
+    let heard = lines.lines().filter(|line| line.contains("71200023")).count();
     println!("rtl_433 heard {heard} of {} telegrams", FOR.as_secs() * u64::from(RATE));
     if heard == 0 { Err("it heard no telegram".into()) } else { Ok(figures) }
 }
 
-/// How late a thread wakes for a byte in a pipe while every core is busy: in real time, and not.
+/// How late a thread wakes for a timer's interrupt while every core is busy, as one wakes for a line's: in real time, and not.
 fn wakes() -> Result<(Times, Times), String> {
     let busy = Arc::new(AtomicBool::new(true));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -250,38 +255,25 @@ fn wakes() -> Result<(Times, Times), String> {
     measured
 }
 
-/// The one who tells goes before everybody, as the kernel's interrupt does; the one who wakes stands where a chip's thread does.
 fn wake(realtime: bool) -> Result<Times, String> {
-    let (mut edge, mut line) = std::io::pipe().map_err(|error| error.to_string())?;
-    let start = Instant::now();
-    let chip = std::thread::spawn(move || {
-        before_others(20)?;
-        for _ in 0..WAKES {
-            std::thread::sleep(WAKE_EVERY);
-            let at = start.elapsed().as_nanos() as u64;
-            line.write_all(&at.to_le_bytes()).map_err(|error| error.to_string())?;
-        }
-        Ok::<_, String>(())
-    });
-    let host = std::thread::spawn(move || {
+    let thread = std::thread::spawn(move || {
         if realtime {
-            before_others(10)?;
+            before_others()?;
         }
-        let (mut times, mut told) = (Times::default(), [0u8; 8]);
+        let mut times = Times::default();
         for _ in 0..WAKES {
-            edge.read_exact(&mut told).map_err(|error| error.to_string())?;
-            let now = start.elapsed().as_nanos() as u64;
-            times.push(now.saturating_sub(u64::from_le_bytes(told)) / 1_000);
+            let began = Instant::now();
+            std::thread::sleep(WAKE_EVERY);
+            times.push(micros(began.elapsed().saturating_sub(WAKE_EVERY)));
         }
         Ok::<_, String>(times)
     });
-    let fell = |_| "a thread fell".to_owned();
-    chip.join().map_err(fell)??;
-    host.join().map_err(fell)?
+    thread.join().map_err(|_| "the thread fell".to_owned())?
 }
 
-fn before_others(priority: u8) -> Result<(), String> {
+/// As the chip's thread asks for it.
+fn before_others() -> Result<(), String> {
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    let priority = ThreadPriority::try_from(priority).map_err(|error| error.to_string())?;
+    let priority = ThreadPriority::try_from(10u8).map_err(|error| error.to_string())?;
     set_thread_priority_and_policy(thread_native_id(), priority, policy).map_err(|error| format!("real time: {error}"))
 }
