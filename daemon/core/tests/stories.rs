@@ -377,8 +377,9 @@ fn id<T, E: ToString>(text: &str, make: impl Fn(String) -> Result<T, E>) -> Resu
 }
 
 fn device_id(name: &str) -> Result<DeviceId, String> {
-    // What is wired to the hub carries its own name.
-    if name.starts_with("hub-") { id(name, DeviceId::new) } else { id(&format!("zb-{name}"), DeviceId::new) }
+    // What is wired to the hub, and what rtl_433 hears, carry their own name.
+    let own = name.starts_with("hub-") || name.starts_with("rf-");
+    if own { id(name, DeviceId::new) } else { id(&format!("zb-{name}"), DeviceId::new) }
 }
 
 fn camera_id(name: &str) -> Result<DeviceId, String> {
@@ -461,6 +462,7 @@ stories! {
     b20_tags: "b20-tags.txt",
     b21_power: "b21-power.txt",
     r87_lid: "r87-lid.txt",
+    b11_overheard_smokes: "b11-overheard-smokes.txt",
     b11_wired_smokes: "b11-wired-smokes.txt",
     b22_moved: "b22-moved.txt",
     b23_midnight: "b23-midnight.txt",

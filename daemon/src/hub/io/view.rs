@@ -276,7 +276,7 @@ pub fn device_lines(state: &State, heard: &Heard) -> Vec<String> {
         if let Some(silence_s) = device.silence_s {
             value["silence_s"] = silence_s.into();
         }
-        if !is_intrusion_grade(device) {
+        if !is_intrusion_grade(id, device) {
             value["intrusion_grade"] = false.into();
         }
         value.to_string()
