@@ -39,8 +39,8 @@ use vakt_core::device::Report;
 use vakt_core::input::BEST_EFFORT;
 use vakt_core::input::Input;
 
-/// How long it may take to say which release it is.
-const ANSWER: Duration = Duration::from_secs(5);
+/// How long it is waited for.
+const PATIENCE: Patience = Patience { answer: Duration::from_secs(5), deaf: Duration::from_secs(45) };
 /// Bytes of that answer that are read; one of more is none.
 const ANSWER_MAX: u64 = 4096;
 /// How often it gives statistics, in seconds.
@@ -48,8 +48,6 @@ const STATISTICS_S: u64 = 10;
 /// Statistics before this are those of a program that ends: the first ones are due when it has taken samples for so long.
 /// It counts whole seconds, so they may come one early.
 const PROVEN: Duration = Duration::from_secs(STATISTICS_S - 1);
-/// Without statistics for so long it is taken to be deaf, and started anew.
-const DEAF: Duration = Duration::from_secs(45);
 /// How long its end may take, once its output has ended or it was killed.
 const END: Duration = Duration::from_secs(5);
 /// Bytes taken from it in one go.
@@ -58,6 +56,15 @@ const CHUNK: usize = 4096;
 const LAST_WORDS: usize = 4;
 /// Bytes of one of them; a longer one is not kept.
 const COMPLAINT_MAX: usize = 200;
+
+/// How long somebody waits for it.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Until it says which release it is.
+    answer: Duration,
+    /// From statistics to statistics; after that it is taken to be deaf, and started anew.
+    deaf: Duration,
+}
 
 /// One rtl_433.
 #[derive(Debug, Clone)]
@@ -102,8 +109,12 @@ impl Settings {
 
 /// Runs it and listens until it ends or no longer says that it lives; says why. `well` is told when it is known to hear.
 pub async fn listen(settings: &Settings, outlets: &Outlets, well: Well) -> String {
+    run(settings, outlets, well, PATIENCE).await
+}
+
+async fn run(settings: &Settings, outlets: &Outlets, well: Well, patience: Patience) -> String {
     let program = settings.program.display();
-    let version = match version(&settings.program).await {
+    let version = match version(&settings.program, patience.answer).await {
         Ok(version) => version,
         Err(error) => return format!("{program}: {error}"),
     };
@@ -118,7 +129,7 @@ pub async fn listen(settings: &Settings, outlets: &Outlets, well: Well) -> Strin
     let last_words = LastWords { lines: Lines::new(COMPLAINT_MAX), kept: VecDeque::new() };
     let receiver = Receiver::new(Source::RtlWmbus);
     let mut ear = Ear { settings, outlets, version, receiver, well: Some(well), begun: Instant::now(), last_words };
-    let ended = ear.hear(&mut child, out, err).await;
+    let ended = ear.hear(&mut child, (out, err), patience.deaf).await;
     // It holds the stick as long as it is there.
     if !matches!(tokio::time::timeout(END, child.kill()).await, Ok(Ok(()))) {
         tracing::warn!(receiver = settings.name, "rtl_433 does not end");
@@ -134,12 +145,12 @@ fn start(program: &Path, arguments: &[String]) -> Result<Child, String> {
 }
 
 /// Which release it is.
-async fn version(program: &Path) -> Result<Version, String> {
+async fn version(program: &Path, answer: Duration) -> Result<Version, String> {
     let mut child = start(program, &["-V".to_owned()])?;
     let mut said = Vec::new();
     if let Some(err) = child.stderr.take() {
-        let read = tokio::time::timeout(ANSWER, err.take(ANSWER_MAX).read_to_end(&mut said)).await;
-        let read = read.map_err(|_| format!("it did not say its version in {} s", ANSWER.as_secs()))?;
+        let read = tokio::time::timeout(answer, err.take(ANSWER_MAX).read_to_end(&mut said)).await;
+        let read = read.map_err(|_| format!("it did not say its version in {answer:?}"))?;
         read.map_err(|error| format!("it did not say its version: {error}"))?;
     }
     let first = String::from_utf8_lossy(&said);
@@ -189,8 +200,9 @@ struct Ear<'a> {
 
 impl Ear<'_> {
     /// Until it ends; says how it did.
-    async fn hear(&mut self, child: &mut Child, mut out: ChildStdout, mut err: ChildStderr) -> String {
-        let (mut lines, mut deaf) = (Lines::new(MAX_LINE), Instant::now() + DEAF);
+    async fn hear(&mut self, child: &mut Child, output: (ChildStdout, ChildStderr), patience: Duration) -> String {
+        let (mut out, mut err) = output;
+        let (mut lines, mut deaf) = (Lines::new(MAX_LINE), Instant::now() + patience);
         let (mut said, mut complained, mut complains) = ([0u8; CHUNK], [0u8; CHUNK], true);
         loop {
             tokio::select! {
@@ -198,7 +210,7 @@ impl Ear<'_> {
                     Ok(0) => return self.ended(child, err).await,
                     Ok(count) => for line in lines.feed(&said[..count]) {
                         match self.line(line).await {
-                            Some(true) => deaf = Instant::now() + DEAF,
+                            Some(true) => deaf = Instant::now() + patience,
                             Some(false) => {}
                             None => return "the hub has gone".to_owned(),
                         }
@@ -210,8 +222,8 @@ impl Ear<'_> {
                     _ => complains = false,
                 },
                 () = tokio::time::sleep_until(deaf) => {
-                    let (deaf, due) = (DEAF.as_secs(), STATISTICS_S);
-                    return format!("it lives and hears nothing: no statistics for {deaf} s, where they are due every {due} s");
+                    let due = STATISTICS_S;
+                    return format!("it lives and hears nothing: no statistics for {patience:?}, where they are due every {due} s");
                 }
             }
         }
@@ -307,5 +319,214 @@ impl Ear<'_> {
 
     async fn tell(&self, input: Input) -> bool {
         self.outlets.inputs.send(input).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subghz::known::Device;
+    use crate::subghz::known::Known;
+    use std::io::Write;
+    use std::sync::Arc;
+    use tokio::sync::mpsc;
+    use tokio::sync::watch;
+    use vakt_core::device::DeviceId;
+    use vakt_core::device::DeviceState;
+
+    const DOOR: &str = "rf-cavius-door-dc3ce3126533";
+    const OPEN: &str =
+        r#"{"model" : "Cavius-Door", "id" : "dc3ce3126533", "state" : "open", "counter" : 255, "mic" : "CRC"}"#;
+    const STATISTICS: &str = r#"{"enabled" : 191, "since" : "2026-11-22T10:32:36", "frames" : {"count" : 0, "fsk" : 0, "events" : 0}, "stats" : []}"#;
+    /// Nothing here takes so long, unless it hangs.
+    const HANGS: Duration = Duration::from_secs(60);
+
+    /// A program in its place, that says the same in the same places.
+    struct StandIn {
+        settings: Settings,
+        folder: tempfile::TempDir,
+    }
+
+    /// `run`: what it does when it is not asked for its version.
+    fn stand_in(version: &str, run: &str) -> StandIn {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("rtl_433");
+        let script = format!(
+            "#!/bin/sh\nPATH=/usr/bin:/bin\necho 'rtl_433 version {version} inputs file rtl_tcp' >&2\n\
+             [ \"$1\" = -V ] && exit 0\necho \"$*\" >{folder}/arguments\n{run}\n",
+            folder = folder.path().display()
+        );
+        write_program(&program, &script);
+        let settings = Settings {
+            name: "attic".to_owned(),
+            program,
+            device: "rtl_tcp:localhost:1234".to_owned(),
+            frequency_hz: 868_700_000,
+            sample_rate_hz: None,
+            level_db: None,
+        };
+        StandIn { settings, folder: folder }
+    }
+
+    /// By another process: a file that this one has open for writing while a neighbour's test forks cannot be started.
+    fn write_program(program: &Path, script: &str) {
+        let mut install = std::process::Command::new("install");
+        let install = install.args(["-m", "755", "/dev/stdin"]).arg(program).stdin(Stdio::piped());
+        let mut install = install.spawn().unwrap();
+        install.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(install.wait().unwrap().success());
+    }
+
+    /// The hub's side.
+    struct Hub {
+        outlets: Outlets,
+        inputs: mpsc::Receiver<Input>,
+        strangers: mpsc::Receiver<Stranger>,
+        _known: watch::Sender<Arc<Known>>,
+    }
+
+    fn hub(knows: &[(&str, Secret)]) -> Hub {
+        let of = |(id, secret): &(&str, Secret)| {
+            (DeviceId::new(*id).unwrap(), Device { secret: secret.clone(), eep: None, counter: None, since: None })
+        };
+        let (known_in, known) = watch::channel(Arc::new(knows.iter().map(of).collect()));
+        let ((inputs_in, inputs), (strangers_in, strangers)) = (mpsc::channel(64), mpsc::channel(64));
+        let (newest, counters) = (Arc::default(), Arc::default());
+        let outlets = Outlets { inputs: inputs_in, strangers: strangers_in, known, newest, counters };
+        Hub { outlets, inputs, strangers, _known: known_in }
+    }
+
+    impl Hub {
+        async fn listen(&self, to: &StandIn) -> String {
+            let well = Well::new(to.settings.receiver(), self.outlets.inputs.clone());
+            tokio::time::timeout(HANGS, listen(&to.settings, &self.outlets, well)).await.expect("it ends")
+        }
+
+        fn counted(&self) -> crate::subghz::receiver::Counters {
+            self.outlets.counters.lock().unwrap().get("rtl_433-attic").copied().unwrap_or_default()
+        }
+
+        /// What the core was told: of the receiver `well`, of a detector its state.
+        fn told(&mut self) -> Vec<String> {
+            std::iter::from_fn(|| self.inputs.try_recv().ok())
+                .map(|input| match input {
+                    Input::Receiver { receiver, error: None } => format!("{receiver} is well"),
+                    Input::Report(report) => format!("{} {:?}", report.device, report.state),
+                    Input::Unreadable { device } => format!("{device} unreadable"),
+                    other => format!("{other:?}"),
+                })
+                .collect()
+        }
+    }
+
+    fn opened() -> String {
+        format!("{DOOR} {:?}", Some(DeviceState::Open))
+    }
+
+    #[tokio::test]
+    async fn who_is_known_is_told_to_the_core_and_who_is_not_is_a_stranger() {
+        let other = OPEN.replace("dc3c", "0000");
+        let thermometer = r#"{"model" : "Nexus-TH", "id" : 17, "temperature_C" : 20.5}"#;
+        let stand_in =
+            stand_in("25.12", &format!("echo '{OPEN}'; echo '{other}'; echo '{thermometer}'; echo gone >&2; exit 3"));
+        let mut hub = hub(&[(DOOR, Secret::None)]);
+        let why = hub.listen(&stand_in).await;
+        assert!(why.contains("25.12: it ended: exit status: 3") && why.contains("gone"), "{why}");
+        assert_eq!(hub.told(), ["rtl_433-attic is well".to_owned(), opened()]);
+        assert_eq!(hub.strangers.try_recv().unwrap().device.as_str(), "rf-cavius-door-0000e3126533");
+        let counted = hub.counted();
+        assert_eq!((counted.heard, counted.reported, counted.other_model), (2, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn it_is_asked_for_lines_and_statistics_and_for_nothing_of_its_own() {
+        for (version, log) in [("22.11 (2022-11-19)", ""), ("23.11", "-F log ")] {
+            let mut stand_in = stand_in(version, "exit 0");
+            stand_in.settings.sample_rate_hz = Some(1_600_000);
+            stand_in.settings.level_db = Some(-9);
+            hub(&[]).listen(&stand_in).await;
+            let asked = std::fs::read_to_string(stand_in.folder.path().join("arguments")).unwrap();
+            let wanted = format!(
+                "-c 0 -F json -M time:off -M stats:1:10 {log}-d rtl_tcp:localhost:1234 -f 868700000 -s 1600000 -Y level=-9\n"
+            );
+            assert_eq!(asked, wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_dies_at_once_was_never_well() {
+        // As the real one does when samples fail to come: statistics are the last it says.
+        let stand_in =
+            stand_in("22.11", &format!("echo 'No supported devices found.' >&2; echo '{STATISTICS}'; exit 2"));
+        let mut hub = hub(&[]);
+        let why = hub.listen(&stand_in).await;
+        assert!(why.contains("exit status: 2") && why.contains("No supported devices found."), "{why}");
+        assert_eq!(hub.told(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_not_there_or_is_another_says_what_is_needed() {
+        let mut hub = hub(&[]);
+        let old = hub.listen(&stand_in("20.11", "exit 0")).await;
+        assert!(old.contains("20.11") && old.contains("22.11 or later"), "{old}");
+        let unknown = hub.listen(&stand_in("unknown", "exit 0")).await;
+        assert!(unknown.contains("no version") && unknown.contains("22.11 or later"), "{unknown}");
+        let mut missing = stand_in("25.12", "exit 0");
+        missing.settings.program = "/usr/bin/rtl_433-that-nobody-has-installed".into();
+        let missing = hub.listen(&missing).await;
+        assert!(missing.contains("cannot be started") && missing.contains("rtl-433"), "{missing}");
+        assert_eq!(hub.told(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn garbage_is_counted_and_what_comes_after_it_is_heard() {
+        let garbage =
+            r"printf '\377\376\000\n{\nTuned to 868.700MHz.\n[1,2]\n'; head -c 10000000 /dev/zero | tr '\0' x; echo";
+        let stand_in = stand_in("25.12", &format!("{garbage}; echo '{OPEN}'"));
+        let mut hub = hub(&[(DOOR, Secret::None)]);
+        hub.listen(&stand_in).await;
+        assert_eq!(hub.told(), ["rtl_433-attic is well".to_owned(), opened()]);
+        let counted = hub.counted();
+        assert_eq!((counted.not_a_frame, counted.line_too_long, counted.reported), (4, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_known_device_that_cannot_be_read_is_told_and_nobody_else() {
+        let strange = OPEN.replace("open", "ajar");
+        let other = strange.replace("dc3c", "0000");
+        let stand_in = stand_in("25.12", &format!("echo '{strange}'; echo '{other}'"));
+        let mut known = hub(&[(DOOR, Secret::None)]);
+        known.listen(&stand_in).await;
+        assert_eq!(known.told(), [format!("{DOOR} unreadable")]);
+        assert_eq!(known.counted().bad_record, 2);
+        // Whoever has a key here is not believed in clear.
+        let mut keyed = hub(&[(DOOR, Secret::Lost)]);
+        keyed.listen(&self::stand_in("25.12", &format!("echo '{OPEN}'"))).await;
+        assert_eq!(keyed.told(), ["rtl_433-attic is well".to_owned(), format!("{DOOR} unreadable")]);
+    }
+
+    #[tokio::test]
+    async fn one_that_lives_and_hears_nothing_is_ended() {
+        let stand_in = stand_in("25.12", "echo $$ >$(dirname $0)/process; exec sleep 3600");
+        let hub = hub(&[]);
+        let well = Well::new(stand_in.settings.receiver(), hub.outlets.inputs.clone());
+        // As long as a shell may take to start, or it would be ended before it has said who it is.
+        let patience = Patience { deaf: Duration::from_secs(2), ..PATIENCE };
+        let why = run(&stand_in.settings, &hub.outlets, well, patience).await;
+        assert!(why.contains("no statistics for 2s"), "{why}");
+        let process = std::fs::read_to_string(stand_in.folder.path().join("process")).unwrap();
+        assert!(!Path::new(&format!("/proc/{}", process.trim())).exists(), "it is gone when this returns");
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_say_its_version_is_given_up() {
+        let mute = stand_in("25.12", "");
+        let script = std::fs::read_to_string(&mute.settings.program).unwrap();
+        write_program(&mute.settings.program, &script.replace("echo 'rtl_433 version", "exec sleep 3600 # "));
+        let hub = hub(&[]);
+        let well = Well::new(mute.settings.receiver(), hub.outlets.inputs.clone());
+        let patience = Patience { answer: Duration::from_millis(100), ..PATIENCE };
+        let why = run(&mute.settings, &hub.outlets, well, patience).await;
+        assert!(why.contains("did not say its version in 100ms"), "{why}");
     }
 }
