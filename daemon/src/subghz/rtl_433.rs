@@ -250,7 +250,7 @@ mod tests {
         // format B of mode C: its L counts two bytes of CRC that are not handed on
         let b =
             r#"{"model":"Wireless-MBus","mode":"C","data":"1444AE0C7856341201078C2027780B134365877AC5","mic":"CRC"}"#;
-        assert_eq!(read(b.as_bytes(), NEW).is_ok(), true, "as long as its L field says");
+        assert!(read(b.as_bytes(), NEW).is_ok(), "as long as its L field says");
         assert_eq!(refused(&b.replace("1444", "1644"), NEW).kind, Reason::BadLength);
     }
 

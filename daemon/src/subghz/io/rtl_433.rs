@@ -365,7 +365,7 @@ mod tests {
             sample_rate_hz: None,
             level_db: None,
         };
-        StandIn { settings, folder: folder }
+        StandIn { settings, folder }
     }
 
     /// By another process: a file that this one has open for writing while a neighbour's test forks cannot be started.
