@@ -73,7 +73,8 @@ fn plain(text: &str) -> bool {
 }
 
 fn device(text: &str) -> bool {
-    let known = ["zb-", "en-", "wm-", "rf-", "cam-", "hub-"].iter().any(|p| text.starts_with(p) && text.len() > p.len());
+    let known =
+        ["zb-", "en-", "wm-", "rf-", "cam-", "hub-"].iter().any(|p| text.starts_with(p) && text.len() > p.len());
     known
         && text.len() <= 64
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
