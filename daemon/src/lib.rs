@@ -38,6 +38,8 @@ pub mod subghz {
     pub mod packet; //       what sticks say in binary
     pub mod receiver; //     all of it, one receiver at a time
     pub mod refused; //      every reason a frame is not believed
+    pub mod rtl_433; //      what rtl_433 says, line by line
+    pub(crate) mod rtl_433_model; // the detectors among it
     pub mod stick; //        a stick is set up, and stays so
     pub mod transceiver; //  one EnOcean transceiver, from bytes to telegrams
     pub mod wmbus_afl; //    what proves a message of mode 7
@@ -53,10 +55,11 @@ pub mod subghz {
     pub mod wmbus_value; //  and how its bytes are read
     pub mod wmbus_vif; //    what a record measures
     pub mod io {
-        //! Serial receivers, and the thread that owns a radio chip.
+        //! Serial receivers, rtl_433 as a child, and the thread that owns a radio chip.
         pub mod cc1101;
         pub mod enocean;
         pub mod radio_chip;
+        pub mod rtl_433;
         pub mod serial;
         pub use serial::Counted;
         pub use serial::Outlets;

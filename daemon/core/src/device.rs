@@ -73,7 +73,8 @@ fn plain(text: &str) -> bool {
 }
 
 fn device(text: &str) -> bool {
-    let known = ["zb-", "en-", "wm-", "cam-", "hub-"].iter().any(|p| text.starts_with(p) && text.len() > p.len());
+    let known =
+        ["zb-", "en-", "wm-", "rf-", "cam-", "hub-"].iter().any(|p| text.starts_with(p) && text.len() > p.len());
     known
         && text.len() <= 64
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
@@ -97,14 +98,22 @@ id!(
 );
 id!(
     /// A device by its radio identity, e.g. `wm-las-00010204-03-1a` or `zb-00124b0001020304.2`.
-    DeviceId, "a device id", "zb-, en-, wm-, cam- or hub-, then a-z, 0-9, - and ., 64 at most", device
+    DeviceId, "a device id", "zb-, en-, wm-, rf-, cam- or hub-, then a-z, 0-9, - and ., 64 at most", device
 );
 
 impl DeviceId {
     /// Its radio cannot prove who speaks: wireless M-Bus in mode 5 or clear, EnOcean without a key (contract, "Trust in
-    /// radio").
+    /// radio"), and all that rtl_433 hears: its detectors have a checksum at most, so whoever has a transmitter speaks for
+    /// them.
     pub fn is_unproven(&self, keyed: bool) -> bool {
-        self.as_str().starts_with("wm-") || (self.as_str().starts_with("en-") && !keyed)
+        let in_clear = self.as_str().starts_with("en-") && !keyed;
+        in_clear || self.as_str().starts_with("wm-") || self.is_best_effort()
+    }
+
+    /// It is heard by rtl_433, `rf-<model>-<id>`: by a program of others that may fall or go deaf, over a radio that nobody
+    /// has to know a key for. It may raise alarms and tell; nothing is made to wait for it.
+    pub fn is_best_effort(&self) -> bool {
+        self.as_str().starts_with("rf-")
     }
 
     /// It is wired to the hub: the install facts name its pin, so nobody needs to let it in.
@@ -366,10 +375,21 @@ mod tests {
             assert!(AreaId::new(bad).is_err(), "{bad}");
         }
         assert!(DeviceId::new("wm-las-00010204-03-1a").is_ok());
-        for bad in ["wm-", "xx-1", "wm-LAS", "wm-a/b", "wm-a+b"] {
+        assert!(DeviceId::new("rf-wh55-30cf55").is_ok());
+        for bad in ["wm-", "rf-", "xx-1", "wm-LAS", "wm-a/b", "wm-a+b"] {
             assert!(DeviceId::new(bad).is_err(), "{bad}");
         }
         assert!(DeviceId::new("q").unwrap_err().to_string().contains("zb-, en-, wm-"));
+    }
+
+    #[test]
+    fn what_rtl_433_hears_proves_nothing_and_nothing_waits_for_it() {
+        let is = |id: &str| DeviceId::new(id).map(|id| (id.is_unproven(true), id.is_best_effort())).unwrap();
+        assert_eq!(is("rf-cavius-door-dc3ce3126533"), (true, true));
+        assert_eq!(is("wm-las-00010204-03-1a"), (true, false));
+        assert_eq!(is("zb-00124b0001020304"), (false, false));
+        assert_eq!(is("en-019eb63b"), (false, false));
+        assert!(DeviceId::new("en-019eb63b").unwrap().is_unproven(false), "nobody has to know a key for it");
     }
 
     #[test]

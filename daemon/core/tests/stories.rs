@@ -377,7 +377,7 @@ fn id<T, E: ToString>(text: &str, make: impl Fn(String) -> Result<T, E>) -> Resu
 }
 
 fn device_id(name: &str) -> Result<DeviceId, String> {
-    // What is wired to the hub carries its own name.
+    // Names that say more than who: wired, unproven, of best effort.
     let prefixed = ["hub-", "wm-", "en-", "rf-"].iter().any(|prefix| name.starts_with(prefix));
     if prefixed { id(name, DeviceId::new) } else { id(&format!("zb-{name}"), DeviceId::new) }
 }
@@ -462,6 +462,7 @@ stories! {
     b20_tags: "b20-tags.txt",
     b21_power: "b21-power.txt",
     r87_lid: "r87-lid.txt",
+    b11_overheard_smokes: "b11-overheard-smokes.txt",
     b11_wired_smokes: "b11-wired-smokes.txt",
     b22_moved: "b22-moved.txt",
     b23_midnight: "b23-midnight.txt",

@@ -12,6 +12,7 @@ use crate::config::shapes::INTERFACE;
 use crate::config::shapes::KID;
 use crate::config::shapes::NAME;
 use crate::config::shapes::RUN_DIR;
+use crate::config::shapes::SDR;
 use crate::config::shapes::SERVER_NAME;
 use crate::config::shapes::SUPPLY;
 use crate::config::shapes::Shape;
@@ -103,7 +104,7 @@ const fn unique(key: &'static str, kind: Kind, example: Literal, doc: &'static s
 /// Every section, parents before children, in the order of the default file.
 pub const SECTIONS: &[Section] = &[
     ROOT, SITE, CLOCK, JOURNAL, CENTRE, CENTRE_KEY, UPSTREAM, PATH, TLS, MODEM, BOARD, INPUT, OUTPUT, SUBGHZ, PORT,
-    CHIP, ZIGBEE,
+    CHIP, RTL_433, ZIGBEE,
 ];
 
 const ROOT: Section = Section {
@@ -482,6 +483,44 @@ const CHIP: Section = Section {
             Kind::Choice(&["t", "s"]),
             Absent::Default(Literal::Text("t")),
             "`t` T1 and C1 on 868.95 MHz, which most devices speak; `s` S1 on 868.30 MHz. One chip hears one of them.",
+        ),
+    ],
+};
+
+const RTL_433: Section = Section {
+    path: "subghz.rtl_433",
+    form: Form::Many(4),
+    doc: "rtl_433 on an RTL-SDR stick, as a child of the daemon. What it hears may alarm, and nothing waits for it.",
+    fields: &[
+        unique(
+            "name",
+            Kind::Text(&NAME),
+            Literal::Text("attic"),
+            "Its name on the page; in events it is rtl_433-NAME.",
+        ),
+        unique(
+            "device",
+            Kind::Text(&SDR),
+            Literal::Text("0"),
+            "The stick: 0 is the first one, :00000001 the one with that serial number; or rtl_tcp:HOST:PORT.",
+        ),
+        field(
+            "frequency_hz",
+            Kind::Int(863_000_000, 870_000_000, "Hz"),
+            Absent::Required(Literal::Int(868_700_000)),
+            "The middle of what it hears: half its sample rate to either side. Cavius is on 869,670,000 Hz.",
+        ),
+        field(
+            "sample_rate_hz",
+            Kind::Int(900_001, 2_560_000, "samples per second"),
+            Absent::Optional(Literal::Int(1_600_000)),
+            "Without it 1,000,000. Wireless M-Bus needs 1,200,000 or more.",
+        ),
+        field(
+            "level_db",
+            Kind::Int(-30, -1, "dB below full scale"),
+            Absent::Optional(Literal::Int(-12)),
+            "From where on it takes a signal for one. Without it it decides itself, and misses short bursts.",
         ),
     ],
 };

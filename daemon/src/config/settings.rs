@@ -341,6 +341,24 @@ pub struct SubGhz {
     /// Radio chips on SPI.
     #[serde(rename = "chip")]
     pub chips: Vec<RadioChip>,
+    /// rtl_433, by best effort.
+    pub rtl_433: Vec<Rtl433>,
+}
+
+/// rtl_433 on a stick.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rtl433 {
+    /// Its name.
+    pub name: String,
+    /// Which stick, or whose samples.
+    pub device: String,
+    /// The middle of what it hears, in Hz.
+    pub frequency_hz: u32,
+    /// Samples per second.
+    pub sample_rate_hz: Option<u32>,
+    /// From where on a signal is one, in dB of full scale.
+    pub level_db: Option<i8>,
 }
 
 /// A CC1101 on SPI.

@@ -129,6 +129,29 @@ pub(super) const SERVER_NAME: Shape = Shape {
     echo: true,
 };
 
+pub(super) const SDR: Shape = Shape {
+    name: "an RTL-SDR receiver",
+    right: "0 to 9 for the n-th stick, :SERIAL for the one with that serial number, or rtl_tcp:HOST:PORT",
+    pattern: Some("^([0-9]|:[A-Za-z0-9._-]{1,64}|rtl_tcp:[A-Za-z0-9.-]{1,120}:[0-9]{1,5})$"),
+    max: 140,
+    check: sdr,
+    echo: true,
+};
+
+/// As rtl_433 takes it: nothing that looks like one of its options, or like another kind of receiver.
+fn sdr(text: &str) -> bool {
+    if let Some(server) = text.strip_prefix("rtl_tcp:") {
+        let Some((host, port)) = server.rsplit_once(':') else { return false };
+        return host_name(host)
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+            && port.bytes().all(|b| b.is_ascii_digit());
+    }
+    match text.strip_prefix(':') {
+        Some(serial) => kernel_name(serial) && serial.len() <= 64,
+        None => text.len() == 1 && text.bytes().all(|b| b.is_ascii_digit()),
+    }
+}
+
 /// A name that the kernel gives a device: no path, and nothing that looks like an option.
 fn kernel_name(text: &str) -> bool {
     text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -40,6 +40,8 @@ pub struct Counters {
     pub reported: u64,
     /// Telegrams understood, of devices that have nothing to report.
     pub no_report: u64,
+    /// Of rtl_433: what it says of models that are none of ours.
+    pub other_model: u64,
     pub line_too_long: u64,
     pub not_a_frame: u64,
     pub flagged_bad: u64,
@@ -61,7 +63,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    fn fault(&mut self, fault: Fault) {
+    pub(crate) fn fault(&mut self, fault: Fault) {
         let counter = match fault {
             Fault::TooLong => &mut self.line_too_long,
             Fault::NotAFrame => &mut self.not_a_frame,
@@ -75,7 +77,7 @@ impl Counters {
         *counter = counter.saturating_add(1);
     }
 
-    fn refused(&mut self, reason: Reason) {
+    pub(crate) fn refused(&mut self, reason: Reason) {
         let counter = match reason {
             Reason::BadHex | Reason::BadKey => &mut self.bad_hex,
             Reason::TooShort => &mut self.too_short,
@@ -186,6 +188,11 @@ impl Receiver {
     /// How often what happened.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// For who reads its lines himself, and gives it the telegrams among them.
+    pub(crate) fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
     }
 
     fn open_all(&mut self, heard: Vec<Cut>) -> Vec<Outcome> {

@@ -346,9 +346,14 @@ pub(crate) fn on_alarm(draft: &mut Draft, id: EventId) {
 }
 
 /// Who says so. Smokes that are wired often drive each other, and all of the hub's wires can be bridged at one place: for a
-/// fire they are one witness together (B11).
+/// fire they are one witness together (B11). So are those that rtl_433 hears: they pass each other's alarm on, and one
+/// transmitter can speak for them all.
 fn witness(device: &DeviceId, kind: AlarmKind) -> &str {
-    if kind == AlarmKind::Fire && device.is_wired() { "hub" } else { device.housing() }
+    match kind {
+        AlarmKind::Fire if device.is_wired() => "hub",
+        AlarmKind::Fire if device.is_best_effort() => "rf",
+        _ => device.housing(),
+    }
 }
 
 /// The operator has evidence.

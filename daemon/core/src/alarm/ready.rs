@@ -6,7 +6,7 @@ use crate::alarm::detector;
 use crate::alarm::draft::Draft;
 use crate::device::{AreaId, DeviceFault, DeviceKind, DeviceState};
 use crate::event::{ArmMode, Cause, CauseKind, ZoneRole};
-use crate::input::Disk;
+use crate::input::{BEST_EFFORT, Disk};
 
 /// How many causes one `arm_failed` names; the rest of a very broken site would not fit an event.
 pub(crate) const CAUSES_MAX: usize = 24;
@@ -87,7 +87,7 @@ fn of_the_hub(draft: &Draft, causes: &mut Vec<Cause>) {
     if state.power.battery_low {
         hub(CauseKind::HubBattery);
     }
-    if !state.receivers_down.is_empty() {
+    if state.receivers_down.keys().any(|receiver| !receiver.starts_with(BEST_EFFORT)) {
         hub(CauseKind::Receiver);
     }
     if !state.paths.is_empty() && state.paths.values().all(Option::is_some) {

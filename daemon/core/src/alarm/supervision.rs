@@ -236,3 +236,29 @@ pub(crate) fn on_self_test(draft: &mut Draft, id: DeviceId, passed: bool) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_be_forged_or_is_missed_late_is_below_intrusion_grade() {
+        let of = |id: &str, kind: &str, more: serde_json::Value| {
+            let mut device = serde_json::json!({"kind": kind, "said": {}, "closed": {}, "faults": [], "raised": {},
+                "suppressed": [], "pet": false, "cover_open": false, "idle": false, "woke": false, "echo": false});
+            device.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            below_intrusion_grade(&DeviceId::new(id).unwrap(), &serde_json::from_value(device).unwrap())
+        };
+        let nothing = || serde_json::json!({});
+        assert_eq!(of("zb-00124b0001020304", "contact", nothing()), []);
+        assert_eq!(of("rf-cavius-door-dc3ce3126533", "contact", nothing()), [Below::CanBeForged]);
+        assert_eq!(of("en-05115a8d", "contact", nothing()), [Below::CanBeForged]);
+        assert_eq!(of("en-019eb63b", "contact", serde_json::json!({"secret": "key-1"})), []);
+        let (both, late) = ([Below::CanBeForged, Below::SilentTooLong], serde_json::json!({"silence_s": 21_600}));
+        assert_eq!(of("wm-las-00010203-07-1d", "contact", late), both);
+        let never = serde_json::json!({"secret": "key-1", "silence_s": 0});
+        assert_eq!(of("en-019eb63b", "contact", never), [Below::SilentTooLong]);
+        // of a smoke nobody asks
+        assert_eq!(of("rf-cavius-01020304", "smoke", nothing()), []);
+    }
+}

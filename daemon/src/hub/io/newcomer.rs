@@ -19,6 +19,9 @@ use vakt_core::device::Eep;
 pub fn typed_key(key: &Hidden, device: &DeviceId, slf: Option<&str>) -> Result<Vec<u8>, String> {
     let bad = |text: &str| refusal("bad_key", text);
     let key = parse_key(&key.0).map_err(|_| bad("a key is 32 hex digits"))?;
+    if device.is_best_effort() {
+        return Err(bad("what rtl_433 hears speaks in clear: a key would only silence it"));
+    }
     if !device.as_str().starts_with("en-") {
         return Ok(key.to_vec());
     }

@@ -9,6 +9,7 @@ use crate::config::settings::Config;
 use crate::config::settings::RadioChip;
 use crate::config::settings::RadioMode;
 use crate::config::settings::Receiver;
+use crate::config::settings::Rtl433;
 use crate::secrets::io::Secrets;
 use crate::secrets::io::SecretsError;
 use crate::secrets::io::random;
@@ -23,6 +24,7 @@ use crate::subghz::line::Source;
 use crate::zigbee::host::Progress;
 use crate::zigbee::interview::Stage;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -48,6 +50,9 @@ const KEYS_FIRST: Duration = Duration::from_secs(3);
 const KEYS_AGAIN: Duration = Duration::from_secs(5);
 /// Two transceivers hear the same teach-in; so soon after it a device is not added again.
 const ONCE: Duration = Duration::from_secs(2);
+
+/// Where Debian's package has it.
+const RTL_433: &str = "/usr/bin/rtl_433";
 
 /// What others use of them.
 #[derive(Clone)]
@@ -116,7 +121,8 @@ pub async fn start(config: &Config, needs: Needs) -> (Vec<JoinHandle<()>>, Radio
         }
     });
     let chips = config.subghz.chips.iter().map(|chip| radio_chip(chip_settings(chip), outlets.clone()));
-    let ports: Vec<_> = ports.chain(chips).collect();
+    let sdrs = config.subghz.rtl_433.iter().map(|sdr| rtl_433(sdr.clone(), outlets.clone()));
+    let ports: Vec<_> = ports.chain(chips).chain(sdrs).collect();
     let teaches = config.subghz.ports.iter().any(|port| port.receiver == Receiver::Enocean);
     (ports, Radios { known, strangers, door, teaches, counted })
 }
@@ -142,6 +148,16 @@ fn radio_chip(settings: io::cc1101::Settings, outlets: io::Outlets) -> JoinHandl
     hold(settings.name.clone(), outlets.inputs.clone(), move |_| {
         let (settings, outlets) = (settings.clone(), outlets.clone());
         async move { io::radio_chip::listen(&settings, &outlets).await }
+    })
+}
+
+fn rtl_433(settings: Rtl433, outlets: io::Outlets) -> JoinHandle<()> {
+    let Rtl433 { name, device, frequency_hz, sample_rate_hz, level_db } = settings;
+    let program = PathBuf::from(RTL_433);
+    let settings = io::rtl_433::Settings { name, program, device, frequency_hz, sample_rate_hz, level_db };
+    hold(settings.receiver(), outlets.inputs.clone(), move |well| {
+        let (settings, outlets) = (settings.clone(), outlets.clone());
+        async move { io::rtl_433::listen(&settings, &outlets, well).await }
     })
 }
 
