@@ -20,7 +20,8 @@ impl Host {
     /// Does what has fallen due. A stick that scans hears nothing and sends nothing: so not while newcomers must be let in
     /// and asked in a hurry, nor while it has something of ours to do.
     pub(crate) fn mind_the_air(&mut self, now_ms: u64) {
-        let may_scan = self.tickets.is_empty() && self.door.is_none() && self.interviews.is_empty();
+        let radio_is_free = self.tickets.values().all(|purpose| *purpose == For::Counters);
+        let may_scan = radio_is_free && self.door.is_none() && self.interviews.is_empty();
         let step = self.noise.tick(may_scan, now_ms);
         self.look(step, now_ms);
     }

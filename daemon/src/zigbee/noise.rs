@@ -213,6 +213,7 @@ impl Noise {
                     self.seen.probe = Probe::NoGap;
                 }
             }
+            _ if to_all => self.suspect(now_ms),
             _ => {}
         }
     }
@@ -236,7 +237,8 @@ impl Noise {
         if self.stage == Stage::Counts { self.judge(now_ms) } else { None }
     }
 
-    /// A frame found no gap: the next look is now.
+    /// A frame found no gap, or was said to all and failed, which in crowded air comes of the same (zigbee2mqtt #22453): the
+    /// next look is now.
     fn suspect(&mut self, now_ms: u64) {
         if let Stage::Rests { until_ms } = &mut self.stage {
             *until_ms = (*until_ms).min(now_ms.max(self.began_ms + FAST_MS));
