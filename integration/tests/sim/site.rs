@@ -273,10 +273,20 @@ impl Site {
         self.downs.last().unwrap().clone()
     }
 
-    /// Interference told until now.
+    /// Interference told last, if any was.
     #[allow(dead_code)] // not every test jams
     pub fn interferes(&self) -> Option<bool> {
         self.outs.iter().rev().find_map(|out| if let Out::Interference(on) = out { Some(*on) } else { None })
+    }
+
+    /// Whether the core holds that there is interference, by what it held before; a stick that falls ends it.
+    #[allow(dead_code)] // not every test jams
+    pub fn interferes_after(&self, before: bool) -> bool {
+        self.outs.iter().fold(before, |held, out| match out {
+            Out::Interference(on) => *on,
+            Out::Down(_) => false,
+            _ => held,
+        })
     }
 
     /// Opens the door; how that went.
