@@ -2,9 +2,9 @@
 //! of it in a minute is jamming is the core's word.
 //!
 //! It never takes a stick that sees nothing for a quiet house or for a jammed one, and never calls loudness alone
-//! interference: an energy scan tells the loudest moment, and beside an ordinary Wi-Fi that is loud on every channel
-//! (zigbee2mqtt #23086: -3 to -64 dBm, in a house whose mesh still worked). What a jammer takes away is that anything
-//! gets through, so a loud channel is asked to carry a frame. IEEE 802.15.4 radios listen before they send (CSMA-CA,
+//! interference: an energy scan tells the loudest moment, and in homes with Wi-Fi that is loud on nearly every channel
+//! (zigbee2mqtt #23086, #24387: users' scans met -3 to -64 dBm). What a jammer takes away is that anything gets
+//! through, so a loud channel is asked to carry a frame. IEEE 802.15.4 radios listen before they send (CSMA-CA,
 //! 802.15.4-2015, 6.2.5.1): a frame that finds a gap proves that there is one, and the stick counts those that found none
 //! (UG100, PHY_CCA_FAIL_COUNT). Who jams only while a frame is on the air is not found this way.
 //!
@@ -26,8 +26,8 @@ pub(crate) const SCAN_EXPONENT: u8 = 0;
 /// From here on the channel is loud, dBm: the threshold above which the radios under EmberZNet take it for somebody
 /// else's and do not send (energy detect, Silicon Labs' default).
 const LOUD_DBM: i8 = -75;
-/// Looks in a row at which nothing gets through, until it is interference. Where a third of all frames found no gap the mesh
-/// still worked; two in a row are then 11 % of the time and far from half of a minute.
+/// Looks in a row at which nothing gets through, until it is interference. In crowded air too some frames find no gap
+/// (zigbee2mqtt #22453): were it a third of them, two in a row would be 11 % of the time, far from half of a minute.
 const BEGINS: u32 = 2;
 /// A scan that is not over after so long, ms, is not made.
 const SCAN_MS: u64 = 300;
