@@ -70,6 +70,7 @@ pub mod subghz {
 }
 pub mod zigbee {
     //! Zigbee: our own host for a coordinator stick, from its bytes to a detector's word.
+    pub(crate) mod air; //   looks at the air
     pub mod ash; //          the link to the stick: every frame once, in order
     pub mod ash_frame; //    one frame of it
     pub(crate) mod asking; // which zones are still to be asked how they stand
@@ -92,9 +93,11 @@ pub mod zigbee {
     pub(crate) mod keeping; // what must be kept, and who waits for it
     pub mod memory; //       what is kept from start to start
     pub mod met; //          what was met, counted
+    pub(crate) mod noise; // interference: when to look, and what was seen
     pub mod power; //        battery, temperature, link, check-in
     pub mod refused; //      every reason a message is not believed
     pub(crate) mod senders; // the lasting address behind a short one
+    pub(crate) mod sending; // what the stick had no room for, again
     pub mod start; //        a stick becomes the hub's coordinator
     pub(crate) mod words; // said again, overtaken, waiting to be recorded
     pub mod zcl; //          the header of every ZCL frame

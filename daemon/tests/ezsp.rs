@@ -44,6 +44,35 @@ fn captured_frames_say_what_they_said_then() {
     assert_eq!(sent["ezsp"]["sent"]["status"], json!("ok"));
 }
 
+/// The layouts of EmberZNet's own dispatchers: the result is two bytes, the end has a status of the version's width, and
+/// the answer a word in both. The last but one is a test's frame of another host (zsmartsystems, with a longer header).
+#[test]
+fn r27_a_scan_is_read_in_both_layouts() {
+    let said = |version, frame: &str| decode(version, &frame.replace(' ', "")).unwrap()["ezsp"].clone();
+    for version in [13, 18] {
+        let result = said(version, "0190014800 0FD8");
+        assert_eq!(
+            (&result["name"], &result["energy"]),
+            (&json!("energyScanResultHandler"), &json!({"channel": 15, "rssi_dbm": -40}))
+        );
+        assert_eq!(said(version, "0180011A00 00000000")["answer"], json!({"status": "ok"}));
+        assert_ne!(said(version, "0180011A00 4D000000")["answer"], json!({"status": "ok"}), "it is scanning");
+        assert!(!decode_line(version, "01900148000F").1, "a result without its level");
+    }
+    assert_eq!(said(13, "0180011A00 00")["answer"], json!({"status": "ok"}), "a byte, as older hosts read it");
+    assert_eq!(said(13, "4E90011C00 FF00")["status"], json!("ok"));
+    assert_eq!(said(18, "4E90011C00 FF00000000")["status"], json!("ok"));
+    assert!(!decode_line(18, "4E90011C00FF00").1, "the older end in the newer layout");
+    // 0x3D: EMBER_MAC_SCANNING; 0x8D and 0x4C: each CCA attempt found the channel busy.
+    assert_eq!(said(13, "4E90011C00 0F3D")["status"], json!("status 0x003d"));
+    assert_eq!(Status::new(Layout::Old, 0x8D), Status::AirBusy);
+    assert_eq!(Status::new(Layout::New, 0x4C), Status::AirBusy);
+    let scan = Command::EnergyScan { channel: 15, duration: 0 };
+    for layout in [Layout::Old, Layout::New] {
+        assert_eq!(hex(&scan.encode(layout, 7, false)), "0700011a00000080000000");
+    }
+}
+
 #[test]
 fn a_detectors_word_is_read_in_both_layouts_and_in_no_other() {
     let v13 = "0142b1a97d312a15b658944f24ab5593499c3eef65eb6a9874f4cf1f89dd7d5e3fa7ebcd0ee47e";

@@ -442,3 +442,115 @@ fn a_house_of_250_takes_newcomers_until_its_ids_run_out() {
     assert_eq!(ids, (240..=254).collect::<Vec<u8>>(), "the sixteenth finds no id");
     assert_eq!(rig.count(frame::REMOVE_DEVICE), 1);
 }
+
+/// What the stick says of its channel at the end of a scan: the loudest moment there, and "ok".
+fn scanned(rig: &mut Rig, dbm: i8) {
+    rig.says(frame::ENERGY_SCAN_RESULT, &[network().channel, dbm.cast_unsigned()]);
+    rig.says(frame::SCAN_COMPLETE, &[0, 0]);
+}
+
+/// The counters of a stick whose air was too busy for so many frames (PHY_CCA_FAIL_COUNT is the 33rd of 41).
+fn counters(no_gap: u8) -> Vec<u8> {
+    let mut counters = vec![0; 82];
+    counters[64] = no_gap;
+    counters
+}
+
+fn interference(rig: &Rig) -> Vec<bool> {
+    let told = |out: &Out| if let Out::Interference(on) = out { Some(*on) } else { None };
+    rig.outs.iter().filter_map(told).collect()
+}
+
+#[test]
+fn r27_a_stick_is_asked_for_its_own_channel_and_for_the_shortest_scan() {
+    let mut rig = Rig::up();
+    rig.wait(15_000);
+    let mask = (1u32 << network().channel).to_le_bytes();
+    let scans: Vec<&[u8]> =
+        rig.asked.iter().filter(|(id, _)| *id == frame::START_SCAN).map(|(_, body)| body.as_slice()).collect();
+    assert_eq!(scans, [[&[0][..], &mask, &[0]].concat()]);
+    scanned(&mut rig, -95);
+    rig.wait(14_000);
+    assert_eq!((rig.count(frame::START_SCAN), rig.count(frame::SEND_BROADCAST)), (1, 0), "a quiet one is left alone");
+}
+
+#[test]
+fn r27_a_loud_channel_that_takes_no_frame_interferes_until_it_does() {
+    let mut rig = Rig::up();
+    rig.wait(15_000);
+    rig.instead = Box::new(|id, _| (id == frame::READ_AND_CLEAR_COUNTERS).then(|| counters(3)));
+    scanned(&mut rig, -40);
+    // To the routers, one hop, who has the hub's own address: nobody else answers that.
+    let (_, probe) = rig.asked.iter().find(|(id, _)| *id == frame::SEND_BROADCAST).unwrap();
+    assert_eq!((&probe[..2], &probe[13..15], probe[15]), (&[0xFC, 0xFF][..], &[1, 0][..], 11), "{probe:02x?}");
+    assert_eq!((&probe[2..6], &probe[17..25]), (&[0; 4][..], &[1, 2, 3, 4, 5, 6, 7, 8][..]));
+    rig.wait(900);
+    assert_eq!(interference(&rig), Vec::<bool>::new(), "one look is none");
+    rig.wait(100);
+    scanned(&mut rig, -40);
+    rig.wait(900);
+    assert_eq!(interference(&rig), [true]);
+    assert!(rig.host.counters().air_busy >= 6);
+    rig.instead = Box::new(|id, _| (id == frame::READ_AND_CLEAR_COUNTERS).then(|| counters(0)));
+    rig.wait(100);
+    scanned(&mut rig, -40);
+    rig.wait(900);
+    assert_eq!(interference(&rig), [true, false], "loud, and a frame found its gap");
+}
+
+#[test]
+fn r27_a_stick_that_knows_no_scan_is_judged_by_its_counters() {
+    let mut rig = Rig::up();
+    // EmberStatus in a word: it is scanning.
+    rig.instead = Box::new(|id, _| match id {
+        frame::START_SCAN => Some(vec![0x4D, 0, 0, 0]),
+        frame::READ_AND_CLEAR_COUNTERS => Some(counters(3)),
+        _ => None,
+    });
+    rig.wait(20_000);
+    assert_eq!(interference(&rig), [true]);
+    assert!(rig.host.counters().unseen >= 2);
+    // One that answers and then tells nothing.
+    let mut rig = Rig::up();
+    rig.wait(20_000);
+    assert_eq!((interference(&rig), rig.host.counters().unseen), (vec![], 1));
+}
+
+#[test]
+fn r27_a_detector_that_is_heard_proves_that_the_air_carries() {
+    let mut rig = Rig::up();
+    rig.wait(15_000);
+    rig.instead = Box::new(|id, _| (id == frame::READ_AND_CLEAR_COUNTERS).then(|| counters(3)));
+    for tsn in 0..5 {
+        scanned(&mut rig, -40);
+        rig.status(CONTACT.1, tsn, tsn, tsn & 1);
+        rig.wait(1_000);
+    }
+    assert_eq!(interference(&rig), Vec::<bool>::new());
+}
+
+#[test]
+fn a_stick_is_not_made_deaf_while_somebody_may_join() {
+    let mut rig = Rig::up();
+    rig.host.open(60, Admission::Legacy, rig.now);
+    rig.carry();
+    rig.forget();
+    rig.wait(59_000);
+    assert_eq!(rig.count(frame::START_SCAN), 0);
+    assert!(rig.count(frame::READ_AND_CLEAR_COUNTERS) >= 3, "its counters are read all the same");
+    rig.wait(30_000);
+    assert!(rig.count(frame::START_SCAN) > 0);
+}
+
+#[test]
+fn what_is_said_to_all_and_acknowledged_by_nobody_is_not_undelivered() {
+    let mut rig = Rig::up();
+    for (nwk, undelivered) in [(0xFFFCu16, 0), (CONTACT.1, 1)] {
+        let mut body = vec![0];
+        body.extend(nwk.to_le_bytes());
+        body.extend([0; 12]);
+        body.extend([0x66, 0]);
+        rig.says(frame::MESSAGE_SENT, &body);
+        assert_eq!(rig.host.counters().undelivered, undelivered, "{nwk:04x}");
+    }
+}

@@ -556,6 +556,66 @@ fn a_lost_acknowledgement_tells_of_a_failure_that_was_none() {
     assert_eq!(host.callbacks(id::MESSAGE_SENT).last().unwrap()[15], 0x66);
 }
 
+/// startScan, and what it is answered.
+fn scan(host: &mut Host, channels: u32, exponent: u8) -> Vec<u8> {
+    host.ask(0x001A, &Writer::new().u8(0).u32(channels).u8(exponent).done()).1
+}
+
+#[test]
+fn a_scan_takes_its_time_and_tells_the_loudest_moment_of_each_channel() {
+    for ezsp in [13, 18] {
+        let mut host = Host::formed(ezsp);
+        host.heard.clear();
+        host.ncp.jam(Some(-40));
+        host.ncp.bursts(Some(-60));
+        // The status is a word in the older layout too.
+        assert_eq!(scan(&mut host, 1 << 15 | 1 << 20, 0), [0; 4]);
+        assert_eq!(scan(&mut host, 1 << 15, 0), [0x4D, 0, 0, 0], "it is scanning");
+        host.run(ms(50));
+        assert_eq!(host.callbacks(id::SCAN_COMPLETE).len(), 0, "two channels take 61 ms");
+        host.run(ms(15));
+        let energies = host.callbacks(id::ENERGY);
+        assert_eq!(energies, [vec![15, 0xD8], vec![20, 0xAA]], "-40 dBm on its own channel, quiet on another");
+        let width = if ezsp < 14 { 2 } else { 5 };
+        assert_eq!(host.callbacks(id::SCAN_COMPLETE), [vec![0; width]]);
+        assert_ne!(scan(&mut host, 1 << 15, 15)[0], 0, "there is no exponent 15");
+    }
+}
+
+#[test]
+fn nothing_passes_a_jammer_and_the_stick_counts_what_found_no_gap() {
+    for ezsp in [13, 18] {
+        let mut host = Host::enrolled(ezsp, Habits { sleepy: false, ..Habits::of(Kind::Contact) });
+        host.ask(0x0065, &[]);
+        host.ncp.jam(Some(-40));
+        host.ncp.happens(host.now, "door", 1, 0).unwrap();
+        host.zcl(&[0x00, 3, 0x00, 0x02, 0x00]);
+        host.run(ms(2_000));
+        assert_eq!(host.messages(), Vec::<String>::new());
+        let counters = host.ask(0x0065, &[]).1;
+        assert!(counters[64] > 0, "PHY_CCA_FAIL_COUNT is the 33rd");
+        host.ncp.jam(None);
+        host.run(ms(2_000));
+        assert_eq!(host.messages().len(), 1, "it tries again");
+        assert_eq!(host.ask(0x0065, &[]).1[64], 0);
+        host.run(ms(1_000));
+        let sent = host.callbacks(id::MESSAGE_SENT);
+        let status = if ezsp < 14 { sent[0][15] } else { sent[0][0] };
+        assert_eq!(status, if ezsp < 14 { 0x8D } else { 0x4C }, "the air was busy");
+    }
+}
+
+#[test]
+fn a_stick_that_scans_hears_nobody() {
+    let mut host = Host::enrolled(13, Habits::of(Kind::Contact));
+    scan(&mut host, 1 << 15, 6);
+    host.ncp.happens(host.now, "door", 1, 0).unwrap();
+    host.run(ms(900));
+    assert_eq!(host.messages(), Vec::<String>::new());
+    host.run(ms(2_000));
+    assert_eq!(host.messages().len(), 1, "it tries again");
+}
+
 #[test]
 fn orders_are_followed_or_refused_with_what_would_be_right() {
     let mut host = Host::formed(13);
@@ -578,6 +638,9 @@ fn orders_are_followed_or_refused_with_what_would_be_right() {
     assert_eq!(follow(&mut host, "faults lose=0.5 late=3 baud=115200"), "");
     assert_eq!(host.ncp.faults().to_stick.lose_frame, 0.5);
     assert_eq!(follow(&mut host, "key"), hex(&KEY));
+    assert_eq!(follow(&mut host, "jam -40"), "");
+    assert_eq!(follow(&mut host, "jam off"), "");
+    assert_eq!(follow(&mut host, "bursts loud"), "error: \"loud\" is no level in dBm, and not \"off\"");
     assert_eq!(follow(&mut host, "unplug"), "Unplug");
     assert_eq!(follow(&mut host, "open gate"), "error: there is no detector \"gate\"; add it first");
     assert_eq!(follow(&mut host, "add gate dragon"), "error: \"dragon\" is no kind of detector");

@@ -176,7 +176,11 @@ async fn believes(ezsp: u8) {
     // It sends its Default Responses one by one, each when the detector has polled for the one before.
     let answered = |ncp: &Ncp| ncp.log().notices().iter().all(|notice| notice.default_response.is_some()).then_some(());
     twin.until(STEP_WITHIN, answered).await.unwrap();
-    assert_eq!(peer.step("energy").await["channels"], 16);
+    twin.ask(|ncp, _| ncp.jam(Some(-40)));
+    let energy = peer.step("energy").await;
+    assert_eq!((&energy["channels"], &energy["loudest"]), (&Value::from(16), &formed["channel"]), "{energy}");
+    assert!(energy["level"].as_f64() > Some(200.0), "of 255, its scale from -92 to -5 dBm: {energy}");
+    twin.ask(|ncp, _| ncp.jam(None));
     peer.step("stop").await;
     drop(twin);
 

@@ -12,9 +12,16 @@ mod sim {
 use sim::site::Site;
 use sim::site::VERSIONS;
 use std::time::Duration;
+use vakt_core::alarm::panel::Panel;
+use vakt_core::alarm::state::State;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::DeviceState;
 use vakt_core::device::Report;
+use vakt_core::fact::Fact;
+use vakt_core::input::Context;
+use vakt_core::input::Disk;
+use vakt_core::input::Input;
+use vakt_core::stamp::Stamp;
 use vakt_integration::twins::ncp::Settings;
 use vakt_integration::twins::ncp::bytes::Chance;
 use vakt_integration::twins::ncp::habits::Enrolment;
@@ -23,6 +30,7 @@ use vakt_integration::twins::ncp::habits::Kind;
 use vakt_integration::twins::ncp::line::Faults;
 use vakt_integration::twins::ncp::line::Noise;
 use vaktd::zigbee::door::Admission;
+use vaktd::zigbee::host::Out;
 use vaktd::zigbee::interview::Stage;
 use vaktd::zigbee::memory::Memory;
 
@@ -325,6 +333,104 @@ fn a_stick_that_hangs_is_found_on_a_quiet_night() {
     site.until(|site| !site.host_is_up());
     let took = site.now - began;
     assert!(took < Duration::from_secs(25), "noticed after {took:?}");
+}
+
+/// What the core makes of what the site's host tells of its air, second by second; when it calls it jamming.
+fn jammed_at(site: &mut Site, within: Duration) -> Option<Duration> {
+    let mut panel = Panel::new(State::default());
+    let end = site.now + within;
+    while site.now < end {
+        site.outs.clear();
+        site.run(Duration::from_secs(1));
+        let now = Stamp { boot: 1, mono_ms: site.now.as_millis() as u64, wall_ms: 0, trusted: false };
+        let told = site.outs.iter().filter_map(|out| match out {
+            Out::Interference(on) => Some(Input::Interference { receiver: "zigbee".to_owned(), on: *on }),
+            _ => None,
+        });
+        let inputs: Vec<Input> = told.chain([Input::Tick]).collect();
+        panel.hear(now, &inputs);
+        let decided = panel.decide(&Context { now, entropy: [7; 32], disk: Disk::Well }, inputs);
+        if decided.events().iter().any(|event| matches!(event.fact, Fact::JammingStarted { .. })) {
+            return Some(site.now);
+        }
+    }
+    None
+}
+
+#[test]
+fn r27_a_jammer_on_the_meshs_channel_is_jamming_within_the_minute() {
+    for version in VERSIONS {
+        // Whenever it begins between two looks.
+        for after in [0, 1, 5, 9, 14] {
+            let (mut site, _) = joined(version, Kind::Contact, |_| {});
+            site.run(Duration::from_secs(60 + after));
+            site.ncp.jam(Some(-40));
+            let began = site.now;
+            let jammed = jammed_at(&mut site, Duration::from_secs(60)).expect("within the minute");
+            let took = jammed - began;
+            assert!(took > Duration::from_secs(30), "EZSP {version}: {took:?} is too soon for 30 s of it");
+        }
+    }
+}
+
+#[test]
+fn r27_a_jam_of_less_than_half_a_minute_is_none_and_the_detectors_are_heard_again() {
+    for version in [13, 18] {
+        let (mut site, _) = joined(version, Kind::Contact, |_| {});
+        let id = site.id("detector");
+        site.run(Duration::from_secs(60));
+        site.ncp.jam(Some(-40));
+        assert_eq!(jammed_at(&mut site, Duration::from_secs(25)), None);
+        site.forget_reports();
+        site.ncp.happens(site.now, "detector", 1, 0).unwrap();
+        site.run(Duration::from_secs(1));
+        assert_eq!(site.reports, [], "EZSP {version}: nobody gets through");
+        site.ncp.jam(None);
+        assert_eq!(jammed_at(&mut site, Duration::from_secs(120)), None, "EZSP {version}");
+        let heard = |report: &Report| report.device == id && report.state == Some(DeviceState::Open);
+        assert!(site.reports.iter().any(heard), "EZSP {version}: {:?}", site.reports);
+    }
+}
+
+#[test]
+fn r27_a_wifi_beside_the_stick_and_a_jammer_on_another_channel_are_no_jam() {
+    for version in [13, 18] {
+        let (mut site, _) = joined(version, Kind::Contact, |_| {});
+        site.ncp.bursts(Some(-30));
+        site.outs.clear();
+        site.run(Duration::from_secs(3_600));
+        assert_eq!(site.interferes(), None, "EZSP {version}");
+        // One that is too weak to keep a radio from sending.
+        site.ncp.jam(Some(-80));
+        site.run(Duration::from_secs(600));
+        assert_eq!(site.interferes(), None, "EZSP {version}");
+    }
+}
+
+#[test]
+fn r27_a_stick_that_falls_in_a_jam_is_looked_through_anew() {
+    let (mut site, _) = joined(13, Kind::Contact, |_| {});
+    site.ncp.jam(Some(-40));
+    site.until(|site| site.interferes() == Some(true));
+    site.outs.clear();
+    site.ncp.reset(site.now, 0x03);
+    site.until(|site| !site.host_is_up());
+    site.until(Site::host_is_up);
+    assert_eq!(site.interferes(), None, "whoever opens the port tells that it is over");
+    let up = site.now;
+    site.until(|site| site.interferes() == Some(true));
+    assert!(site.now - up < Duration::from_secs(20), "{:?}", site.now - up);
+}
+
+#[test]
+fn r27_a_jam_while_the_door_is_open_is_found_without_a_scan() {
+    let (mut site, _) = joined(18, Kind::Contact, |_| {});
+    site.run(Duration::from_secs(60));
+    site.open(180, Admission::Legacy).unwrap();
+    site.ncp.jam(Some(-40));
+    let began = site.now;
+    site.until(|site| site.interferes() == Some(true));
+    assert!(site.now - began < Duration::from_secs(20), "{:?}", site.now - began);
 }
 
 /// Lives played of each kind; `long` plays more.

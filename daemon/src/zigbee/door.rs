@@ -24,6 +24,8 @@ const SHUT_AGAIN_MS: u64 = 1_000;
 /// Between two words on devices that were sent away, ms.
 const REFUSED_MS: u64 = 60_000;
 
+/// All routers and the coordinator (Zigbee, 3.6.6, broadcast addresses).
+pub(crate) const ROUTERS: u16 = 0xFFFC;
 /// The trust centre's policy (UG100, EzspPolicyId).
 const TRUST_CENTRE: u8 = 0x00;
 
@@ -173,8 +175,6 @@ impl Host {
 
     /// Routers let newcomers in for themselves.
     fn tell_routers(&mut self, seconds: u8, now_ms: u64) {
-        /// All routers and the coordinator.
-        const ROUTERS: u16 = 0xFFFC;
         let tsn = self.tsn();
         let request = Request::PermitJoining(seconds);
         let message = request.message(tsn);

@@ -17,6 +17,8 @@ pub mod frame {
     pub const SET_MANUFACTURER_CODE: u16 = 0x0015;
     pub const NETWORK_INIT: u16 = 0x0017;
     pub const STACK_STATUS: u16 = 0x0019;
+    pub const START_SCAN: u16 = 0x001A;
+    pub const SCAN_COMPLETE: u16 = 0x001C;
     pub const FORM_NETWORK: u16 = 0x001E;
     pub const LEAVE_NETWORK: u16 = 0x0020;
     pub const PERMIT_JOINING: u16 = 0x0022;
@@ -27,6 +29,7 @@ pub mod frame {
     pub const SEND_BROADCAST: u16 = 0x0036;
     pub const MESSAGE_SENT: u16 = 0x003F;
     pub const INCOMING_MESSAGE: u16 = 0x0045;
+    pub const ENERGY_SCAN_RESULT: u16 = 0x0048;
     pub const SET_CONFIGURATION_VALUE: u16 = 0x0053;
     pub const SET_POLICY: u16 = 0x0055;
     pub const INVALID_COMMAND: u16 = 0x0058;
@@ -123,6 +126,7 @@ pub enum Command {
     SetConcentrator { max_hops: u8 },
     SetSourceRouteDiscovery { mode: u8 },
     NetworkInit,
+    EnergyScan { channel: u8, duration: u8 },
     FormNetwork(Parameters),
     LeaveNetwork,
     SetInitialSecurity { bits: u16, link_key: Key, network_key: Key },
@@ -151,6 +155,7 @@ impl Command {
             Self::SetConcentrator { .. } => frame::SET_CONCENTRATOR,
             Self::SetSourceRouteDiscovery { .. } => frame::SET_SOURCE_ROUTE_DISCOVERY_MODE,
             Self::NetworkInit => frame::NETWORK_INIT,
+            Self::EnergyScan { .. } => frame::START_SCAN,
             Self::FormNetwork(_) => frame::FORM_NETWORK,
             Self::LeaveNetwork => frame::LEAVE_NETWORK,
             Self::SetInitialSecurity { .. } => frame::SET_INITIAL_SECURITY_STATE,
@@ -190,6 +195,11 @@ impl Command {
             Self::SetConcentrator { max_hops } => set_concentrator(*max_hops, out),
             Self::SetSourceRouteDiscovery { mode } => out.push(*mode),
             Self::NetworkInit => out.extend([0, 0]),
+            Self::EnergyScan { channel, duration } => {
+                out.push(0); // energy, not beacons
+                out.extend(1u32.checked_shl((*channel).into()).unwrap_or(0).to_le_bytes());
+                out.push(*duration);
+            }
             Self::FormNetwork(parameters) => form_network(parameters, out),
             Self::LeaveNetwork => out.extend((layout == Layout::New).then_some(0)),
             Self::SetInitialSecurity { bits, link_key, network_key } => {

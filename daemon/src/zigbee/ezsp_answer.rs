@@ -95,6 +95,15 @@ pub enum Callback {
         /// Whether it was acknowledged.
         status: Status,
     },
+    /// The loudest that an energy scan met on a channel.
+    Energy {
+        /// 11 to 26.
+        channel: u8,
+        /// How loud, dBm.
+        rssi_dbm: i8,
+    },
+    /// A scan is over, or has failed on a channel; "ok" is over.
+    Scanned(Status),
     /// A device wants in, is in again, or left.
     Joined(Joined),
     /// Another one, which this host has no use for.
@@ -173,6 +182,10 @@ impl Answer {
             | frame::PERMIT_JOINING
             | frame::REMOVE_DEVICE => Self::Status(status(layout, reader)?),
             frame::IMPORT_TRANSIENT_KEY => Self::Status(status(Layout::New, reader)?),
+            // The older layout too has a long status here, and only here: EmberZNet 7's own dispatcher (em260,
+            // command-handlers-networking) appends 32 bits. Hosts that read one byte get the same "ok".
+            frame::START_SCAN if reader.left() >= 4 => Self::Status(status(Layout::New, reader)?),
+            frame::START_SCAN => Self::Status(status(layout, reader)?),
             frame::NOP
             | frame::SET_MANUFACTURER_CODE
             | frame::SET_EXTENDED_TIMEOUT
@@ -232,6 +245,14 @@ impl Callback {
             frame::INCOMING_MESSAGE => Self::Incoming(incoming(layout, reader)?),
             frame::MESSAGE_SENT => sent(layout, reader)?,
             frame::TRUST_CENTER_JOIN => Self::Joined(joined(reader)?),
+            frame::ENERGY_SCAN_RESULT => {
+                let channel = reader.u8("the channel")?;
+                Self::Energy { channel, rssi_dbm: reader.u8("the RSSI")?.cast_signed() }
+            }
+            frame::SCAN_COMPLETE => {
+                reader.u8("the channel that failed")?;
+                Self::Scanned(status(layout, reader)?)
+            }
             other => Self::Other(other),
         })
     }

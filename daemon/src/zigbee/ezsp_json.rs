@@ -23,7 +23,7 @@ use serde_json::Value as Json;
 use serde_json::json;
 
 /// Names of UG100, for the frames this host knows.
-const NAMES: [(u16, &str); 32] = [
+const NAMES: [(u16, &str); 35] = [
     (frame::VERSION, "version"),
     (frame::ADD_ENDPOINT, "addEndpoint"),
     (frame::NOP, "nop"),
@@ -31,6 +31,9 @@ const NAMES: [(u16, &str); 32] = [
     (frame::SET_MANUFACTURER_CODE, "setManufacturerCode"),
     (frame::NETWORK_INIT, "networkInit"),
     (frame::STACK_STATUS, "stackStatusHandler"),
+    (frame::START_SCAN, "startScan"),
+    (frame::SCAN_COMPLETE, "scanCompleteHandler"),
+    (frame::ENERGY_SCAN_RESULT, "energyScanResultHandler"),
     (frame::FORM_NETWORK, "formNetwork"),
     (frame::LEAVE_NETWORK, "leaveNetwork"),
     (frame::PERMIT_JOINING, "permitJoining"),
@@ -145,6 +148,10 @@ fn ezsp(layout: Layout, bytes: &[u8]) -> Result<Json, Refused> {
             Callback::Sent { nwk, tag, status } => {
                 view["sent"] = json!({"nwk": code(nwk), "tag": tag, "status": status.to_string()});
             }
+            Callback::Energy { channel, rssi_dbm } => {
+                view["energy"] = json!({"channel": channel, "rssi_dbm": rssi_dbm});
+            }
+            Callback::Scanned(status) => view["status"] = status.to_string().into(),
             Callback::Joined(joined) => {
                 view["joined"] = json!({"nwk": code(joined.nwk), "device": joined.device.device(None),
                     "update": format!("{:?}", joined.update), "denied": joined.denied, "parent": code(joined.parent)});

@@ -38,6 +38,8 @@ pub enum Status {
     NetworkClosed,
     /// A message was not acknowledged.
     DeliveryFailed,
+    /// A message was not sent: each time the radio listened first, somebody else was on the air.
+    AirBusy,
     /// No room for this now; it may be tried again.
     Busy,
     /// Anything else, by its number.
@@ -45,7 +47,7 @@ pub enum Status {
 }
 
 /// (one byte, four bytes, meaning)
-const NAMED: [(u8, u32, Status); 8] = [
+const NAMED: [(u8, u32, Status); 9] = [
     (0x00, 0x0000, Status::Ok),
     (0x90, 0x0015, Status::NetworkUp),
     (0x91, 0x0016, Status::NetworkDown),
@@ -53,6 +55,7 @@ const NAMED: [(u8, u32, Status); 8] = [
     (0x9C, 0x0C18, Status::NetworkOpened),
     (0x9D, 0x0C19, Status::NetworkClosed),
     (0x66, 0x0C02, Status::DeliveryFailed),
+    (0x8D, 0x004C, Status::AirBusy),
     (0xA1, 0x0004, Status::Busy),
 ];
 /// The others that mean "no room now": buffers, allocation, a queue.
@@ -88,6 +91,7 @@ impl fmt::Display for Status {
             Self::NetworkOpened => "network opened",
             Self::NetworkClosed => "network closed",
             Self::DeliveryFailed => "not delivered",
+            Self::AirBusy => "not sent, the air is busy",
             Self::Busy => "busy",
             Self::Other(number) => return write!(f, "status {number:#06x}"),
         })

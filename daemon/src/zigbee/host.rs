@@ -24,7 +24,6 @@ use crate::zigbee::ezsp_link::Said;
 use crate::zigbee::ezsp_link::Ticket;
 use crate::zigbee::ezsp_status::Status;
 use crate::zigbee::interview::Interview;
-use crate::zigbee::interview::Message;
 use crate::zigbee::interview::Stage;
 use crate::zigbee::interview::Wants;
 use crate::zigbee::keeping;
@@ -33,7 +32,11 @@ use crate::zigbee::memory::Memory;
 use crate::zigbee::memory::Network;
 use crate::zigbee::met::Counters;
 use crate::zigbee::met::Met;
+use crate::zigbee::noise::Noise;
+use crate::zigbee::noise::Step;
 use crate::zigbee::senders::Senders;
+use crate::zigbee::sending::Sending;
+use crate::zigbee::sending::Unsent;
 use crate::zigbee::start::Next;
 use crate::zigbee::start::Start;
 use crate::zigbee::words::Words;
@@ -48,10 +51,7 @@ use vakt_core::device::Report;
 const QUESTIONS_MAX: usize = 4;
 /// A stick that says nothing for so long, ms, is asked whether it is there: one that hangs looks like a quiet night.
 const QUIET_MS: u64 = 5_000;
-/// Messages a stick had no room for, waiting to be sent again; beyond it the oldest is lost like one in the air.
-const RESENT_MAX: usize = 64;
-/// Times a message is sent to a stick without room, and the wait before each, ms.
-const RESEND_MS: [u64; 4] = [100, 400, 1_600, 6_400];
+
 /// What the host wants done, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Out {
@@ -80,6 +80,8 @@ pub enum Out {
         /// How many times since the last word of this kind.
         count: u64,
     },
+    /// Interference on its channel has begun, or is over. While the stick is down nothing is known of it.
+    Interference(bool),
     /// The network is up.
     Up,
     /// The stick cannot be used, and why; it is connected to again after a while.
@@ -115,14 +117,8 @@ pub(crate) enum For {
     Lookup(u16),
     /// A message; it is sent again, so often, should the stick have no room.
     Message(Unsent),
-}
-
-/// A message on its way to the stick.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unsent {
-    nwk: u16,
-    message: Message,
-    times: usize,
+    /// A look at the air.
+    Air(Step),
 }
 
 #[derive(Debug)]
@@ -141,7 +137,7 @@ pub struct Host {
     pub(crate) hub: Eui64,
     pub(crate) memory: Memory,
     random: [u8; 64],
-    tickets: BTreeMap<Ticket, For>,
+    pub(crate) tickets: BTreeMap<Ticket, For>,
     next_ticket: Ticket,
     next_tsn: u8,
     pub(crate) door: Option<Door>,
@@ -157,7 +153,8 @@ pub struct Host {
     /// When the stick last said something, ms.
     heard_ms: u64,
     pub(crate) keeping: Keeping,
-    resends: VecDeque<(u64, Unsent)>,
+    pub(crate) sending: Sending,
+    pub(crate) noise: Noise,
     pub(crate) counters: Counters,
     pub(crate) out: VecDeque<Out>,
 }
@@ -184,7 +181,8 @@ impl Host {
             known: BTreeMap::new(),
             heard_ms: 0,
             keeping: Keeping::default(),
-            resends: VecDeque::new(),
+            sending: Sending::default(),
+            noise: Noise::default(),
             counters: Counters::default(),
             out: VecDeque::new(),
         }
@@ -240,6 +238,7 @@ impl Host {
             self.ask(For::Counters, Command::ReadAndClearCounters, now_ms);
         }
         self.mind_the_door(now_ms);
+        self.mind_the_air(now_ms);
         self.work(now_ms);
     }
 
@@ -252,10 +251,10 @@ impl Host {
         let interviews = self.interviews.values().map(Interview::due_ms).min().filter(|_| self.is_up());
         let quiet = (self.is_up() && self.tickets.is_empty()).then_some(self.heard_ms + QUIET_MS);
         let asking = self.asking.due_ms().filter(|_| self.is_up() && self.tickets.len() < QUESTIONS_MAX);
-        let resend = self.resends.front().map(|(at, _)| *at).filter(|_| self.is_up());
+        let resend = self.sending.due_ms().filter(|_| self.is_up());
         let keep = self.keeping.due_ms();
-        let (door, sought) = (self.door_due_ms(), self.senders.due_ms());
-        let all = [self.link.due_ms(), start, interviews, door, quiet, asking, resend, keep, sought];
+        let (door, sought, air) = (self.door_due_ms(), self.senders.due_ms(), self.noise.due_ms());
+        let all = [self.link.due_ms(), start, interviews, door, quiet, asking, resend, keep, sought, air];
         all.into_iter().flatten().min()
     }
 
@@ -271,7 +270,7 @@ impl Host {
 
     /// What was met.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters { unseen: self.noise.unseen, ..self.counters }
     }
 
     /// Sends a device away and forgets it.
@@ -321,7 +320,8 @@ impl Host {
         if !matches!(self.state, State::Down) {
             self.state = State::Down;
             self.tickets.clear();
-            self.resends.clear();
+            self.sending = Sending::default();
+            self.noise.down();
             self.door_link_down();
             self.senders = Senders::default();
             self.words.link_down();
@@ -343,31 +343,6 @@ impl Host {
             self.tickets.insert(ticket, purpose);
         }
         taken
-    }
-
-    /// A message to a node.
-    pub(crate) fn send(&mut self, nwk: u16, message: Message, now_ms: u64) {
-        self.send_again(Unsent { nwk, message, times: 0 }, now_ms);
-    }
-
-    fn send_again(&mut self, unsent: Unsent, now_ms: u64) {
-        let Message { aps, bytes } = unsent.message.clone();
-        let command = Command::Unicast { nwk: unsent.nwk, aps, tag: 0, message: bytes };
-        if !self.ask(For::Message(unsent.clone()), command, now_ms) {
-            self.later(unsent, now_ms);
-        }
-    }
-
-    /// The stick had no room: once more in a while, some times.
-    fn later(&mut self, mut unsent: Unsent, now_ms: u64) {
-        let Some(wait) = RESEND_MS.get(unsent.times).filter(|_| self.is_up()) else { return };
-        if self.resends.len() == RESENT_MAX {
-            self.resends.pop_front();
-            self.counters.undelivered += 1;
-        }
-        unsent.times += 1;
-        let at = self.resends.partition_point(|(at, _)| *at <= now_ms + wait);
-        self.resends.insert(at, (now_ms + wait, unsent));
     }
 
     pub(crate) fn flush(&mut self) {
@@ -398,9 +373,7 @@ impl Host {
         if self.is_up() {
             self.interview(now_ms);
             self.look_up_senders(now_ms);
-            while let Some((_, unsent)) = self.resends.pop_front_if(|(at, _)| *at <= now_ms) {
-                self.send_again(unsent, now_ms);
-            }
+            self.send_again(now_ms);
             while self.tickets.len() < QUESTIONS_MAX
                 && let Some(zone) = self.asking.next(now_ms)
             {
@@ -455,6 +428,7 @@ impl Host {
                     self.keeping.want(now_ms);
                 }
                 self.state = State::Up;
+                self.noise.up(now_ms);
                 // What they said while nobody listened is lost; those that are awake say how they stand.
                 let Self { asking, memory, .. } = self;
                 asking.anew(memory.zones(), now_ms);
@@ -491,14 +465,11 @@ impl Host {
             }
             Some(For::Message(unsent)) => {
                 if let Ok(Answer::Sent { status: Status::Busy, .. }) = answer {
-                    self.later(unsent, now_ms);
+                    self.send_later(unsent, now_ms);
                 }
             }
-            Some(For::Counters) => {
-                if let Ok(Answer::Counters(counters)) = answer {
-                    self.counters.add_sticks(&counters);
-                }
-            }
+            Some(For::Counters) => self.counted(answer, now_ms),
+            Some(For::Air(step)) => self.looked(step, answer, now_ms),
             Some(For::Nobody) | None => {}
         }
     }
@@ -517,10 +488,15 @@ impl Host {
                 }
                 _ => {}
             },
-            Callback::Incoming(incoming) => self.came(incoming, now_ms),
-            Callback::Sent { status, .. } => {
-                self.counters.undelivered += u64::from(status != Status::Ok);
+            Callback::Incoming(incoming) => {
+                if incoming.nwk != 0 {
+                    self.noise.heard(); // another node's, not the stick's own
+                }
+                self.came(incoming, now_ms);
             }
+            Callback::Sent { nwk, status, .. } => self.was_sent(nwk, status, now_ms),
+            Callback::Energy { channel, rssi_dbm } => self.scan_result(channel, rssi_dbm),
+            Callback::Scanned(status) => self.scan_over(status, now_ms),
             Callback::Joined(joined) => self.joined(&joined, now_ms),
             Callback::Other(_) => {}
         }
@@ -580,6 +556,6 @@ impl Host {
     /// Everything that was met, for who looks after the site: the host's, the link's, the frames'.
     pub fn met(&self) -> Met {
         let (frames, link) = self.link.counters();
-        Met { up: self.is_up(), host: self.counters, link, frames }
+        Met { up: self.is_up(), host: self.counters(), link, frames }
     }
 }

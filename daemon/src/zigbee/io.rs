@@ -295,6 +295,10 @@ async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
             ways.words.send((Input::Unreadable { device }, None)).await.map_err(|_| gone())?;
         }
         Out::Gone(device) => ways.words.send((Input::Gone { device }, None)).await.map_err(|_| gone())?,
+        Out::Interference(on) => {
+            let interference = Input::Interference { receiver: NAME.to_owned(), on };
+            ways.words.send((interference, None)).await.map_err(|_| gone())?;
+        }
         Out::Progress(progress) => drop(ways.news.try_send(News::Progress(progress))),
         Out::Joined(joined) => ways.news.send(News::Joined(joined)).await.map_err(|_| gone())?,
         Out::Up => {

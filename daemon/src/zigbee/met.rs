@@ -26,21 +26,29 @@ pub struct Counters {
     pub message_retries: u64,
     /// Whole messages nobody acknowledged.
     pub message_failed: u64,
+    /// Radio frames the stick could not send because the air was busy; its own counter too.
+    pub air_busy: u64,
+    /// Looks at the air that the stick did not make when it was asked.
+    pub unseen: u64,
 }
 
 impl Counters {
-    /// Adds the stick's own, as it tells them.
-    pub(crate) fn add_sticks(&mut self, told: &[u16]) {
+    /// Adds the stick's own, as it tells them; the frames the air was too busy for since it told them last, where it counts
+    /// these.
+    pub(crate) fn add_sticks(&mut self, told: &[u16]) -> Option<u16> {
         let of = |at: usize| u64::from(told.get(STICK_COUNTERS[at]).copied().unwrap_or(0));
         self.radio_retries += of(0);
         self.radio_failed += of(1);
         self.message_retries += of(2);
         self.message_failed += of(3);
+        self.air_busy += of(4);
+        told.get(STICK_COUNTERS[4]).copied()
     }
 }
 
-/// Where the stick's counters stand (UG100, EmberCounterType): MAC retries and failures, APS retries and failures.
-const STICK_COUNTERS: [usize; 4] = [4, 5, 10, 11];
+/// Where the stick's counters stand (UG100, EmberCounterType): MAC retries and failures, APS retries and failures,
+/// and how often the PHY was unable to send for a failed CCA.
+const STICK_COUNTERS: [usize; 5] = [4, 5, 10, 11, 32];
 
 /// What was met since the daemon runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]

@@ -7,6 +7,8 @@ use crate::zigbee::zdo::cluster;
 /// A question or an order to a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
+    /// Which short address has this device?
+    NwkAddress(Eui64),
     /// Which device has this short address?
     IeeeAddress(u16),
     /// What kind of node is it?
@@ -40,6 +42,7 @@ impl Request {
     /// The cluster it is sent on; the answer comes on this with `zdo::RESPONSE` set.
     pub fn cluster(&self) -> u16 {
         match self {
+            Self::NwkAddress(_) => cluster::NWK_ADDRESS,
             Self::IeeeAddress(_) => cluster::IEEE_ADDRESS,
             Self::NodeDescriptor(_) => cluster::NODE_DESCRIPTOR,
             Self::ActiveEndpoints(_) => cluster::ACTIVE_ENDPOINTS,
@@ -55,6 +58,10 @@ impl Request {
         const SINGLE: u8 = 0;
         let mut out = vec![tsn];
         match *self {
+            Self::NwkAddress(device) => {
+                out.extend(device.bytes());
+                out.extend([SINGLE, 0]);
+            }
             Self::IeeeAddress(nwk) => {
                 out.extend(nwk.to_le_bytes());
                 out.extend([SINGLE, 0]);

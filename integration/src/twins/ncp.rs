@@ -6,6 +6,7 @@
 //! hardware. It shares no code with the daemon. It never reads a clock and never does IO; `pty` does that for it.
 
 pub mod agenda;
+pub mod air;
 pub mod ash;
 mod attributes;
 pub mod bytes;
@@ -31,6 +32,7 @@ pub mod zcl;
 pub mod zdo;
 
 use agenda::Agenda;
+use air::Air;
 use ash::Ash;
 use ash::AshTiming;
 use ash::Told;
@@ -127,6 +129,8 @@ enum Duty {
     Callback { id: u16, body: Vec<u8> },
     /// Its network changes.
     Status(Status),
+    /// It has listened to a channel.
+    Measured { channel: u8 },
     /// Joining is over, if this is still the newest permission.
     PermitEnds { round: u32 },
     /// A sleeping child asks for its messages.
@@ -166,6 +170,7 @@ pub struct Ncp {
     ram: Ram,
     ash: Ash,
     line: Line,
+    air: Air,
     health: Health,
     agenda: Agenda<Duty>,
     devices: Vec<Device>,
@@ -190,6 +195,7 @@ impl Ncp {
             ram: Ram::new(&memory),
             ash: Ash::new(settings.timing.clone()),
             line: Line::new(chance.draw()),
+            air: Air::default(),
             health: Health::Well,
             agenda: Agenda::default(),
             devices: Vec::new(),
@@ -384,6 +390,7 @@ impl Ncp {
                 self.callback(now, id, &body, None);
             }
             Duty::Status(status) => self.stack_status(now, status),
+            Duty::Measured { channel } => self.measured(now, channel),
             Duty::PermitEnds { round } if round == self.ram.permit_round => {
                 self.ram.permit_until = None;
                 self.stack_status(now, Status::NetworkClosed);

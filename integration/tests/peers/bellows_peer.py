@@ -130,7 +130,8 @@ class Host:
 
     async def energy(self):
         levels = await self.app.energy_scan(t.Channels.ALL_CHANNELS, 1, 1)
-        return {"channels": len(levels)}
+        loudest = max(levels, key=levels.get)
+        return {"channels": len(levels), "loudest": int(loudest), "level": levels[loudest]}
 
     async def leave(self, ieee):
         await self.app.devices[t.EUI64.convert(ieee)].zdo.leave()

@@ -139,8 +139,9 @@ thread_local! {
     static SITES: [Joined; 2] = VERSIONS.map(joined);
 }
 
-/// Everything a stick may say to a host at work: frames that mean nothing, and messages of a contact it knows. The
-/// host must be at work in the end, and "closed" must have been said.
+/// Everything a stick may say to a host at work: frames that mean nothing, and messages of a contact it knows; a frame of
+/// no bytes is a while in which it looks at its air. The host must be at work in the end, "closed" must have been said,
+/// and of air that nobody disturbs no interference is told.
 pub fn ezsp(data: &[u8]) {
     let Some((first, mut data)) = data.split_first() else { return };
     SITES.with(|sites| {
@@ -151,13 +152,19 @@ pub fn ezsp(data: &[u8]) {
         site.run(Duration::from_millis(200));
         let mut secure = false;
         let mut checked = true;
+        let mut interferes = false;
         while let [step, rest @ ..] = data {
             data = rest;
             site.forget_reports();
             if step & 1 == 0 {
                 // It may be anybody's word: only that it is survived is checked.
-                checked = false;
-                site.ncp.say_raw(site.now, take(&mut data, usize::from(step >> 1)).to_vec());
+                let said = take(&mut data, usize::from(step >> 1)).to_vec();
+                if said.is_empty() {
+                    site.run(Duration::from_secs(5));
+                } else {
+                    checked = false;
+                    site.ncp.say_raw(site.now, said);
+                }
             } else {
                 let cluster = if step & 2 == 0 { IAS_ZONE } else { u16::from(step >> 2) };
                 let message = take(&mut data, usize::from(step >> 2)).to_vec();
@@ -169,11 +176,14 @@ pub fn ezsp(data: &[u8]) {
                 let closed = matches!(report.state, Some(DeviceState::Closed | DeviceState::Clear));
                 assert!(!checked || !closed || secure, "{report:?} out of nothing that says so");
             }
+            interferes = site.interferes_after(interferes);
+            assert!(!checked || !interferes, "interference in free air");
             site.outs.clear();
         }
         // A stick that hung is found, reset and at work again.
         site.run(Duration::from_secs(60));
         assert!(site.host_is_up(), "the host did not find its stick again");
+        assert!(!site.interferes_after(interferes), "interference in air that was free for a minute");
     });
 }
 

@@ -167,7 +167,12 @@ impl Site {
                     self.again = Some(self.now + AGAIN);
                 }
                 Out::Door(outcome) => self.door = Some(outcome.clone()),
-                Out::Up | Out::Measured(..) | Out::Refused { .. } | Out::Unreadable(_) | Out::Gone(_) => {}
+                Out::Up
+                | Out::Interference(_)
+                | Out::Measured(..)
+                | Out::Refused { .. }
+                | Out::Unreadable(_)
+                | Out::Gone(_) => {}
             }
             self.outs.push(out);
         }
@@ -266,6 +271,22 @@ impl Site {
         let before = self.downs.len();
         self.until(|site| site.downs.len() > before);
         self.downs.last().unwrap().clone()
+    }
+
+    /// Interference told last, if any was.
+    #[allow(dead_code)] // not every test jams
+    pub fn interferes(&self) -> Option<bool> {
+        self.outs.iter().rev().find_map(|out| if let Out::Interference(on) = out { Some(*on) } else { None })
+    }
+
+    /// Whether the core holds that there is interference, by what it held before; a stick that falls ends it.
+    #[allow(dead_code)] // not every test jams
+    pub fn interferes_after(&self, before: bool) -> bool {
+        self.outs.iter().fold(before, |held, out| match out {
+            Out::Interference(on) => *on,
+            Out::Down(_) => false,
+            _ => held,
+        })
     }
 
     /// Opens the door; how that went.

@@ -54,7 +54,8 @@ impl Ncp {
         let at = self.find(name)?;
         let refused = |error: fn(String) -> MeshError| Err(error(name.to_owned()));
         self.devices[at].forget();
-        if self.health != Health::Well || !self.is_open(now) || self.devices[at].dead {
+        let unheard = self.health != Health::Well || self.is_jammed();
+        if unheard || !self.is_open(now) || self.devices[at].dead {
             return refused(MeshError::Closed);
         }
         let parent = self.find_parent();
@@ -101,7 +102,7 @@ impl Ncp {
         if self.devices[at].node.is_none() || self.devices[at].dead {
             return Err(MeshError::NotJoined(name.to_owned()));
         }
-        if self.health != Health::Well || !self.ram.up {
+        if self.health != Health::Well || !self.ram.up || self.is_jammed() {
             return Err(MeshError::Closed(name.to_owned()));
         }
         let policy = self.ram.policy.get(&0).copied().unwrap_or(0);

@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "is", content = "at")]
 pub enum Fate {
-    /// The stick's radio was off; the detector got no acknowledgement and knows it.
+    /// The stick's radio was off, away on a scan, or drowned; the detector got no acknowledgement and knows it.
     Unheard,
     /// The stick has it and has not written it yet.
     Queued,

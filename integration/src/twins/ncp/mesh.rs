@@ -204,10 +204,11 @@ impl Ncp {
         broadcast: bool,
         (tries, sequence): (u32, u8),
     ) {
+        let away = self.is_jammed() || self.is_deaf(now);
         let device = &mut self.devices[at];
         let Some(node) = device.node.filter(|_| !device.dead) else { return };
         let key = self.memory.network.as_ref().map(|network| network.key);
-        if self.health != Health::Well || !self.ram.up || key != device.network_key {
+        if self.health != Health::Well || !self.ram.up || away || key != device.network_key {
             if let Some(notice) = notice {
                 self.log.sent(now, notice, Fate::Unheard);
             }

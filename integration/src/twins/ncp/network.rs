@@ -1,4 +1,4 @@
-//! The network: forming, resuming, leaving, who may join, scanning, and the stick's own identity.
+//! The network: forming, resuming, leaving, who may join, and the stick's own identity.
 
 use super::Duty;
 use super::Ncp;
@@ -7,7 +7,6 @@ use super::bytes::Reader;
 use super::bytes::Short;
 use super::bytes::Writer;
 use super::ezsp::Answer;
-use super::frames::id;
 use super::keys::bit;
 use super::memory::Network;
 use super::memory::TOKEN_EUI64;
@@ -16,9 +15,6 @@ use std::time::Duration;
 
 /// From a command about the network to the stackStatus that ends it.
 const SETTLES: Duration = Duration::from_millis(25);
-
-/// From one channel of a scan to the next; a real stick takes up to seconds, which says nothing here.
-const PER_CHANNEL: Duration = Duration::from_millis(2);
 
 /// The node type of a coordinator.
 const COORDINATOR: u8 = 1;
@@ -35,11 +31,7 @@ impl Ncp {
                 self.status(status)
             }
             0x0018 => vec![if self.ram.up { 2 } else { 0 }],
-            0x001A => {
-                let (kind, channels) = (r.u8()?, r.u32()?);
-                self.scan(now, kind, channels);
-                self.status(Status::Ok)
-            }
+            0x001A => self.start_scan(now, r)?,
             0x001D | 0x0099 | 0x00FE | 0x0105 => self.status(Status::Ok),
             0x001E => {
                 let status = self.form(now, r)?;
@@ -179,18 +171,6 @@ impl Ncp {
         let out = self.out(Status::Ok).u8(COORDINATOR).bytes(&network.extended_pan).u16(network.pan);
         let out = out.u8(network.tx_power.cast_unsigned()).u8(network.channel).u8(network.join_method);
         out.u16(network.manager).u8(network.update_id).u32(network.channels).done()
-    }
-
-    /// A quiet band: a little louder towards channel 26, the same in every run.
-    fn scan(&mut self, now: Duration, kind: u8, channels: u32) {
-        let mut at = now;
-        for channel in (11..=26u8).filter(|channel| kind == 0 && channels >> channel & 1 == 1) {
-            at += PER_CHANNEL;
-            let rssi = (-95 + i8::try_from(channel - 11).unwrap_or(0)).cast_unsigned();
-            self.agenda.at(at, Duty::Callback { id: id::ENERGY, body: vec![channel, rssi] });
-        }
-        let done = Writer::new().u8(0).bytes(&self.status(Status::Ok)).done();
-        self.agenda.at(at + PER_CHANNEL, Duty::Callback { id: id::SCAN_COMPLETE, body: done });
     }
 
     /// All tokens but the address and, when wanted, the counters.

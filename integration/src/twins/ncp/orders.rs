@@ -23,7 +23,7 @@ add NAME KIND [eui=HEX] [model=TEXT] [maker=TEXT] [endpoint=N] [enrol=response|r
 join NAME · leave NAME · rejoin NAME [unsecured] · die NAME · wake NAME\n\
 open NAME · close NAME · tamper NAME · untamper NAME · low NAME · full NAME · test NAME · status NAME SET CLEAR (hex)\n\
 chatter NAME TIMES MS · battery NAME HALF_PERCENT\n\
-unplug · plug · reset [CODE] · error [CODE] · hang\n\
+jam DBM|off · bursts DBM|off · unplug · plug · reset [CODE] · error [CODE] · hang\n\
 faults [drop=P] [flip=P] [double=P] [lose=P] [late=MS] [baud=N] [bytewise=yes] [reset_written=N] [reset_read=N]\n\
 log · clear · key · state · list · help · quit";
 
@@ -167,6 +167,18 @@ fn to_stick<'a>(
         }
         "hang" => {
             ncp.hang();
+            String::new()
+        }
+        "jam" | "bursts" => {
+            let dbm = match words.next().ok_or(OrderError::Missing("how loud, dBm"))? {
+                "off" => None,
+                word => Some(number(word, "level in dBm, and not \"off\"")?),
+            };
+            if order == "jam" {
+                ncp.jam(dbm)
+            } else {
+                ncp.bursts(dbm)
+            }
             String::new()
         }
         "log" => serde_json::to_string(ncp.log().notices())?,

@@ -88,6 +88,7 @@ impl Ncp {
         self.spend_counter(1);
         outgoing.aps.sequence = self.ram.aps_sequence;
         let answer = self.out(Status::Ok).u8(self.ram.aps_sequence).done();
+        let now = now.max(self.ram.scans_until);
         match (outgoing.kind, outgoing.destination) {
             (3 | 6, _) => self.send_to_all(now, outgoing),
             (_, 0x0000) => self.send_to_self(now, outgoing),
@@ -104,6 +105,9 @@ impl Ncp {
 
     fn send_to_all(&mut self, now: Duration, outgoing: Outgoing) {
         self.ram.count(counter::APS_TX_BROADCAST);
+        if self.is_jammed() {
+            return self.finds_no_gap(now, outgoing, GIVES_UP);
+        }
         let listening = self.devices.iter().enumerate().filter(|(_, device)| !device.habits.sleepy);
         for device in listening.map(|(at, _)| at).collect::<Vec<_>>() {
             self.agenda.at(now + HOP, Duty::Arrive { device, outgoing: outgoing.clone() });
@@ -136,6 +140,9 @@ impl Ncp {
             self.log.answered(now, eui, endpoint, sequence);
         }
         if !self.devices[device].habits.sleepy {
+            if self.is_jammed() {
+                return self.finds_no_gap(now, outgoing, GIVES_UP);
+            }
             self.agenda.at(now + HOP, Duty::Arrive { device, outgoing });
             return;
         }
@@ -177,6 +184,11 @@ impl Ncp {
             return;
         }
         let Some(at) = self.indirect.iter().position(|transit| transit.device == device) else { return };
+        if self.is_jammed() || self.is_deaf(now) {
+            // Its question is not heard; it asks again.
+            let at = self.next_poll(now, device);
+            return self.agenda.at(at, Duty::Poll { device });
+        }
         let Some(transit) = self.indirect.remove(at) else { return };
         self.agenda.at(now + HOP, Duty::Arrive { device, outgoing: transit.outgoing });
         if self.indirect.iter().any(|transit| transit.device == device) {

@@ -25,6 +25,8 @@ const ENDPOINTS_MOST: usize = 8;
 pub mod counter {
     /// MAC unicasts that came.
     pub const MAC_RX_UNICAST: usize = 2;
+    /// MAC unicasts that nobody took.
+    pub const MAC_TX_FAILED: usize = 5;
     /// APS unicasts that came.
     pub const APS_RX_UNICAST: usize = 8;
     /// APS unicasts that were acknowledged.
@@ -39,6 +41,8 @@ pub mod counter {
     pub const JOINED: usize = 16;
     /// Children that are gone.
     pub const CHILD_REMOVED: usize = 17;
+    /// Frames the PHY could not send for a busy channel.
+    pub const NO_GAP: usize = 32;
 }
 
 /// Configuration ids with the value a stick starts with (EmberZNet 7.4 NCP builds).
@@ -176,6 +180,8 @@ pub struct Ram {
     pub extended_timeout: BTreeSet<Eui64>,
     /// Counters.
     pub counters: [u16; COUNTERS],
+    /// The radio is away on a scan until then.
+    pub scans_until: Duration,
     /// The network key's frame counter.
     pub nwk_counter: u32,
     /// APS counter of what the stick sends.
@@ -221,6 +227,7 @@ impl Ram {
             addresses: BTreeMap::new(),
             extended_timeout: BTreeSet::new(),
             counters: [0; COUNTERS],
+            scans_until: Duration::ZERO,
             nwk_counter: memory.nwk_counter,
             aps_sequence: 0,
             concentrator: false,

@@ -20,6 +20,10 @@ pub enum Status {
     NetworkOpened,
     NetworkClosed,
     DeliveryFailed,
+    /// Each time it listened before it sent, the channel was busy.
+    AirBusy,
+    /// It is scanning.
+    Scanning,
     MessageTooLong,
     MaxMessages,
     SecurityNotSet,
@@ -49,6 +53,8 @@ impl Status {
             Self::NetworkOpened => 0x9C,
             Self::NetworkClosed => 0x9D,
             Self::DeliveryFailed => 0x66,
+            Self::AirBusy => 0x8D,
+            Self::Scanning => 0x3D,
             Self::MessageTooLong => 0x74,
             Self::MaxMessages => 0x72,
             Self::SecurityNotSet => 0xA8,
@@ -69,6 +75,8 @@ impl Status {
             Self::IndexOutOfRange => 0x0027,
             Self::NotFound | Self::EntryErased => 0x002D,
             Self::MessageTooLong => 0x0038,
+            Self::AirBusy => 0x004C,
+            Self::Scanning => 0x004D,
             Self::NetworkUp => 0x0015,
             Self::NetworkDown => 0x0016,
             Self::NotJoined => 0x0017,
