@@ -132,7 +132,11 @@ pub(super) const SERVER_NAME: Shape = Shape {
 pub(super) const SDR: Shape = Shape {
     name: "an RTL-SDR receiver",
     right: "0 to 9 for the n-th stick, :SERIAL for the one with that serial number, or rtl_tcp:HOST:PORT",
-    pattern: Some("^([0-9]|:[A-Za-z0-9._-]{1,64}|rtl_tcp:[A-Za-z0-9.-]{1,120}:[0-9]{1,5})$"),
+    pattern: Some(
+        "^([0-9]|:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}|\
+         rtl_tcp:[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?){0,4}:\
+         ([1-9][0-9]{0,3}|[1-5][0-9]{4}))$",
+    ),
     max: 140,
     check: sdr,
     echo: true,

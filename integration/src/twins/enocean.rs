@@ -163,8 +163,8 @@ mod tests {
         assert_eq!((contact.rlc, said.len()), (0x00C0_FFF0, 6 + 14 + 7 + 1));
         contact.rlc = 0x00C0_FFEE;
         let [first, second] = contact.teach();
-        assert_eq!(hex(&first[6..6 + 17]), "3520ABC0FFEE456E4F6365616E019EB63B00");
-        assert_eq!(hex(&second[6..6 + 17]), "354020476D62482E313300019EB63B00");
+        assert_eq!(hex(&first[6..6 + 16]), "3520ABC0FFEE456E4F6365019EB63B00");
+        assert_eq!(hex(&second[6..6 + 18]), "3540616E20476D62482E313300019EB63B00");
         // A packet that was heard from a real transceiver.
         let door = heard(0xD5, &[0x08], 0x0511_5A8D, 0, 45);
         assert_eq!(hex(&door[..6]), "55000707017A");
