@@ -65,6 +65,11 @@ proptest! {
     }
 
     #[test]
+    fn rtl_433(bytes in prop_oneof![bytes(), changed("rtl_433")]) {
+        oracles::rtl_433(&bytes);
+    }
+
+    #[test]
     fn warrant(bytes in prop_oneof![bytes(), changed("warrant")]) {
         oracles::warrant(&bytes);
     }
@@ -78,6 +83,7 @@ fn seeds_mean_what_they_are_there_for() {
         ("zcl", oracles::zcl),
         ("enocean", oracles::enocean),
         ("wmbus", oracles::wmbus),
+        ("rtl_433", oracles::rtl_433),
         ("warrant", oracles::warrant),
     ];
     for (target, oracle) in all {

@@ -17,8 +17,9 @@ static ORACLE: LazyLock<fn(&[u8])> = LazyLock::new(|| match std::env::var("VAKT_
     Ok("zcl") => oracles::zcl,
     Ok("enocean") => oracles::enocean,
     Ok("wmbus") => oracles::wmbus,
+    Ok("rtl_433") => oracles::rtl_433,
     Ok("warrant") => oracles::warrant,
-    other => panic!("VAKT_FUZZ is {other:?}; it must be ash, ezsp, zcl, enocean, wmbus or warrant"),
+    other => panic!("VAKT_FUZZ is {other:?}; it must be ash, ezsp, zcl, enocean, wmbus, rtl_433 or warrant"),
 });
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| ORACLE(data));

@@ -152,7 +152,8 @@ impl Modem {
             ["CREG", "CGREG", "CEREG"]
                 .iter()
                 .zip(state.told)
-                .filter_map(|(name, told)| (told > 0).then(|| format!("+{name}: {}", state.registration(told))))
+                .filter(|(_, told)| *told > 0)
+                .map(|(name, told)| format!("+{name}: {}", state.registration(told)))
                 .collect::<Vec<String>>()
         };
         for word in words {

@@ -6,6 +6,7 @@
 use crate::sim::site::Site;
 use serde_json::Value;
 use std::time::Duration;
+use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceState;
 use vakt_core::device::Eep;
 use vakt_core::device::GatewayId;
@@ -30,6 +31,10 @@ use vaktd::subghz::line::Caught;
 use vaktd::subghz::line::Source;
 use vaktd::subghz::receiver::Heard;
 use vaktd::subghz::receiver::Receiver;
+use vaktd::subghz::rtl_433;
+use vaktd::subghz::rtl_433::Lines;
+use vaktd::subghz::rtl_433::Said;
+use vaktd::subghz::rtl_433::Version;
 use vaktd::subghz::wmbus_link::FrameKind;
 use vaktd::upstream::warrant;
 use vaktd::zigbee::ash::Ash;
@@ -405,4 +410,36 @@ fn understood(receiver: &mut Receiver, heard: &Heard, key: Option<&[u8; 16]>) {
         _ => report.kind == vakt_core::device::DeviceKind::Water,
     };
     assert!(said, "{}: {:?} out of {payload:02X?}", heard.device, report.state);
+}
+
+/// Everything rtl_433 may print. What it says of a model that is not listed is nobody's word, and "closed" or "clear" stands
+/// on the line in the model's own words.
+pub fn rtl_433(data: &[u8]) {
+    let Some((first, text)) = data.split_first() else { return };
+    let version = Version::new(if first & 1 == 0 { 22 } else { 25 }, 12);
+    let mut lines = Lines::new(1024);
+    let mut heard = 0;
+    for portion in text.chunks(7) {
+        for line in lines.feed(portion).into_iter().flatten() {
+            assert!(line.len() <= 1024);
+            heard += 1;
+            match rtl_433::read(&line, version) {
+                Ok(Said::Report(report)) => {
+                    let fields: Value = serde_json::from_slice(&line).expect("a report stands on a line of JSON");
+                    match report.state {
+                        Some(DeviceState::Closed) => assert_eq!(fields["state"], "closed"),
+                        Some(DeviceState::Clear) => assert_eq!(fields["alarm"], 0),
+                        _ => {}
+                    }
+                    assert!(report.device.is_best_effort() && report.authenticated <= Authenticated::Crc);
+                }
+                Ok(Said::Telegram(caught)) => {
+                    let l = caught.bytes.first().copied().map(usize::from);
+                    assert_eq!(l, Some(caught.bytes.len() - 1), "whole, by its own word");
+                }
+                Ok(Said::Statistics | Said::Other) | Err(_) => {}
+            }
+        }
+    }
+    assert!(heard <= text.len());
 }

@@ -220,15 +220,18 @@ async fn follow_known(mut seen: watch::Receiver<Seen>, secrets: Arc<Mutex<Secret
     known
 }
 
+/// Who was taught, or who was not and why.
+type Came = Result<Taught, (DeviceId, String)>;
+
 /// Adds who was taught, and tells of who was not.
 async fn add(
-    mut taught: mpsc::Receiver<Result<Taught, (DeviceId, String)>>,
+    mut taught: mpsc::Receiver<Came>,
     secrets: Arc<Mutex<Secrets>>,
     commands: mpsc::Sender<(Input, oneshot::Sender<Reply>)>,
     progress: broadcast::Sender<Progress>,
     mut known: watch::Receiver<Arc<Known>>,
 ) {
-    let mut last: Option<(Result<Taught, (DeviceId, String)>, Instant)> = None;
+    let mut last: Option<(Came, Instant)> = None;
     while let Some(came) = taught.recv().await {
         if last.as_ref().is_some_and(|(before, at)| *before == came && at.elapsed() < ONCE) {
             continue;
