@@ -89,7 +89,7 @@ struct Hub {
 
 impl Hub {
     fn new(known: &[&str]) -> Self {
-        let device = Device { secret: Secret::None, eep: None, counter: None, since: None };
+        let device = Device { secret: Secret::None, eep: None, counter: None, key: None };
         let known: Known = known.iter().map(|id| (DeviceId::new(*id).unwrap(), device.clone())).collect();
         let (known_in, known) = watch::channel(Arc::new(known));
         let ((inputs_in, inputs), (strangers_in, strangers)) = (mpsc::channel(64), mpsc::channel(64));
@@ -194,7 +194,7 @@ async fn a_recorded_telegram_is_ours_where_the_release_gives_it_whole() {
     let life = hub.listen(&tuned);
     if version() >= Version::new(25, 2) {
         let heard = timeout(SOON, hub.strangers.recv()).await.expect("it is heard").unwrap();
-        assert_eq!(heard.device.as_str(), "wm-tch-71200023-72-f0");
+        assert_eq!(heard.device.as_str(), "rf-wm-tch-71200023-72-f0");
         assert!(!heard.encrypted);
     } else {
         // What it prints is cut. It is heard to be alive, and not believed.

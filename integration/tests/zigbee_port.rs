@@ -65,7 +65,7 @@ async fn r27_the_core_is_told_when_interference_begins_and_ends() {
     let open = Order::Open { seconds: 60, admission: Admission::Legacy };
     orders.send((open, done)).await.unwrap();
     opened.await.unwrap().unwrap();
-    let interference = |on| Input::Interference { receiver: NAME.to_owned(), on };
+    let interference = |on| Input::Interference { receiver: NAME.to_owned(), on: Some(on) };
     assert_eq!(next(&mut words).await, interference(true));
     twin.ask(|ncp, _| ncp.jam(None));
     assert_eq!(next(&mut words).await, interference(false));

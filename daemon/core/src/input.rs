@@ -386,9 +386,9 @@ pub enum Input {
     /// What one telegram of a device tells of what it measures. Telemetry: no event by itself.
     Measured { device: DeviceId, authenticated: Authenticated, values: Vec<Measurement> },
     /// What a detector made for inspection remembers of alarms.
-    Past { device: DeviceId, past: Past },
-    /// Interference at a receiver begins or ends.
-    Interference { receiver: String, on: bool },
+    Past { device: DeviceId, authenticated: Authenticated, past: Past },
+    /// Interference at a receiver begins or ends; `None`: nothing is known of the air any more.
+    Interference { receiver: String, on: Option<bool> },
     /// The hub's supply.
     Supply(Supply),
     /// What is around the hub: other cells, another router than where it was installed.

@@ -335,7 +335,7 @@ pub enum JournalCommand {
 pub enum Device {
     /// One JSON line each
     List,
-    /// List detectors nobody knows yet, as they are heard, and let a Zigbee detector join
+    /// List detectors nobody knows yet, as they are heard; let Zigbee detectors join, and EnOcean devices be taught
     Permit {
         /// For so long (180 at most; 0 ends it)
         #[arg(long, default_value_t = 120)]

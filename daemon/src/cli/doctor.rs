@@ -13,6 +13,7 @@ use crate::journal::io::room;
 use crate::network::modem as network;
 use crate::network::sim::PIN_FILE_MAX;
 use crate::network::sim::Pin;
+use crate::subghz::io::rtl_433;
 use crate::upstream::io::names::LISTS;
 use crate::upstream::names::servers;
 use serde::Serialize;
@@ -70,6 +71,7 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(ground(&config.state_dir, small_blocks(&config.state_dir), room::scarce(&config.state_dir)));
     findings.extend(clock(config.clock.trust, Path::new("/run/systemd/timesync/synchronized").exists()));
     findings.extend(serial_ports(config));
+    findings.extend(sticks_with_rtl_433(config));
     findings.extend(config.modem.pin_file.as_deref().map(pin_file));
     findings.extend(pins(config));
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
@@ -229,6 +231,19 @@ fn serial_ports(config: &Config) -> Vec<Finding> {
         }
     };
     ports.map(look).chain(config.subghz.chips.iter().map(|chip| spi(&chip.spi))).collect()
+}
+
+/// Whether the program is there that a configured stick needs. Its release is said when it starts, in the log.
+fn sticks_with_rtl_433(config: &Config) -> Option<Finding> {
+    let first = config.subghz.rtl_433.first()?;
+    let what = format!("{} for {}", rtl_433::PROGRAM, first.name);
+    Some(match std::fs::metadata(rtl_433::PROGRAM) {
+        Ok(_) => Finding::good("port", what, "is installed"),
+        Err(error) => {
+            let remedy = "`apt install rtl-433`; a stick also needs the package's sandbox opened (README, \"rtl_433\")";
+            Finding::bad("port", what, error.to_string(), remedy)
+        }
+    })
 }
 
 /// The file with the SIM card's PIN. What stands in it is never said.

@@ -507,13 +507,13 @@ const RTL_433: Section = Section {
         field(
             "frequency_hz",
             Kind::Int(863_000_000, 870_000_000, "Hz"),
-            Absent::Required(Literal::Int(868_700_000)),
-            "The middle of what it hears: half its sample rate to either side. Cavius is on 869,670,000 Hz.",
+            Absent::Required(Literal::Int(869_000_000)),
+            "The middle of what it hears: half its sample rate to either side. Cavius alarms are on 869,670,000 Hz.",
         ),
         field(
             "sample_rate_hz",
             Kind::Int(900_001, 2_560_000, "samples per second"),
-            Absent::Optional(Literal::Int(1_600_000)),
+            Absent::Optional(Literal::Int(2_048_000)),
             "Without it 1,000,000. Wireless M-Bus needs 1,200,000 or more.",
         ),
         field(

@@ -431,8 +431,11 @@ impl Reader<'_> {
             uses(chips, "subghz.chip.gdo0", "gdo0"),
             uses(chips, "subghz.chip.gdo2", "gdo2"),
         ];
-        let receivers =
-            [uses(whole.list(["subghz", "port"]), "subghz.port.name", "name"), uses(chips, "subghz.chip.name", "name")];
+        let receivers = [
+            vec![("the Zigbee stick", "zigbee".to_owned(), whole.origin)],
+            uses(whole.list(["subghz", "port"]), "subghz.port.name", "name"),
+            uses(chips, "subghz.chip.name", "name"),
+        ];
         for places in [&names[..], &lines, &receivers] {
             for (n, uses) in places.iter().enumerate() {
                 for (path, text, origin) in uses {

@@ -143,6 +143,9 @@ impl Word {
 /// `wrong_profile` for a telegram of another type, `not_supported` for a profile this hub does not know, `bad_length`
 /// for a payload that is not as long as the profile's.
 pub fn understand(eep: Eep, message: &Message<'_>) -> Result<Said, Refused> {
+    if rorg::says_nothing(message.rorg) {
+        return Ok(Said::default());
+    }
     belongs(eep, message)?;
     if is_teach_in(message.rorg, message.payload) {
         return Ok(Said::default());

@@ -54,16 +54,46 @@ pub struct Knock {
 pub struct Door {
     open: Option<Open>,
     gathering: Gathering,
+    /// How many came in since it was opened.
+    came: usize,
 }
+
+/// Devices that one opening lets in; whoever comes later is turned away, because somebody else may be knocking.
+pub const NEWCOMERS_MAX: usize = 32;
 
 impl Door {
     /// Opens it, or shuts it.
     pub fn set(&mut self, open: Option<Open>) {
-        *self = Self { open, gathering: Gathering::default() };
+        *self = Self { open, gathering: Gathering::default(), came: 0 };
     }
 
-    /// Somebody speaks; `own_id` is the transceiver's.
-    pub fn knock(&mut self, telegram: &Telegram, own_id: u32) -> Knock {
+    /// Somebody speaks; `own_id` is the transceiver's. Whoever is known is not taught by radio: else anybody could take its
+    /// key away, and a detector's word would be lost while a switch is waited for.
+    pub fn knock(&mut self, telegram: &Telegram, own_id: u32, known: bool) -> Knock {
+        let knock = if known { self.known(telegram, own_id) } else { self.stranger(telegram, own_id) };
+        match knock.came {
+            Some(Ok(_)) if self.came >= NEWCOMERS_MAX => {
+                let why = format!("{NEWCOMERS_MAX} were let in already: open again");
+                Knock { came: Some(Err((telegram.device(), why))), answer: refused(telegram, own_id) }
+            }
+            came => {
+                self.came += usize::from(matches!(came, Some(Ok(_))));
+                Knock { came, ..knock }
+            }
+        }
+    }
+
+    fn known(&self, telegram: &Telegram, own_id: u32) -> Knock {
+        let answer = refused(telegram, own_id);
+        if self.open.is_none() || !matches!(TeachIn::read(telegram.rorg, &telegram.payload), Ok(Some(_))) {
+            return Knock { came: None, answer };
+        }
+        let device = telegram.device();
+        let why = format!("it is known already: `vaktd device remove {device}` first, and let it teach again");
+        Knock { came: Some(Err((device, why))), answer }
+    }
+
+    fn stranger(&mut self, telegram: &Telegram, own_id: u32) -> Knock {
         let device = telegram.device();
         let Some(open) = self.open.clone() else {
             return Knock { came: None, answer: refused(telegram, own_id) };
@@ -173,9 +203,11 @@ mod tests {
     fn a_teach_in_that_nobody_waits_for_changes_nothing_and_who_asks_is_told() {
         let mut door = Door::default();
         for hex in [ONE_BS, CONTACT, ROCKER] {
-            assert_eq!(door.knock(&esp3(hex), OWN), Knock::default());
+            assert_eq!(door.knock(&esp3(hex), OWN, false), Knock::default());
         }
-        let Knock { came: None, answer: Some(answer) } = door.knock(&esp3(UTE), OWN) else { panic!("it was let in") };
+        let Knock { came: None, answer: Some(answer) } = door.knock(&esp3(UTE), OWN, false) else {
+            panic!("it was let in")
+        };
         // Bidirectional, "not accepted", response; and the rest as it asked.
         assert_eq!(answer.data[..8], from_hex("D481FF3E000101D2").unwrap());
         assert_eq!(answer.data[8..12], OWN.to_be_bytes());
@@ -184,24 +216,27 @@ mod tests {
 
     #[test]
     fn who_says_what_it_is_comes_in_and_who_does_not_needs_its_profile_named() {
-        let contact = newcomer(open(None).knock(&esp3(ONE_BS), OWN));
+        let contact = newcomer(open(None).knock(&esp3(ONE_BS), OWN, false));
         assert_eq!((contact.device.as_str(), contact.kind), ("en-008a9239", DeviceKind::Contact));
-        assert_eq!(open(None).knock(&esp3(CONTACT), OWN), Knock::default(), "a word is no teach-in");
+        assert_eq!(open(None).knock(&esp3(CONTACT), OWN, false), Knock::default(), "a word is no teach-in");
         // A5-14-09 by a maker's four-byte teach-in: FUNC 14, TYPE 09, maker 00D, LRN type 1.
         let four = erp1("A550480D800587120100");
-        assert_eq!(newcomer(open(None).knock(&four, OWN)).eep.to_string(), "A5-14-09");
+        assert_eq!(newcomer(open(None).knock(&four, OWN, false)).eep.to_string(), "A5-14-09");
         let silent = erp1("A5000000000587120100");
-        assert!(turned_away(open(None).knock(&silent, OWN)).contains("--eep"));
-        assert_eq!(newcomer(open(Some("A5-07-01")).knock(&silent, OWN)).kind, DeviceKind::Motion);
-        assert!(turned_away(open(Some("A5-07-01")).knock(&four, OWN)).contains("A5-14-09, and A5-07-01 was expected"));
-        assert_eq!(open(None).knock(&esp3(ROCKER), OWN), Knock::default());
-        let button = newcomer(open(Some("F6-02-01")).knock(&esp3(ROCKER), OWN));
+        assert!(turned_away(open(None).knock(&silent, OWN, false)).contains("--eep"));
+        assert_eq!(newcomer(open(Some("A5-07-01")).knock(&silent, OWN, false)).kind, DeviceKind::Motion);
+        assert!(
+            turned_away(open(Some("A5-07-01")).knock(&four, OWN, false))
+                .contains("A5-14-09, and A5-07-01 was expected")
+        );
+        assert_eq!(open(None).knock(&esp3(ROCKER), OWN, false), Knock::default());
+        let button = newcomer(open(Some("F6-02-01")).knock(&esp3(ROCKER), OWN, false));
         assert_eq!((button.device.as_str(), button.kind, button.secure), ("en-fef2a47b", DeviceKind::Sos, None));
     }
 
     #[test]
     fn a_profile_that_is_not_known_is_turned_away_and_told_so() {
-        let Knock { came: Some(Err((_, why))), answer: Some(answer) } = open(None).knock(&esp3(UTE), OWN) else {
+        let Knock { came: Some(Err((_, why))), answer: Some(answer) } = open(None).knock(&esp3(UTE), OWN, false) else {
             panic!("an actuator was let in")
         };
         assert!(why.contains("D2-01-01"), "{why}");
@@ -211,19 +246,19 @@ mod tests {
     #[test]
     fn a_secure_contact_comes_in_with_its_key_when_all_of_it_is_heard() {
         let mut door = open(Some("D5-00-01"));
-        assert_eq!(door.knock(&erp1(SECURE[0]), OWN), Knock::default());
-        let came = newcomer(door.knock(&erp1(SECURE[1]), OWN));
+        assert_eq!(door.knock(&erp1(SECURE[0]), OWN, false), Knock::default());
+        let came = newcomer(door.knock(&erp1(SECURE[1]), OWN, false));
         let (link, next) = came.secure.clone().unwrap();
         assert_eq!((link.slf.byte, next, came.kind), (0xAB, 0x00C0_FFEE, DeviceKind::Contact));
         assert!(format!("{came:?}").contains("Key(hidden)"), "{came:?}");
         // A door that was shut in between forgets the first half.
         let mut door = open(Some("D5-00-01"));
-        door.knock(&erp1(SECURE[0]), OWN);
+        door.knock(&erp1(SECURE[0]), OWN, false);
         door.set(None);
         door.set(Some(Open { eep: Some("D5-00-01".parse().unwrap()), label: None }));
-        assert_eq!(door.knock(&erp1(SECURE[1]), OWN), Knock::default());
+        assert_eq!(door.knock(&erp1(SECURE[1]), OWN, false), Knock::default());
         let mut door = open(None);
-        door.knock(&erp1(SECURE[0]), OWN);
-        assert!(turned_away(door.knock(&erp1(SECURE[1]), OWN)).contains("--eep"));
+        door.knock(&erp1(SECURE[0]), OWN, false);
+        assert!(turned_away(door.knock(&erp1(SECURE[1]), OWN, false)).contains("--eep"));
     }
 }

@@ -107,6 +107,11 @@ pub struct Slf {
 }
 
 impl Slf {
+    /// Whether its telegrams say their whole rolling code: then nothing has to be known of it beforehand.
+    pub fn tells_all(self) -> bool {
+        self.rolling.told() == self.rolling.width()
+    }
+
     /// From the byte of a teach-in.
     ///
     /// # Errors
@@ -195,7 +200,7 @@ pub struct Opened {
 /// the told code was used before, `wrong_key` where the CMAC holds under none of the codes that are accepted.
 pub fn open(link: &Link, next: u64, telegram: &Telegram) -> Result<Opened, Refused> {
     let parts = Parts::of(telegram, link.slf)?;
-    for rlc in candidates(link.slf.rolling, next, parts.told)? {
+    for rlc in candidates(link.slf.rolling, next, parts.told) {
         if parts.holds(link, rlc) {
             let (rorg, payload) = parts.decrypt(link, rlc)?;
             let rolling = link.slf.rolling;
@@ -207,7 +212,8 @@ pub fn open(link: &Link, next: u64, telegram: &Telegram) -> Result<Opened, Refus
         }
     }
     if used(link.slf.rolling, next, parts.told).is_some_and(|rlc| parts.holds(link, rlc)) {
-        return Err(Refused::new(Reason::Replayed, 1, "its rolling code was used before: a copy, or played again"));
+        let text = format!("its rolling code was used before: a copy, or played again; the next is {next:X} or higher");
+        return Err(Refused::new(Reason::Replayed, 1, text));
     }
     let text = match link.slf.rolling.told() {
         0 => format!("the CMAC holds under none of {WINDOW} rolling codes: another key, or it must teach again"),
@@ -242,14 +248,14 @@ pub fn open_by_key(key: &Key, telegram: &Telegram) -> Result<(Slf, Opened), Refu
 }
 
 /// The rolling codes a telegram may have.
-fn candidates(rolling: Rolling, next: u64, told: Option<u64>) -> Result<Vec<u64>, Refused> {
+fn candidates(rolling: Rolling, next: u64, told: Option<u64>) -> Vec<u64> {
     let codes = rolling.codes();
     let Some(told) = told else {
         let window = next..next.saturating_add(WINDOW);
-        return Ok(match rolling {
+        return match rolling {
             Rolling::Implicit16 => window.map(|rlc| rlc % codes).collect(),
             _ => window.filter(|rlc| *rlc < codes).collect(),
-        });
+        };
     };
     let rlc = match rolling {
         Rolling::Explicit32Low24 => {
@@ -259,11 +265,8 @@ fn candidates(rolling: Rolling, next: u64, told: Option<u64>) -> Result<Vec<u64>
         }
         _ => told,
     };
-    if rlc < next || rlc >= codes {
-        let text = format!("rolling code {told:X} was used before: the next is {next:X} or higher");
-        return Err(Refused::new(Reason::Replayed, 1, text));
-    }
-    Ok(vec![rlc])
+    // One that was used is `used`'s: only its own code tells a copy from another key.
+    (next..codes).contains(&rlc).then_some(rlc).into_iter().collect()
 }
 
 /// A rolling code that is used up and that a telegram refused may have had: so that a copy is not taken for a wrong key.
@@ -272,7 +275,7 @@ fn used(rolling: Rolling, next: u64, told: Option<u64>) -> Option<u64> {
         (Rolling::Implicit16, None) => Some(next.wrapping_sub(1) % rolling.codes()),
         (_, None) => next.checked_sub(1),
         (Rolling::Explicit32Low24, Some(told)) => Some(next & !0x00FF_FFFF | told).filter(|rlc| *rlc < next),
-        _ => None,
+        (_, Some(told)) => Some(told).filter(|rlc| *rlc < next),
     }
 }
 

@@ -31,6 +31,12 @@ pub mod rorg {
     pub const SEC_CHAINED: u8 = 0x33;
     /// Secure teach-in.
     pub const SEC_TEACH_IN: u8 = 0x35;
+
+    /// Signals of a device about its own energy and addressing (D0), and what remote management says (C5 to C7): they belong
+    /// to no profile and say nothing of what a detector watches.
+    pub fn says_nothing(rorg: u8) -> bool {
+        matches!(rorg, 0xC5..=0xC7 | 0xD0)
+    }
 }
 
 /// To everybody.

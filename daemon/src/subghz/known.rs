@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use vakt_core::device::DeviceId;
 use vakt_core::device::Eep;
-use vakt_core::stamp::Stamp;
 
 /// What the hub has of a device's key.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,8 +37,8 @@ pub struct Device {
     pub eep: Option<Eep>,
     /// The last message counter on record.
     pub counter: Option<u32>,
-    /// When it was added: whoever is added again is another one.
-    pub since: Option<Stamp>,
+    /// The name of its key: whoever was given another counts anew.
+    pub key: Option<String>,
 }
 
 /// All of them.
@@ -49,20 +48,20 @@ pub type Known = BTreeMap<DeviceId, Device>;
 /// because a word that changes nothing is not recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Newest {
-    last: BTreeMap<DeviceId, (Option<Stamp>, u32)>,
+    last: BTreeMap<DeviceId, (Option<String>, u32)>,
 }
 
 impl Newest {
     /// The counter of a device's last message; `None` before its first.
     pub fn of(&self, id: &DeviceId, device: &Device) -> Option<u32> {
-        let heard = self.last.get(id).filter(|(since, _)| *since == device.since);
+        let heard = self.last.get(id).filter(|(key, _)| *key == device.key);
         heard.map(|(_, counter)| *counter).or(device.counter)
     }
 
     /// A message of it was proven. Who is not among `known` any more is forgotten.
     pub fn note(&mut self, id: &DeviceId, counter: u32, known: &Known) {
         let Some(device) = known.get(id) else { return };
-        self.last.insert(id.clone(), (device.since, counter));
+        self.last.insert(id.clone(), (device.key.clone(), counter));
         if self.last.len() > known.len() {
             self.last.retain(|id, _| known.contains_key(id));
         }
@@ -74,30 +73,30 @@ impl Newest {
 mod tests {
     use super::*;
 
-    fn at(mono_ms: u64) -> Option<Stamp> {
-        Some(Stamp { boot: 1, mono_ms, wall_ms: 0, trusted: true })
+    fn key(name: &str) -> Option<String> {
+        Some(name.to_owned())
     }
 
-    fn device(counter: Option<u32>, since: Option<Stamp>) -> Device {
-        Device { secret: Secret::Key(vec![7; 16]), eep: None, counter, since }
+    fn device(counter: Option<u32>, key: Option<String>) -> Device {
+        Device { secret: Secret::Key(vec![7; 16]), eep: None, counter, key }
     }
 
     #[test]
-    fn the_newest_message_counts_until_its_device_is_added_again() {
+    fn the_newest_message_counts_until_its_device_has_another_key() {
         let id = DeviceId::new("en-019eb63b").unwrap();
-        let mut known = Known::from([(id.clone(), device(Some(5), at(0)))]);
+        let mut known = Known::from([(id.clone(), device(Some(5), key("key-1")))]);
         let mut newest = Newest::default();
         assert_eq!(newest.of(&id, &known[&id]), Some(5), "what is on record");
         newest.note(&id, 9, &known);
         assert_eq!(newest.of(&id, &known[&id]), Some(9));
-        known.insert(id.clone(), device(None, at(1_000)));
+        known.insert(id.clone(), device(None, key("key-2")));
         assert_eq!(newest.of(&id, &known[&id]), None, "a new battery, a new count, a new teach-in");
     }
 
     #[test]
     fn who_was_taken_off_is_forgotten_and_no_key_is_shown() {
         let ids = ["en-00000001", "en-00000002"].map(|id| DeviceId::new(id).unwrap());
-        let mut known: Known = ids.iter().map(|id| (id.clone(), device(None, at(0)))).collect();
+        let mut known: Known = ids.iter().map(|id| (id.clone(), device(None, key("key-1")))).collect();
         let mut newest = Newest::default();
         ids.iter().for_each(|id| newest.note(id, 1, &known));
         known.remove(&ids[0]);

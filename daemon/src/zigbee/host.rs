@@ -80,8 +80,8 @@ pub enum Out {
         /// How many times since the last word of this kind.
         count: u64,
     },
-    /// Interference on its channel has begun, or is over. While the stick is down nothing is known of it.
-    Interference(bool),
+    /// Interference on its channel has begun, or is over; `None`, and while the stick is down: nothing is known of it.
+    Interference(Option<bool>),
     /// The network is up.
     Up,
     /// The stick cannot be used, and why; it is connected to again after a while.

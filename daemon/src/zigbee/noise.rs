@@ -48,8 +48,8 @@ pub(crate) enum Step {
     Probe,
     /// Read the stick's counters.
     Count,
-    /// Tell that interference has begun, or ended.
-    Tell(bool),
+    /// Tell that interference has begun, or ended; `None`: nothing is known any more.
+    Tell(Option<bool>),
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -122,7 +122,8 @@ pub(crate) struct Noise {
     busy: u32,
     blind: u32,
     wary_until_ms: u64,
-    interferes: bool,
+    /// The last word; `None` while nothing is known.
+    interferes: Option<bool>,
     /// Scans that the stick did not make.
     pub unseen: u64,
 }
@@ -248,19 +249,21 @@ impl Noise {
     fn judge(&mut self, now_ms: u64) -> Option<Step> {
         let before = self.interferes;
         match self.seen.verdict() {
-            Verdict::Carries => (self.busy, self.blind, self.interferes) = (0, 0, false),
+            Verdict::Carries => (self.busy, self.blind, self.interferes) = (0, 0, Some(false)),
             Verdict::Busy => {
                 (self.busy, self.blind) = (self.busy.saturating_add(1), 0);
-                self.interferes |= self.busy >= BEGINS;
+                if self.busy >= BEGINS {
+                    self.interferes = Some(true);
+                }
             }
             Verdict::Unknown => {
                 self.blind = self.blind.saturating_add(1);
                 if self.blind >= BLIND_MAX {
-                    (self.busy, self.interferes) = (0, false);
+                    (self.busy, self.interferes) = (0, None);
                 }
             }
         }
-        if before && !self.interferes {
+        if before == Some(true) && self.interferes != Some(true) {
             self.wary_until_ms = now_ms + WARY_MS;
         }
         let fast = self.busy > 0 || now_ms < self.wary_until_ms;
@@ -301,7 +304,13 @@ mod tests {
             let (loudest, gap) = (self.air)(self.now_ms);
             let next = match step {
                 None => return,
-                Some(Step::Tell(on)) => return self.told.push((self.now_ms, on)),
+                Some(Step::Tell(on)) => {
+                    // That it is quiet at first is no news here.
+                    if on == Some(true) || !self.told.is_empty() {
+                        self.told.push((self.now_ms, on == Some(true)));
+                    }
+                    return;
+                }
                 Some(Step::Scan) if !self.scans => self.noise.scanned(false, self.now_ms),
                 Some(Step::Scan) => {
                     self.scanned += 1;

@@ -276,14 +276,17 @@ impl Site {
     /// Interference told last, if any was.
     #[allow(dead_code)] // not every test jams
     pub fn interferes(&self) -> Option<bool> {
-        self.outs.iter().rev().find_map(|out| if let Out::Interference(on) = out { Some(*on) } else { None })
+        self.outs
+            .iter()
+            .rev()
+            .find_map(|out| if let Out::Interference(on) = out { Some(*on == Some(true)) } else { None })
     }
 
     /// Whether the core holds that there is interference, by what it held before; a stick that falls ends it.
     #[allow(dead_code)] // not every test jams
     pub fn interferes_after(&self, before: bool) -> bool {
         self.outs.iter().fold(before, |held, out| match out {
-            Out::Interference(on) => *on,
+            Out::Interference(on) => *on == Some(true),
             Out::Down(_) => false,
             _ => held,
         })

@@ -73,6 +73,7 @@ pub(crate) fn on_report(draft: &mut Draft, report: Report) {
         authenticated: Some(report.authenticated),
         ..About::default()
     };
+    let before = draft.written();
     // What it watches for comes first: a fault beside it must not delay the alarm.
     if let Some(state) = report.state {
         on_state(draft, &report, state, &about);
@@ -81,17 +82,19 @@ pub(crate) fn on_report(draft: &mut Draft, report: Report) {
         }
     }
     on_faults(draft, &report, &about);
-    keep_counter(draft, &report, &about);
+    let said = draft.written() > before;
+    keep_counter(draft, &report, &about, said);
 }
 
-/// Words that change nothing are not recorded, and yet each has used up its message counter. So many behind, a start would
-/// let as many recordings pass; and a detector whose counter is not sent with its words is not understood any more when it
-/// is 128 ahead of what is known (EnOcean, "Security of EnOcean Radio Networks", rolling code window).
-fn keep_counter(draft: &mut Draft, report: &Report, about: &About) {
+/// The counter of a word that said something, if that is not on record with it: played again after a start it would say it
+/// again. Words that change nothing are not recorded, and yet each has used up its counter: so many behind, a start would let
+/// as many recordings pass for signs of life; and a detector whose counter is not sent with its words is not understood any more
+/// when it is 128 ahead of what is known (EnOcean, "Security of EnOcean Radio Networks", rolling code window).
+fn keep_counter(draft: &mut Draft, report: &Report, about: &About, said: bool) {
     let known = draft.state.devices.get(&report.device).and_then(|device| device.counter);
-    if let (Some(counter), Some(known)) = (report.counter, known)
-        && counter.saturating_sub(known) >= COUNTER_STEP
-    {
+    let Some(counter) = report.counter.filter(|counter| known != Some(*counter)) else { return };
+    // One that is lower has come round.
+    if said || known.is_none_or(|known| counter.wrapping_sub(known) >= COUNTER_STEP) {
         draft.emit(Fact::CounterKept { counter }, about.clone());
     }
 }
@@ -217,6 +220,7 @@ fn on_tamper(draft: &mut Draft, report: &Report, about: &About) {
         // Shut, and it speaks: done.
         (Some(false), false) if upkeep && device.cover_open => {
             draft.emit(Fact::BatteryChangeEnded {}, about.clone());
+            new_battery(draft, &report.device, about.clone());
         }
         _ => {}
     }
@@ -248,11 +252,20 @@ fn upkeep_ends(draft: &mut Draft) {
     let over: Vec<(DeviceId, bool)> =
         draft.state.devices.iter().filter(|(_, d)| over(d)).map(|(id, d)| (id.clone(), d.cover_open)).collect();
     for (id, open) in over {
-        let about = place_of(draft, id);
+        let about = place_of(draft, id.clone());
         if open {
             draft.keep(Fact::FaultRaised { fault: DeviceFault::Tamper }, about.clone());
         }
-        draft.keep(Fact::BatteryChangeEnded {}, about);
+        draft.keep(Fact::BatteryChangeEnded {}, about.clone());
+        new_battery(draft, &id, about);
+    }
+}
+
+/// Some detectors say that a battery is low and never that it is good again (EnOcean F6-05-02). One that still is says so in
+/// its next word.
+fn new_battery(draft: &mut Draft, id: &DeviceId, about: About) {
+    if draft.state.devices.get(id).is_some_and(|device| device.faults.contains(&DeviceFault::LowBattery)) {
+        draft.keep(Fact::FaultCleared { fault: DeviceFault::LowBattery }, about);
     }
 }
 

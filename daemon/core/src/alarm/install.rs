@@ -4,6 +4,7 @@
 
 use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
+use crate::alarm::rules::Rule;
 use crate::alarm::settings;
 use crate::alarm::state::{Arming, Device, Key, State, Zone};
 use crate::canonical::PERSONAL_TEXT_MAX;
@@ -141,6 +142,12 @@ fn add(draft: &mut Draft, about: &About, new: Newcomer) -> Result<Option<EventId
     }
     quiet(draft, area_of(draft, &device).as_ref())?;
     unwatched(draft, &device)?;
+    // Nobody knows a key that was taught, so nobody can type it again: what is not said anew stays. A key goes with its device.
+    let known = draft.state.devices.get(&device);
+    let of_old = known.map(|known| (known.secret.clone(), known.counter)).filter(|_| secret.is_none());
+    let (secret, counter) = of_old.unwrap_or((secret, counter));
+    let eep = eep.or(known.and_then(|known| known.eep));
+    let silence_s = silence_s.or(known.and_then(|known| known.silence_s));
     let about = About { device: Some(device), name: short(name)?, ..about.clone() };
     Ok(draft.emit(Fact::DeviceAdded { kind, secret, pet, eep, silence_s, counter }, about))
 }
@@ -168,7 +175,15 @@ fn replace(
     }
     quiet(draft, area_of(draft, &old).as_ref())?;
     unwatched(draft, &old)?;
-    let event = add(draft, about, new)?;
+    let own = draft.state.devices.get(&device).and_then(|device| device.silence_s);
+    let silence_s = new.silence_s.or(own).or(was.silence_s);
+    let event = add(draft, about, Newcomer { silence_s, ..new })?;
+    let rules = draft.state.rules.iter().filter(|(_, rule)| rule.device == old);
+    for (rule, is) in rules.map(|(rule, is)| (rule.clone(), is.clone())).collect::<Vec<_>>() {
+        let Rule { measure, above, limit_milli, back_milli, then, .. } = is;
+        let fact = Fact::RuleSet { rule, measure, above, limit_milli, back_milli, then };
+        draft.emit(fact, About { device: Some(device.clone()), ..about.clone() });
+    }
     if let Some(zone) = was.zone.clone() {
         let area = draft.state.zones.get(&zone).map(|zone| zone.area.clone());
         let placed = About { device: Some(device.clone()), zone: Some(zone), area, ..about.clone() };

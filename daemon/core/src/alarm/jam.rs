@@ -23,18 +23,19 @@ const BURSTS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Bursts {
     spans: Vec<(u64, Option<u64>)>,
-    /// When the last one ended; `None` while one lasts.
+    /// Since when it is quiet; `None` while interference lasts, and while nothing is known.
     quiet_since: Option<u64>,
 }
 
 impl Bursts {
-    fn note(&mut self, now: u64, on: bool) {
-        match (on, self.spans.last_mut()) {
+    /// A receiver that knows nothing of the air any more has heard no more interference, and no quiet either.
+    fn note(&mut self, now: u64, on: Option<bool>) {
+        match (on == Some(true), self.spans.last_mut()) {
             (true, Some((_, None))) | (false, None | Some((_, Some(_)))) => {}
             (true, _) => self.spans.push((now, None)),
             (false, Some(last)) => last.1 = Some(now),
         }
-        self.quiet_since = if on { None } else { self.quiet_since.or(Some(now)) };
+        self.quiet_since = (on == Some(false)).then(|| self.quiet_since.unwrap_or(now));
         self.spans.retain(|(_, end)| end.is_none_or(|end| end + WITHIN_MS > now));
         while self.spans.len() > BURSTS_MAX {
             let (begin, _) = self.spans.remove(0);

@@ -241,6 +241,9 @@ fn obey_service(draft: &mut Draft, warrant: &Warrant) -> Result<Obeyed, Refusal>
         Order::CredentialBlock { credential } => block(draft, credential),
         Order::DeviceAdd { device, kind, name } => {
             let (device, kind, name) = (device.clone(), *kind, name.clone());
+            if device.as_str().starts_with("en-") && !draft.state.devices.contains_key(&device) {
+                return Err(no("no_profile", "an EnOcean device is read by its profile: it is added at the hub"));
+            }
             change(draft, Command::DeviceAdd(Newcomer { name, ..Newcomer::plain(device, kind) }))
         }
         Order::DeviceAssign { device, zone } => {

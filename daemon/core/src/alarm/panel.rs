@@ -150,7 +150,7 @@ impl Panel {
                 }
             }
             Input::LockUsed(used) => lock::on_used(draft, used),
-            Input::Past { device, past: told } => past::on_past(draft, device, &told),
+            Input::Past { device, authenticated, past: told } => past::on_past(draft, device, authenticated, &told),
             Input::SelfTest { device, passed } => supervision::on_self_test(draft, device, passed),
             Input::Measured { device, authenticated, values } => {
                 rules::on_measured(draft, &device, authenticated, &values);

@@ -4,9 +4,12 @@
 //! It is told, and is no alarm: whatever it was is over, by hours perhaps. It never becomes a state of the detector.
 
 use crate::alarm::detector;
+use crate::alarm::draft::About;
 use crate::alarm::draft::Draft;
+use crate::device::Authenticated;
 use crate::device::DeviceId;
 use crate::event::Fact;
+use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 
 /// A detector's memory.
@@ -34,15 +37,34 @@ impl Past {
     }
 }
 
+/// No detector has alarmed so often. Most of them can be forged: a number from nowhere must not hide the next true one.
+const ALARMS_MAX: u64 = 10_000;
+/// Nor so much oftener since it was last heard.
+const ALARMS_STEP: u64 = 100;
+/// A day may have begun where the detector counts it, in ms.
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// What can be so of what is told: no day that is still to come, no number from nowhere.
+fn credible(told: &Past, known: Option<&Past>, now: Stamp) -> Past {
+    let tomorrow = Stamp { wall_ms: now.wall_ms.saturating_add(DAY_MS), ..now }.at();
+    let begun =
+        |day: &String| !now.trusted || tomorrow.get(..day.len()).is_some_and(|tomorrow| *day.as_str() <= *tomorrow);
+    let before = known.and_then(|known| known.alarms);
+    let most = before.map_or(ALARMS_MAX, |before| before.saturating_add(ALARMS_STEP));
+    Past { alarms: told.alarms.filter(|alarms| *alarms <= most), last: told.last.clone().filter(begun) }
+}
+
 /// A detector has told what it remembers.
-pub(crate) fn on_past(draft: &mut Draft, device: DeviceId, told: &Past) {
+pub(crate) fn on_past(draft: &mut Draft, device: DeviceId, authenticated: Authenticated, told: &Past) {
     let Some(known) = draft.state.devices.get(&device).map(|device| device.past.clone()) else { return };
-    let Past { alarms, last } = known.as_ref().map_or_else(|| told.clone(), |known| known.joined(told));
+    let told = credible(told, known.as_ref(), draft.now());
+    let joined = known.as_ref().map_or_else(|| told.clone(), |known| known.joined(&told));
+    let (learnt, Past { alarms, last }) = (known.as_ref() != Some(&joined), joined);
     let fact = match &known {
-        None => Fact::PastAlarmsRead { alarms, last },
-        Some(known) if known.is_moved_by(told) => Fact::AlarmedSince { alarms, last },
-        Some(_) => return,
+        Some(known) if known.is_moved_by(&told) => Fact::AlarmedSince { alarms, last },
+        _ if learnt => Fact::PastAlarmsRead { alarms, last },
+        _ => return,
     };
-    let about = detector::place_of(draft, device);
+    let about = About { authenticated: Some(authenticated), ..detector::place_of(draft, device) };
     draft.emit(fact, about);
 }

@@ -55,8 +55,8 @@ pub(crate) fn on_supply(draft: &mut Draft, supply: Supply) {
 pub(crate) fn on_surroundings(draft: &mut Draft, cells: bool, gateway: bool) {
     let silent = |fault: &DeviceFault| matches!(fault, DeviceFault::Missing | DeviceFault::Gone);
     // A button that speaks when it is pressed says nothing about where the hub is.
-    let supervised = || draft.state.devices.values().filter(|device| supervision::is_supervised(device));
-    let lost = supervised().filter(|device| device.faults.iter().any(silent)).count();
+    let supervised = || draft.state.devices.iter().filter(|(id, device)| supervision::is_supervised(id, device));
+    let lost = supervised().filter(|(_, device)| device.faults.iter().any(silent)).count();
     let half = lost > 0 && lost * 2 >= supervised().count();
     let moved = cells && (gateway || half);
     // A new router alone is a new router; a new cell alone is the operator's work.

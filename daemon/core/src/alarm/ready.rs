@@ -35,7 +35,10 @@ pub(crate) fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool
             if device.state.is_none() {
                 cause(CauseKind::NeverHeard);
             }
-            if draft.heard.is_quiet(id, draft.now()) && !device.faults.contains(&DeviceFault::Missing) {
+            if !id.is_best_effort()
+                && draft.heard.is_quiet(id, draft.now())
+                && !device.faults.contains(&DeviceFault::Missing)
+            {
                 cause(CauseKind::Quiet);
             }
         }
@@ -43,7 +46,8 @@ pub(crate) fn against(draft: &Draft, area: &AreaId, mode: ArmMode, leaving: bool
         if device.cover_open && !device.faults.contains(&DeviceFault::Tamper) {
             cause(CauseKind::Tamper);
         }
-        for fault in device.faults.iter().filter(|fault| !aside || **fault == DeviceFault::Tamper) {
+        let waits = |fault: &DeviceFault| *fault != DeviceFault::Missing || !id.is_best_effort();
+        for fault in device.faults.iter().filter(|fault| (!aside || **fault == DeviceFault::Tamper) && waits(fault)) {
             cause(match fault {
                 DeviceFault::Tamper => CauseKind::Tamper,
                 DeviceFault::LowBattery => CauseKind::LowBattery,

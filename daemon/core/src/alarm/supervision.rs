@@ -31,9 +31,13 @@ const AGAIN_MS: u64 = 60_000;
 
 /// After how much silence a detector is missing (requirements, "missing detector"), in ms; `None`: it speaks when it has
 /// something to say. Detectors of fire, gas and water tell their battery several times a day, and once at least.
-fn missing_after_ms(device: &Device) -> Option<u64> {
+fn missing_after_ms(id: &DeviceId, device: &Device) -> Option<u64> {
     if let Some(silence_s) = device.silence_s {
         return (silence_s > 0).then_some(u64::from(silence_s) * 1_000);
+    }
+    // Most of them say nothing for years, and a program of others may be what is silent.
+    if id.is_best_effort() {
+        return None;
     }
     match device.kind {
         DeviceKind::Contact | DeviceKind::Motion | DeviceKind::GlassBreak | DeviceKind::Vibration | DeviceKind::Hub => {
@@ -57,8 +61,8 @@ fn missing_after_ms(device: &Device) -> Option<u64> {
 }
 
 /// Whether its silence is told of.
-pub(crate) fn is_supervised(device: &Device) -> bool {
-    missing_after_ms(device).is_some()
+pub(crate) fn is_supervised(id: &DeviceId, device: &Device) -> bool {
+    missing_after_ms(id, device).is_some()
 }
 
 /// Why an intrusion detector is none of that grade.
@@ -74,7 +78,7 @@ pub enum Below {
 /// What keeps a device from being a detector of intrusion grade (requirements, "missing detector"; contract, "Trust in
 /// radio"); of other kinds nobody asks. It guards all the same: whoever looks at the site shall know how far.
 pub fn below_intrusion_grade(id: &DeviceId, device: &Device) -> Vec<Below> {
-    let in_time = missing_after_ms(device).is_some_and(|after_ms| after_ms <= GRADE_MS);
+    let in_time = missing_after_ms(id, device).is_some_and(|after_ms| after_ms <= GRADE_MS);
     let below = [(Below::CanBeForged, id.is_unproven(device.secret.is_some())), (Below::SilentTooLong, !in_time)];
     let asked = detector::intrusion(device.kind);
     below.into_iter().filter(|(_, is)| asked && *is).map(|(why, _)| why).collect()
@@ -163,7 +167,7 @@ impl Heard {
         state.devices.iter().filter_map(move |(id, device)| {
             while heard.next_if(|(other, _)| *other < id).is_some() {}
             let last = heard.next_if(|(other, _)| *other == id).map(|(_, habit)| habit.last);
-            let after_ms = missing_after_ms(device).filter(|_| !device.faults.contains(&DeviceFault::Missing))?;
+            let after_ms = missing_after_ms(id, device).filter(|_| !device.faults.contains(&DeviceFault::Missing))?;
             // A device that was added a moment ago has its time too.
             let last = last.into_iter().chain(self.since).chain(device.added);
             let last = last.filter(|at| at.boot == now.boot).max_by_key(|at| at.mono_ms)?;
@@ -204,8 +208,9 @@ pub(crate) fn on_silence(draft: &mut Draft, id: DeviceId, fault: DeviceFault) {
     let about = detector::place_of(draft, id.clone());
     let area = about.area.as_ref().and_then(|area| draft.state.areas.get(area));
     let guards = area.is_some_and(|area| area.arming.guarding().is_some());
+    let waited_for = !id.is_best_effort();
     detector::on_fault(draft, id, fault);
-    if !known && (guards || !draft.state.jammed.is_empty()) {
+    if !known && waited_for && (guards || !draft.state.jammed.is_empty()) {
         detector::raise_with(draft, AlarmKind::Tamper, kind, about, Some(Tag::Missing));
     }
 }
@@ -250,11 +255,12 @@ mod tests {
             below_intrusion_grade(&DeviceId::new(id).unwrap(), &serde_json::from_value(device).unwrap())
         };
         let nothing = || serde_json::json!({});
+        let both = [Below::CanBeForged, Below::SilentTooLong];
         assert_eq!(of("zb-00124b0001020304", "contact", nothing()), []);
-        assert_eq!(of("rf-cavius-door-dc3ce3126533", "contact", nothing()), [Below::CanBeForged]);
+        assert_eq!(of("rf-cavius-door-dc3ce3126533", "contact", nothing()), both);
         assert_eq!(of("en-05115a8d", "contact", nothing()), [Below::CanBeForged]);
         assert_eq!(of("en-019eb63b", "contact", serde_json::json!({"secret": "key-1"})), []);
-        let (both, late) = ([Below::CanBeForged, Below::SilentTooLong], serde_json::json!({"silence_s": 21_600}));
+        let late = serde_json::json!({"silence_s": 21_600});
         assert_eq!(of("wm-las-00010203-07-1d", "contact", late), both);
         let never = serde_json::json!({"secret": "key-1", "silence_s": 0});
         assert_eq!(of("en-019eb63b", "contact", never), [Below::SilentTooLong]);

@@ -76,7 +76,13 @@ impl Story {
                 turn(Input::Modem { modem: (*path).to_owned(), word: modem_word(word)? })
             }
             ["noise", "at", receiver, verdict] => {
-                turn(Input::Interference { receiver: (*receiver).to_owned(), on: *verdict == "begins" })
+                let on = match *verdict {
+                    "begins" => Some(true),
+                    "ends" => Some(false),
+                    "is unknown" | "unknown" => None,
+                    _ => return Err("noise begins, ends or is unknown".to_owned()),
+                };
+                turn(Input::Interference { receiver: (*receiver).to_owned(), on })
             }
             ["path", path, "is", verdict] => {
                 let reason = (*verdict != "up").then(|| (*verdict).to_owned());
@@ -450,7 +456,11 @@ impl Story {
             ["remembers", alarms, "alarms", last @ ..] => {
                 let alarms = Some(alarms.parse().map_err(|_| "how many?")?);
                 let last = last.get(1).map(|day| (*day).to_owned());
-                return Ok(Happens::Turn(vec![Input::Past { device, past: Past { alarms, last } }]));
+                return Ok(Happens::Turn(vec![Input::Past {
+                    device,
+                    authenticated: Authenticated::Crc,
+                    past: Past { alarms, last },
+                }]));
             }
             ["passes", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: true }])),
             ["fails", "its", "test"] => return Ok(Happens::Turn(vec![Input::SelfTest { device, passed: false }])),

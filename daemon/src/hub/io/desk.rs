@@ -257,7 +257,10 @@ impl Desk {
 
     /// What was typed of a device, with its key among the secrets.
     async fn newcomer(&self, new: Newcomer, key: Option<Hidden>, slf: Option<String>) -> Result<Newcomer, String> {
-        let key = key.map(|key| typed_key(&key, &new.device, slf.as_deref())).transpose()?;
+        // Whoever is known is read as before, unless somebody says otherwise.
+        let known = self.sight.seen.borrow().state.devices.get(&new.device).and_then(|device| device.eep);
+        let new = Newcomer { eep: new.eep.or(known), ..new };
+        let key = key.map(|key| typed_key(&key, &new.device, slf.as_deref(), new.eep)).transpose()?;
         let silence_s = read_as(&new.device, new.kind, new.eep, new.silence_s)?;
         let secret = match key {
             Some(key) => Some(self.keep_key(key).await?),

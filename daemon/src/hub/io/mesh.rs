@@ -186,8 +186,8 @@ async fn port(settings: Settings, secrets: Arc<std::sync::Mutex<Secrets>>, ways:
         let error = serve(&settings, &secrets, &ways, expected).await;
         let pause = back_off.fell(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
         tracing::warn!(receiver = NAME, %error, pause_ms = pause, "the Zigbee stick fell; it will be opened again");
-        // Whoever judged the air may have fallen with it, so that only this is sure to end it.
-        let over = Input::Interference { receiver: NAME.to_owned(), on: false };
+        // Whoever judged the air may have fallen with it, so that only this is sure to be said.
+        let over = Input::Interference { receiver: NAME.to_owned(), on: None };
         let failed = Input::Receiver { receiver: NAME.to_owned(), error: Some(error) };
         for word in [over, failed] {
             if ways.words.send((word, None)).await.is_err() {

@@ -8,6 +8,7 @@ use crate::subghz::eep;
 use crate::subghz::enocean_security::Key;
 use crate::subghz::enocean_security::Link;
 use crate::subghz::enocean_security::Slf;
+use crate::subghz::erp1::rorg;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::Eep;
@@ -16,10 +17,10 @@ use vakt_core::device::Eep;
 ///
 /// # Errors
 /// The refusal; it never repeats the key.
-pub fn typed_key(key: &Hidden, device: &DeviceId, slf: Option<&str>) -> Result<Vec<u8>, String> {
+pub fn typed_key(key: &Hidden, device: &DeviceId, slf: Option<&str>, eep: Option<Eep>) -> Result<Vec<u8>, String> {
     let bad = |text: &str| refusal("bad_key", text);
     let key = parse_key(&key.0).map_err(|_| bad("a key is 32 hex digits"))?;
-    if device.is_best_effort() {
+    if device.is_best_effort() && !device.as_str().starts_with("rf-wm-") {
         return Err(bad("what rtl_433 hears speaks in clear: a key would only silence it"));
     }
     if !device.as_str().starts_with("en-") {
@@ -30,7 +31,14 @@ pub fn typed_key(key: &Hidden, device: &DeviceId, slf: Option<&str>) -> Result<V
         bad("an EnOcean key needs --slf, the security level format on its data sheet, such as AB; or teach the device")
     })?;
     let slf = Slf::parse(slf).map_err(|refused| bad(&refused.text))?;
-    Ok(Link { key: Key::new(key), slf, ptm: false }.kept().to_vec())
+    if !slf.tells_all() {
+        return Err(bad(
+            "it does not send its whole rolling code, so where that stands is known from its teach-in alone: teach it",
+        ));
+    }
+    // A rocker that speaks securely leaves its type out (PTM).
+    let ptm = eep.is_some_and(|eep| eep.rorg == rorg::RPS);
+    Ok(Link { key: Key::new(key), slf, ptm }.kept().to_vec())
 }
 
 /// After how much silence it is missed, and whether it can be read at all: an EnOcean device only by its profile.

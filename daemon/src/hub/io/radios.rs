@@ -51,9 +51,6 @@ const KEYS_AGAIN: Duration = Duration::from_secs(5);
 /// Two transceivers hear the same teach-in; so soon after it a device is not added again.
 const ONCE: Duration = Duration::from_secs(2);
 
-/// Where Debian's package has it.
-const RTL_433: &str = "/usr/bin/rtl_433";
-
 /// What others use of them.
 #[derive(Clone)]
 pub struct Radios {
@@ -153,7 +150,7 @@ fn radio_chip(settings: io::cc1101::Settings, outlets: io::Outlets) -> JoinHandl
 
 fn rtl_433(settings: Rtl433, outlets: io::Outlets) -> JoinHandle<()> {
     let Rtl433 { name, device, frequency_hz, sample_rate_hz, level_db } = settings;
-    let program = PathBuf::from(RTL_433);
+    let program = PathBuf::from(io::rtl_433::PROGRAM);
     let settings = io::rtl_433::Settings { name, program, device, frequency_hz, sample_rate_hz, level_db };
     hold(settings.receiver(), outlets.inputs.clone(), move |well| {
         let (settings, outlets) = (settings.clone(), outlets.clone());
@@ -185,8 +182,9 @@ where
 /// Keeps the receivers' list of known devices, with their keys, as the panel knows them. The first list is there when
 /// this returns: a detector that speaks at once must not be taken for a stranger.
 async fn follow_known(mut seen: watch::Receiver<Seen>, secrets: Arc<Mutex<Secrets>>) -> watch::Receiver<Arc<Known>> {
-    let (known_in, known) = watch::channel(Arc::default());
-    let mut first = known.clone();
+    let (known_in, known) = watch::channel(Arc::<Known>::default());
+    let (mut first, without_keys) = (known.clone(), known_in.clone());
+    let at_first = seen.borrow().state.clone();
     tokio::spawn(async move {
         let mut listed = None;
         loop {
@@ -215,8 +213,18 @@ async fn follow_known(mut seen: watch::Receiver<Seen>, secrets: Arc<Mutex<Secret
             }
         }
     });
-    // A secrets file that hangs must not keep the hub deaf.
-    let _ = tokio::time::timeout(KEYS_FIRST, first.changed()).await;
+    // A secrets file that hangs must not keep the hub deaf: until it answers, who has a key is unreadable, and all others are
+    // heard.
+    if tokio::time::timeout(KEYS_FIRST, first.changed()).await.is_err() {
+        let deaf_to_some = view::known(&at_first, |_| Secret::Lost);
+        without_keys.send_if_modified(|known| {
+            let none_yet = known.is_empty();
+            if none_yet {
+                *known = Arc::new(deaf_to_some);
+            }
+            none_yet
+        });
+    }
     known
 }
 

@@ -309,8 +309,8 @@ pub fn listed_keys(state: &State) -> Vec<ListedKey> {
 pub fn known(state: &State, mut key: impl FnMut(&str) -> Secret) -> Known {
     let of = |(id, device): (&DeviceId, &Arc<Device>)| {
         let secret = device.secret.as_deref().map_or(Secret::None, &mut key);
-        let Device { eep, counter, added, .. } = **device;
-        (id.clone(), known::Device { secret, eep, counter, since: added })
+        let (eep, counter, key) = (device.eep, device.counter, device.secret.clone());
+        (id.clone(), known::Device { secret, eep, counter, key })
     };
     state.devices.iter().map(of).collect()
 }

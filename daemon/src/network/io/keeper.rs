@@ -139,7 +139,7 @@ impl Keeper {
         }
         let modem = found.networks.modem.clone();
         if let Some(on) = self.air.hear(now.mono_ms, modem.as_ref()) {
-            self.outlets.tell(Input::Interference { receiver: self.path.clone(), on }).await;
+            self.outlets.tell(Input::Interference { receiver: self.path.clone(), on: Some(on) }).await;
         }
         found.networks.jammed = self.air.noisy();
         if let Some(modem) = &modem {

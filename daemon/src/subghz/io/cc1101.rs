@@ -103,8 +103,10 @@ fn hold(settings: &Settings, told: &mpsc::Sender<Notice>) -> String {
 }
 
 fn try_hold(settings: &Settings, told: &mpsc::Sender<Notice>) -> Result<(), String> {
-    let spi = open_spi(&settings.spi)?;
+    // The lines first: where an older thread hangs in the SPI driver they are its own still, and this one ends at once instead
+    // of hanging beside it.
     let (request, gdo0, gdo2) = take_lines(&settings.gdo0, &settings.gdo2)?;
+    let spi = open_spi(&settings.spi)?;
     let mut engine = Engine::new(spi, gdo0, gdo2, settings.mode);
     let not_realtime = u64::from(!ask_for_realtime());
     let mut lost = 0u64;

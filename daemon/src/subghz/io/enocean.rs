@@ -116,7 +116,8 @@ impl Port<'_> {
     /// False when nobody listens any more.
     async fn pass_on(&mut self, telegram: &Telegram) -> bool {
         let own_id = self.transceiver.identity().map_or(0, |identity| identity.chip_id);
-        let knock = self.door.knock(telegram, own_id);
+        let (device, known) = (telegram.device(), self.outlets.known.borrow().clone());
+        let knock = self.door.knock(telegram, own_id, known.contains_key(&device));
         if let Some(answer) = knock.answer {
             self.transceiver.send(answer);
         }
@@ -124,14 +125,13 @@ impl Port<'_> {
             let _ = self.teaching.came.try_send(came);
             return true;
         }
-        let (device, known) = (telegram.device(), self.outlets.known.borrow().clone());
         let Some(entry) = known.get(&device) else {
             let encrypted = matches!(telegram.rorg, rorg::SEC | rorg::SEC_ENCAPS | rorg::SEC_TEACH_IN);
             let _ = self.outlets.strangers.try_send(Stranger { device, encrypted, rssi_dbm: telegram.rssi_dbm() });
             return true;
         };
-        // It teaches and nobody asked it to: no word of how it stands.
-        if matches!(telegram.rorg, rorg::SEC_TEACH_IN | rorg::UTE) {
+        // It teaches and nobody asked it to, or says what belongs to no profile: no word of how it stands.
+        if matches!(telegram.rorg, rorg::SEC_TEACH_IN | rorg::UTE) || rorg::says_nothing(telegram.rorg) {
             return true;
         }
         for input in self.heard(&device, telegram, entry, &known) {
@@ -164,9 +164,12 @@ impl Port<'_> {
             Ok(said) => said,
             Err(refused) => return unreadable(&refused),
         };
-        let authenticated = said.report.as_ref().map_or(Authenticated::Crc, |report| report.authenticated);
+        // Of the first message after a key was typed nobody knows whether it is an old one.
+        let most = if last.is_none() { Authenticated::Mac } else { Authenticated::MacCounter };
+        let authenticated = said.report.as_ref().map_or(Authenticated::Crc, |report| report.authenticated).min(most);
         let reports = said.report.into_iter().chain(said.also);
-        let mut inputs: Vec<Input> = reports.map(|report| Input::Report(Report { counter, ..report })).collect();
+        let report = |report: Report| Report { counter, authenticated: report.authenticated.min(most), ..report };
+        let mut inputs: Vec<Input> = reports.map(|one| Input::Report(report(one))).collect();
         if !said.values.is_empty() {
             inputs.push(Input::Measured { device: device.clone(), authenticated, values: said.values });
         }

@@ -88,12 +88,18 @@ impl Chip<'_> {
     /// It hears nothing, so nothing is known of the air.
     async fn deaf(&mut self) -> bool {
         let (own, other) = (self.own.deaf(), self.other.deaf());
-        self.interference(self.settings.mode, own).await
-            && self.interference(other_than(self.settings.mode), other).await
+        (!own || self.air(self.settings.mode, None).await)
+            && (!other || self.air(other_than(self.settings.mode), None).await)
     }
 
     async fn interference(&self, band: Mode, news: Option<bool>) -> bool {
-        let Some(on) = news else { return true };
+        match news {
+            Some(on) => self.air(band, Some(on)).await,
+            None => true,
+        }
+    }
+
+    async fn air(&self, band: Mode, on: Option<bool>) -> bool {
         let mhz = match band {
             Mode::T => "868.95",
             Mode::S => "868.30",
@@ -145,7 +151,9 @@ mod tests {
         let said = |input| match input {
             Input::Receiver { receiver, error: None } => format!("{receiver} is well"),
             Input::Receiver { receiver, error: Some(_) } => format!("{receiver} is not well"),
-            Input::Interference { receiver, on } => format!("{receiver} {}", if on { "loud" } else { "quiet" }),
+            Input::Interference { receiver, on } => {
+                format!("{receiver} {}", on.map_or("unknown", |on| if on { "loud" } else { "quiet" }))
+            }
             other => format!("{other:?}"),
         };
         std::iter::from_fn(|| core.try_recv().ok()).map(said).collect()
@@ -173,12 +181,13 @@ mod tests {
         let said = told(life.into_iter().flatten()).await;
         let expected = [
             "radio is well",
+            "radio-868.30 quiet",
             "radio-868.95 loud",
             "radio-868.30 loud",
             "radio-868.95 quiet",
             "radio-868.95 loud",
-            "radio-868.95 quiet",
-            "radio-868.30 quiet",
+            "radio-868.95 unknown",
+            "radio-868.30 unknown",
             "radio is not well",
         ];
         assert_eq!(said, expected);

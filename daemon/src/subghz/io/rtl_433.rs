@@ -16,6 +16,7 @@ use super::serial::pass_on;
 use crate::subghz::known::Secret;
 use crate::subghz::line::Fault;
 use crate::subghz::line::Source;
+use crate::subghz::receiver::Heard;
 use crate::subghz::receiver::NotHeard;
 use crate::subghz::receiver::Receiver;
 use crate::subghz::rtl_433::Lines;
@@ -36,10 +37,13 @@ use tokio::process::ChildStderr;
 use tokio::process::ChildStdout;
 use tokio::process::Command;
 use tokio::time::Instant;
+use vakt_core::device::DeviceId;
 use vakt_core::device::Report;
 use vakt_core::input::BEST_EFFORT;
 use vakt_core::input::Input;
 
+/// Where Debian's package has it.
+pub const PROGRAM: &str = "/usr/bin/rtl_433";
 /// How long it is waited for.
 const PATIENCE: Patience = Patience { answer: Duration::from_secs(5), deaf: Duration::from_secs(45) };
 /// Bytes of that answer that are read; one of more is none.
@@ -264,7 +268,7 @@ impl Ear<'_> {
         let listens = match said {
             Ok(Said::Report(report)) => self.report(report).await,
             Ok(Said::Telegram(caught)) => match self.receiver.take(caught) {
-                Ok(heard) => pass_on(&mut self.receiver, &heard, self.outlets).await,
+                Ok(heard) => self.telegram(heard).await,
                 Err(_) => true, // counted
             },
             Ok(Said::Statistics) => true,
@@ -278,6 +282,15 @@ impl Ear<'_> {
         let telegrams = Some(*self.receiver.counters());
         self.outlets.count(&self.settings.receiver(), Counted { telegrams, ..Counted::default() });
         listens.then_some(sign)
+    }
+
+    /// A telegram of wireless M-Bus, of a device that is called `rf-wm-…` here: it is heard as well as it can be, and what a
+    /// receiver of its own hears is not.
+    async fn telegram(&mut self, heard: Heard) -> bool {
+        match DeviceId::new(format!("rf-{}", heard.device)) {
+            Ok(device) => pass_on(&mut self.receiver, &Heard { device, ..heard }, self.outlets).await,
+            Err(_) => true, // longer than an id: no address is
+        }
     }
 
     async fn report(&mut self, report: Report) -> bool {
@@ -331,7 +344,6 @@ mod tests {
     use std::sync::Arc;
     use tokio::sync::mpsc;
     use tokio::sync::watch;
-    use vakt_core::device::DeviceId;
     use vakt_core::device::DeviceState;
 
     const DOOR: &str = "rf-cavius-door-dc3ce3126533";
@@ -387,7 +399,7 @@ mod tests {
 
     fn hub(knows: &[(&str, Secret)]) -> Hub {
         let of = |(id, secret): &(&str, Secret)| {
-            (DeviceId::new(*id).unwrap(), Device { secret: secret.clone(), eep: None, counter: None, since: None })
+            (DeviceId::new(*id).unwrap(), Device { secret: secret.clone(), eep: None, counter: None, key: None })
         };
         let (known_in, known) = watch::channel(Arc::new(knows.iter().map(of).collect()));
         let ((inputs_in, inputs), (strangers_in, strangers)) = (mpsc::channel(64), mpsc::channel(64));

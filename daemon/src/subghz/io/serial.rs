@@ -201,8 +201,8 @@ pub(super) async fn pass_on(receiver: &mut Receiver, heard: &Heard, outlets: &Ou
             if let (Some(counter), Ok(mut newest)) = (counter, outlets.newest.lock()) {
                 newest.note(&device, counter, &known);
             }
-            let report = report.map(|report| Input::Report(Report { counter, ..report }));
-            let past = past.map(|past| Input::Past { device: device.clone(), past });
+            let report = report.map(|report| Input::Report(Report { counter, device: device.clone(), ..report }));
+            let past = past.map(|past| Input::Past { device: device.clone(), authenticated, past });
             let values = (!values.is_empty()).then_some(Input::Measured { device, authenticated, values });
             [report, past, values]
         }
