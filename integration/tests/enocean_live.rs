@@ -189,3 +189,57 @@ async fn r18_a_transceiver_that_is_pulled_out_is_told_and_heard_again_when_it_is
     lab.stick.bytes(&window(false)).await.unwrap();
     assert_eq!(events(&lab, "device_changed", "en-05115a8d", 1).await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_rocker_is_waited_for_a_known_smoke_detector_is_heard_and_stays_what_it_is() {
+    let (lab, _) = listening().await;
+    lab.ask(json!({"command": "device_add", "device": "en-0587854b", "kind": "smoke", "eep": "F6-05-02"}))
+        .await
+        .unwrap();
+    lab.ask(json!({"command": "device_permit", "seconds": 60, "joining": "teach", "eep": "F6-02-01"})).await.unwrap();
+    lab.stick.bytes(&heard(0xF6, &[0x10], SMOKE, 0x20, 48)).await.unwrap();
+    let fire = &events(&lab, "alarm_raised", "en-0587854b", 1).await[0];
+    assert_eq!(fire["detail"]["kind"], json!("fire"));
+    assert_eq!(events(&lab, "device_added", "en-0587854b", 1).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_taught_stays_when_its_device_is_given_a_name_or_anothers_place() {
+    let (lab, _) = listening().await;
+    lab.ask(json!({"command": "device_add", "device": "en-05115a8d", "kind": "contact", "eep": "D5-00-01",
+        "silence_s": 21_600}))
+        .await
+        .unwrap();
+    let mut contact = SecureContact { id: 0x019E_B63B, key: *b"VAKT-ENOCEAN-KEY", rlc: 0x0000_1000 };
+    let device = "en-019eb63b";
+    teach(&lab, &contact).await;
+    lab.ask(json!({"command": "device_add", "device": device, "kind": "contact", "name": "Terrace"})).await.unwrap();
+    lab.ask(json!({"command": "device_replace", "old": "en-05115a8d", "device": device, "kind": "contact"}))
+        .await
+        .unwrap();
+    // Anybody's word in clear opens nothing; its own does.
+    lab.stick.bytes(&heard(0xD5, &[0x08], contact.id, 0, 45)).await.unwrap();
+    events(&lab, "fault_raised", device, 1).await;
+    lab.stick.bytes(&contact.says(false)).await.unwrap();
+    let open = &events(&lab, "device_changed", device, 1).await[0];
+    assert_eq!((&open["detail"]["state"], &open["authenticated"]), (&json!("open"), &json!("mac_counter")));
+    let added = events(&lab, "device_added", device, 3).await;
+    assert_eq!(added[2]["detail"]["silence_s"], json!(21_600), "the old one's, which nobody has said anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secure_rocker_whose_key_was_typed_calls_for_help() {
+    let (lab, _) = listening().await;
+    // The specification's own rocker (Security of EnOcean Radio Networks, annex).
+    let add = |slf: &str| {
+        json!({"command": "device_add", "device": "en-0185e177", "kind": "sos", "eep": "F6-02-01",
+        "key": "456E4F6365616E20476D62482E313300", "slf": slf})
+    };
+    let refused = lab.daemon.command(&add("8B")).await.unwrap();
+    assert_eq!(refused["refused"], json!("bad_key"), "where its rolling code stands, only a teach-in tells");
+    lab.ask(add("AB")).await.unwrap();
+    lab.stick.bytes(&heard(0x30, &[0x0E, 0x3E, 0x2D, 0x00, 0x05, 0xE5, 0x6D], 0x0185_E177, 0, 45)).await.unwrap();
+    let called = &events(&lab, "device_changed", "en-0185e177", 1).await[0];
+    let found = (&called["detail"]["state"], &called["authenticated"]);
+    assert_eq!(found, (&json!("alarm"), &json!("mac")), "the first message might be an old one");
+}

@@ -261,4 +261,33 @@ mod tests {
         door.knock(&erp1(SECURE[0]), OWN, false);
         assert!(turned_away(door.knock(&erp1(SECURE[1]), OWN, false)).contains("--eep"));
     }
+
+    #[test]
+    fn who_is_known_is_not_taught_by_radio_and_its_word_passes() {
+        let mut door = open(Some("F6-02-01"));
+        assert_eq!(door.knock(&esp3(ROCKER), OWN, true), Knock::default(), "a smoke detector's word, perhaps");
+        assert_eq!(newcomer(door.knock(&esp3(ROCKER), OWN, false)).kind, DeviceKind::Sos);
+        let mut door = open(None);
+        let known = door.knock(&esp3(UTE), OWN, true);
+        assert!(known.answer.is_some(), "it is told that it is turned away");
+        assert!(turned_away(known).contains("device remove en-0194e3b9"));
+        assert!(turned_away(door.knock(&esp3(ONE_BS), OWN, true)).contains("known already"));
+        assert!(turned_away(door.knock(&erp1(SECURE[0]), OWN, true)).contains("known already"));
+        assert_eq!(door.knock(&esp3(CONTACT), OWN, true), Knock::default());
+        door.set(None);
+        assert_eq!(door.knock(&esp3(ONE_BS), OWN, true), Knock::default(), "nobody has asked");
+    }
+
+    #[test]
+    fn one_opening_lets_in_so_many() {
+        let mut door = open(Some("F6-02-01"));
+        let rocker = esp3(ROCKER);
+        let of = |sender| Telegram { sender, ..rocker.clone() };
+        for sender in 0..NEWCOMERS_MAX as u32 {
+            newcomer(door.knock(&of(sender), OWN, false));
+        }
+        assert!(turned_away(door.knock(&of(0xFFFF), OWN, false)).contains("open again"));
+        door.set(Some(Open { eep: Some(Eep::new(rorg::RPS, 0x02, 0x01)), label: None }));
+        newcomer(door.knock(&of(0xFFFF), OWN, false));
+    }
 }

@@ -75,11 +75,11 @@ impl Story {
             ["modem", "of", path, word @ ..] => {
                 turn(Input::Modem { modem: (*path).to_owned(), word: modem_word(word)? })
             }
-            ["noise", "at", receiver, verdict] => {
-                let on = match *verdict {
-                    "begins" => Some(true),
-                    "ends" => Some(false),
-                    "is unknown" | "unknown" => None,
+            ["noise", "at", receiver, verdict @ ..] => {
+                let on = match verdict {
+                    ["begins"] => Some(true),
+                    ["ends"] => Some(false),
+                    ["is", "unknown"] => None,
                     _ => return Err("noise begins, ends or is unknown".to_owned()),
                 };
                 turn(Input::Interference { receiver: (*receiver).to_owned(), on })
