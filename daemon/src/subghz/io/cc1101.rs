@@ -103,6 +103,7 @@ fn hold(settings: &Settings, told: &mpsc::Sender<Notice>) -> String {
 }
 
 fn try_hold(settings: &Settings, told: &mpsc::Sender<Notice>) -> Result<(), String> {
+    std::fs::metadata(&settings.spi).map_err(|error| format!("opening {}: {error}", settings.spi.display()))?;
     // The lines first: where an older thread hangs in the SPI driver they are its own still, and this one ends at once instead
     // of hanging beside it.
     let (request, gdo0, gdo2) = take_lines(&settings.gdo0, &settings.gdo2)?;
