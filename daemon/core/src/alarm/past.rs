@@ -58,6 +58,9 @@ fn credible(told: &Past, known: Option<&Past>, now: Stamp) -> Past {
 pub(crate) fn on_past(draft: &mut Draft, device: DeviceId, authenticated: Authenticated, told: &Past) {
     let Some(known) = draft.state.devices.get(&device).map(|device| device.past.clone()) else { return };
     let told = credible(told, known.as_ref(), draft.now());
+    if told == Past::default() {
+        return; // it has told nothing that a later word could be read beside
+    }
     let joined = known.as_ref().map_or_else(|| told.clone(), |known| known.joined(&told));
     let (learnt, Past { alarms, last }) = (known.as_ref() != Some(&joined), joined);
     let fact = match &known {

@@ -179,8 +179,9 @@ impl Port<'_> {
 
 /// A device as `enocean` wants it.
 fn as_let_in(entry: &Device, last: Option<u32>) -> Result<enocean::Device, Refused> {
-    let eep =
-        entry.eep.ok_or_else(|| Refused::new(Reason::WrongProfile, 0, "its profile is not known: add it again"))?;
+    let eep = entry
+        .eep
+        .ok_or_else(|| Refused::new(Reason::WrongProfile, 0, "its profile is not known: add it again with --eep"))?;
     let next = last.map_or(0, |last| u64::from(last) + 1);
     let secure = match &entry.secret {
         Secret::None => None,

@@ -304,7 +304,7 @@ impl Ear<'_> {
         };
         if entry.secret != Secret::None {
             let device = report.device;
-            tracing::warn!(%device, "a device that rtl_433 hears speaks in clear, and has a key here: add it again without");
+            tracing::warn!(%device, "a device that rtl_433 hears speaks in clear, and has a key here: remove it and add it without");
             return self.tell(Input::Unreadable { device }).await;
         }
         counters.reported = counters.reported.saturating_add(1);

@@ -238,5 +238,9 @@ fn understand(
 
 /// A key that is listed and not there must not turn into "no key": its device would be believed in clear.
 pub(super) fn lost() -> Refused {
-    Refused::new(Reason::NoKey, 0, "its key is lost, or none of its kind: add it again")
+    Refused::new(
+        Reason::NoKey,
+        0,
+        "its key is lost, or none of its kind: add it again with its key, or remove it and let it teach",
+    )
 }
