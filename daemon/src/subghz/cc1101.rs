@@ -525,6 +525,8 @@ impl<S: SpiDevice, A: InputPin, B: InputPin> Engine<S, A, B> {
     fn finish(&mut self, packet: Reception) -> Result<(), Fault> {
         let Reception { began_us, mut bytes, whole, rssi_dbm, .. } = packet;
         bytes.truncate(whole.unwrap_or_default());
+        let took_us = bytes.len() as u64 * self.mode.byte_us();
+        self.counters.receiving_us = self.counters.receiving_us.saturating_add(took_us);
         let kind = match self.mode {
             Mode::T => FrameKind::Fifo,
             Mode::S => FrameKind::FifoS1,

@@ -164,6 +164,8 @@ pub struct Counters {
     pub valid: u64,
     /// Frames that were received whole and failed a check.
     pub bad_frames: u64,
+    /// Time that whole frames took on the air, whether they could be believed or not, in µs.
+    pub receiving_us: u64,
     /// Sync words that were followed by no frame: refused with the first bytes.
     pub noise: u64,
     /// Frames that broke off in a symbol that is none.

@@ -11,6 +11,9 @@ pub const LOUD_DBM: i16 = -80;
 /// So many sync words in a second without a frame behind them are no noise: by itself it makes one every second or two
 /// (esphome-components #425).
 pub const FLOOD: u64 = 20;
+/// So much of a second taken by whole frames, in µs, is no household, whatever they say: a detector may send for 1 % of an hour,
+/// and who plays a true telegram over and over leaves room for no other.
+const TAKEN_US: u64 = 500_000;
 /// Samples that a second must have to be called loud or quiet; below, somebody held the receiver all the time.
 const SAMPLES_MIN: u32 = 3;
 
@@ -41,7 +44,8 @@ impl Noise {
         let flood = counters.false_syncs().saturating_sub(before.false_syncs()) >= FLOOD;
         let held = loud + quiet < SAMPLES_MIN && counters.syncs > before.syncs && !heard;
         let drowned = loud >= SAMPLES_MIN && quiet == 0;
-        self.turn(flood || held || drowned)
+        let taken = counters.receiving_us.saturating_sub(before.receiving_us) >= TAKEN_US;
+        self.turn(flood || held || drowned || taken)
     }
 
     /// The same for a band that is only looked at now and then: one look a second.
@@ -102,6 +106,18 @@ mod tests {
         assert_eq!(second(&mut noise, &[-101; 8], counted(30, 0)), Some(true), "20 sync words and no frame");
         // A house full of meters: busy, and each is understood.
         assert_eq!(second(&mut noise, &[-60], counted(45, 15)), Some(false));
+    }
+
+    #[test]
+    fn r27_who_plays_true_telegrams_without_a_pause_is_found_by_the_time_they_take() {
+        let mut noise = Noise::default();
+        // Valid each, and quiet in the pauses where samples fall.
+        let after = |s: u64, taken_ms: u64| Counters { receiving_us: s * taken_ms * 1_000, ..counted(25 * s, 25 * s) };
+        second(&mut noise, &[-101; 10], after(0, 870));
+        assert_eq!(second(&mut noise, &[-101; 10], after(1, 870)), Some(true));
+        let mut noise = Noise::default();
+        second(&mut noise, &[-101; 10], after(0, 125));
+        assert_eq!(second(&mut noise, &[-101; 10], after(1, 125)), Some(false), "a block of flats, 25 meters a second");
     }
 
     #[test]
