@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
+use tokio::io::Lines;
 use tokio::net::UnixStream;
 use vakt_integration::arc::misbehave::Misbehaviour;
 use vakt_integration::lab::Lab;
@@ -54,22 +55,37 @@ async fn events(lab: &Lab, kind: &str, device: &str, count: usize) -> Vec<Value>
     of(arc.events())
 }
 
-/// Opens the door, lets a contact teach, and waits until the hub says that it is heard.
-async fn teach(lab: &Lab, contact: &SecureContact) {
+/// What a permit says, line by line.
+type Says = Lines<BufReader<UnixStream>>;
+
+/// Opens the door; what is said at it.
+async fn door(lab: &Lab, eep: Value) -> Says {
     let mut permit = UnixStream::connect(lab.daemon.control_socket()).await.unwrap();
-    let asked = json!({"command": "device_permit", "seconds": 60, "joining": "teach", "eep": "D5-00-01"});
+    let asked = json!({"command": "device_permit", "seconds": 60, "joining": "teach", "eep": eep});
     permit.write_all(format!("{asked}\n").as_bytes()).await.unwrap();
     let mut says = BufReader::new(permit).lines();
     let opened = says.next_line().await.unwrap().unwrap();
     assert!(opened.contains("\"ok\":true"), "{opened}");
+    says
+}
+
+/// The next step of a newcomer; between them stands what was heard of it while the door was shut.
+async fn stage(says: &mut Says) -> String {
+    loop {
+        let line = tokio::time::timeout(SOON, says.next_line()).await.unwrap().unwrap().unwrap();
+        if line.contains("stage") {
+            return line;
+        }
+    }
+}
+
+/// Opens the door, lets a contact teach, and waits until the hub says that it is heard.
+async fn teach(lab: &Lab, contact: &SecureContact) {
+    let mut says = door(lab, json!("D5-00-01")).await;
     for part in contact.teach() {
         lab.stick.bytes(&part).await.unwrap();
     }
-    // Before its own steps stands what was heard of it while the door was shut.
-    let mut line = opened;
-    while !line.contains("stage") {
-        line = tokio::time::timeout(SOON, says.next_line()).await.unwrap().unwrap().unwrap();
-    }
+    let line = stage(&mut says).await;
     assert!(line.contains("\"ready\"") && line.contains("D5-00-01"), "{line}");
 }
 
@@ -173,6 +189,59 @@ async fn who_wants_to_be_taught_is_answered_and_one_that_is_not_known_here_is_tu
     }
     assert_eq!(codes, [0, 3], "not now; and not of a kind that is known");
     assert!(lab.arc.as_ref().unwrap().events().iter().all(|row| row.kind != "device_added"));
+}
+
+/// The device reads the answer that the hub sends it; its code.
+async fn answered(lab: &Lab, transceiver: &mut Transceiver) -> u8 {
+    while transceiver.sent.is_empty() {
+        answer(lab, transceiver).await;
+    }
+    transceiver.sent.remove(0).0[1] >> 4 & 0b11
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_that_it_is_taught_is_known_and_asks_again_without_harm() {
+    let (lab, mut transceiver) = listening().await;
+    let mut says = door(&lab, Value::Null).await;
+    // A multi sensor, D2-14-41, that waits for an answer and misses the first.
+    for channel in [0x00, 0xFF] {
+        let ute = heard(0xD4, &[0xA0, channel, 0x3E, 0x00, 0x41, 0x14, 0xD2], 0x0194_E3B9, 0, 64);
+        lab.stick.bytes(&ute).await.unwrap();
+        assert_eq!(answered(&lab, &mut transceiver).await, 1, "it is accepted");
+        assert_eq!(events(&lab, "device_added", "en-0194e3b9", 1).await.len(), 1);
+    }
+    // Who else teaches is told next: nothing was said of the second time.
+    lab.stick.bytes(&heard(0xD4, &[0xA0, 0x00, 0x3E, 0x00, 0x01, 0x01, 0xD2], 0x0194_0001, 0, 64)).await.unwrap();
+    let stages = [stage(&mut says).await, stage(&mut says).await];
+    assert!(stages[0].contains("ready") && stages[0].contains("en-0194e3b9"), "{stages:?}");
+    assert!(stages[1].contains("failed") && stages[1].contains("en-01940001"), "{stages:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_goes_with_its_device_and_that_of_a_device_that_is_refused_does_not_stay() {
+    let (lab, _) = listening().await;
+    let keys = || {
+        let file = rusqlite::Connection::open(lab.folder().join("state/secrets.db")).unwrap();
+        let sql = "SELECT count(*) FROM secret WHERE id LIKE 'key-%'";
+        file.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    let key = "00112233445566778899AABBCCDDEEFF";
+    let add = |silence_s: u32| {
+        json!({"command": "device_add", "device": "wm-las-00010204-03-1a", "kind": "smoke", "key": key,
+            "silence_s": silence_s})
+    };
+    let refused = lab.daemon.command(&add(1)).await.unwrap();
+    assert_eq!((&refused["refused"], keys()), (&json!("out_of_range"), 0));
+    // Given again, typed again: one key each, the newest.
+    lab.ask(add(3_600)).await.unwrap();
+    lab.ask(add(7_200)).await.unwrap();
+    let contact = SecureContact { id: 0x019E_B63B, key: *b"VAKT-ENOCEAN-KEY", rlc: 0x0000_1000 };
+    teach(&lab, &contact).await;
+    lab.until("one key for each device", |_| keys() == 2).await.unwrap();
+    for device in ["wm-las-00010204-03-1a", "en-019eb63b"] {
+        lab.ask(json!({"command": "device_remove", "device": device})).await.unwrap();
+    }
+    lab.until("no key without a device", |_| keys() == 0).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,8 +111,8 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         counter: Option<u32>,
     },
-    /// A detector that counts its messages said nothing new for long, and this was its last message: an older one is a
-    /// recording, also after a start.
+    /// A detector that counts its messages said nothing new for long, or only that something is wrong with it, and this was its
+    /// last message: an older one is a recording, also after a start.
     CounterKept { counter: u32 },
     /// A detector made for inspection tells for the first time what it remembers: how often it has alarmed, and when last.
     PastAlarmsRead {

@@ -175,6 +175,14 @@ impl Secrets {
         self.conn.execute(sql, params![id, value]).map(drop).map_err(self.sqlite("write"))
     }
 
+    /// Forgets a secret.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn forget(&self, id: &str) -> Result<(), SecretsError> {
+        self.conn.execute("DELETE FROM secret WHERE id = ?1", [id]).map(drop).map_err(self.sqlite("write"))
+    }
+
     /// What the Zigbee host remembers, as it wrote it.
     ///
     /// # Errors

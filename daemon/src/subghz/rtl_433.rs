@@ -132,9 +132,9 @@ pub struct Unread {
 /// `bad_hex`, `bad_length` and `too_long` for a telegram, `bad_record` for a field.
 pub fn read(line: &[u8], version: Version) -> Result<Said, Unread> {
     let nobody = |why| Unread { device: None, why };
-    // A list would be taken for the fields in their order.
-    let object = line.trim_ascii_start().starts_with(b"{");
-    let fields = object.then(|| serde_json::from_slice::<Fields>(line).ok()).flatten();
+    // A list would be taken for the fields in their order, and what is in a field that nobody reads for text.
+    let object = std::str::from_utf8(line).ok().filter(|line| line.trim_ascii_start().starts_with('{'));
+    let fields = object.and_then(|line| serde_json::from_str::<Fields>(line).ok());
     let fields = fields.ok_or(nobody(NotHeard::Line(Fault::NotAFrame)))?;
     let Some(model) = fields.model.as_ref() else {
         let statistics = matches!((&fields.frames, &fields.stats), (Some(Value::Object(_)), Some(Value::Array(_))));
@@ -271,6 +271,7 @@ mod tests {
         for line in [
             &b"\xFF\xFE{}"[..],
             b"{\"model\":\"\xC3\"}",
+            b"{\"model\":\"Cavius-Security\",\"id\":1690906,\"message\":32,\"text\":\"\xD5\",\"mic\":\"CRC\"}",
             b"Tuned to 868.950MHz.",
             b"{",
             deep.as_bytes(),

@@ -2,7 +2,10 @@
 //! answered by looking. It runs beside the core, so that a slow secrets file cannot hold up an alarm.
 
 use super::core::Seeing;
+use super::mesh::STOPPING;
+use super::mesh::tell;
 use super::radios::Radios;
+use super::radios::forget;
 use super::radios::key_id;
 use super::view;
 use crate::control::io::Asked;
@@ -175,7 +178,14 @@ impl Desk {
             Command::DeviceRemove { device } | Command::DeviceReplace { old: device, .. } => Some(device.clone()),
             _ => None,
         };
+        let key = match &command {
+            Command::DeviceAdd(new) | Command::DeviceReplace { new, .. } => new.secret.clone(),
+            _ => None,
+        };
         let reply = self.tell(command).await;
+        if matches!(reply, Reply::Refused { refused, .. } if refused != STOPPING) {
+            forget(self.secrets.clone(), Vec::from_iter(key)).await;
+        }
         if let (Some(owners), Reply::Done { .. }) = (owners, &reply) {
             self.owners_changed(owners).await;
         }
@@ -209,12 +219,7 @@ impl Desk {
     }
 
     pub(super) async fn tell(&self, command: Command) -> Reply {
-        let (reply, receiver) = oneshot::channel();
-        let input = Input::Command { request: 0, method: Method::Local, command };
-        if self.commands.send((input, reply)).await.is_err() {
-            return Reply::refused("stopping", "the daemon is going down");
-        }
-        receiver.await.unwrap_or_else(|_| Reply::refused("stopping", "the daemon is going down"))
+        tell(&self.commands, command).await
     }
 
     /// Turns a request into a command: codes into whose they are, keys into opaque ids.

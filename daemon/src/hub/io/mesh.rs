@@ -166,10 +166,13 @@ async fn add(
     }
 }
 
+/// The refusal of a hub that goes down: whether the command was carried out, nobody knows.
+pub(super) const STOPPING: &str = "stopping";
+
 pub(super) async fn tell(commands: &mpsc::Sender<(Input, oneshot::Sender<Reply>)>, command: Command) -> Reply {
     let (reply, answer) = oneshot::channel();
     let input = Input::Command { request: 0, method: Method::Local, command };
-    let going = || Reply::refused("stopping", "the daemon is going down");
+    let going = || Reply::refused(STOPPING, "the daemon is going down");
     if commands.send((input, reply)).await.is_err() {
         return going();
     }

@@ -2,6 +2,7 @@
 //! is taught on the way to the panel.
 
 use super::core::Seen;
+use super::mesh::STOPPING;
 use super::mesh::tell;
 use super::ports;
 use super::view;
@@ -24,6 +25,7 @@ use crate::subghz::line::Source;
 use crate::zigbee::host::Progress;
 use crate::zigbee::interview::Stage;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -50,6 +52,8 @@ const KEYS_FIRST: Duration = Duration::from_secs(3);
 const KEYS_AGAIN: Duration = Duration::from_secs(5);
 /// Two transceivers hear the same teach-in; so soon after it a device is not added again.
 const ONCE: Duration = Duration::from_secs(2);
+/// Who missed that it is known teaches again. So long after it is "ready", that is no news: one opening lasts 180 s at most.
+const AGAIN: Duration = Duration::from_secs(180);
 
 /// What others use of them.
 #[derive(Clone)]
@@ -184,9 +188,9 @@ where
 async fn follow_known(mut seen: watch::Receiver<Seen>, secrets: Arc<Mutex<Secrets>>) -> watch::Receiver<Arc<Known>> {
     let (known_in, known) = watch::channel(Arc::<Known>::default());
     let (mut first, without_keys) = (known.clone(), known_in.clone());
-    let at_first = seen.borrow().state.clone();
+    let (at_first, of) = (seen.borrow().state.clone(), secrets.clone());
     tokio::spawn(async move {
-        let mut listed = None;
+        let (mut listed, mut keys) = (None, BTreeSet::new());
         loop {
             let now = seen.borrow_and_update().clone();
             let ids: Vec<_> = now.state.devices.iter().map(|(id, d)| (id.clone(), d.secret.clone(), d.added)).collect();
@@ -203,6 +207,12 @@ async fn follow_known(mut seen: watch::Receiver<Seen>, secrets: Arc<Mutex<Secret
                 });
                 if let Ok((made, whole)) = made.await {
                     known_in.send_replace(Arc::new(made));
+                    let named: BTreeSet<_> = ids.iter().filter_map(|(_, key, _)| key.clone()).collect();
+                    // What is seen is on record: whoever was removed, replaced or given another key.
+                    let gone =
+                        std::mem::replace(&mut keys, named.clone()).into_iter().filter(|key| !named.contains(key));
+                    // By itself: a file that hangs must not keep a newcomer from being heard.
+                    tokio::spawn(forget(of.clone(), gone.collect()));
                     // A key that could not be read is asked for again; until then its device is unreadable.
                     listed = whole.then_some(ids);
                 }
@@ -228,28 +238,35 @@ async fn follow_known(mut seen: watch::Receiver<Seen>, secrets: Arc<Mutex<Secret
     known
 }
 
-/// Who was taught, or who was not and why.
-type Came = Result<Taught, (DeviceId, String)>;
-
 /// Adds who was taught, and tells of who was not.
 async fn add(
-    mut taught: mpsc::Receiver<Came>,
+    mut taught: mpsc::Receiver<io::enocean::Came>,
     secrets: Arc<Mutex<Secrets>>,
     commands: mpsc::Sender<(Input, oneshot::Sender<Reply>)>,
     progress: broadcast::Sender<Progress>,
     mut known: watch::Receiver<Arc<Known>>,
 ) {
-    let mut last: Option<(Came, Instant)> = None;
-    while let Some(came) = taught.recv().await {
-        if last.as_ref().is_some_and(|(before, at)| *before == came && at.elapsed() < ONCE) {
+    let mut ready = BTreeMap::<DeviceId, Instant>::new();
+    let mut last: Option<(Result<Taught, (DeviceId, String)>, Instant, bool)> = None;
+    while let Some(io::enocean::Came { who, taken }) = taught.recv().await {
+        if let Some((_, at, was_taken)) = last.as_ref().filter(|(before, ..)| *before == who)
+            && at.elapsed() < ONCE
+        {
+            let _ = taken.send(*was_taken);
             continue;
         }
-        last = Some((came.clone(), Instant::now()));
-        let (device, added) = match came {
+        ready.retain(|_, at| at.elapsed() < AGAIN);
+        if matches!(&who, Err((device, _)) if ready.contains_key(device)) {
+            continue;
+        }
+        let heard = who.clone();
+        let (device, added) = match who {
             Ok(taught) => {
                 known.mark_unchanged();
                 let (device, added) = (taught.device.clone(), add_one(taught, &secrets, &commands).await);
+                let _ = taken.send(added.is_ok());
                 if added.is_ok() {
+                    ready.insert(device.clone(), Instant::now());
                     // "Ready" is only true once the receivers have its key too: its next telegram is heard.
                     let _ = tokio::time::timeout(KEYS_FIRST, known.changed()).await;
                 }
@@ -257,6 +274,7 @@ async fn add(
             }
             Err((device, why)) => (device, Err(why)),
         };
+        last = Some((heard, Instant::now(), added.is_ok()));
         let (stage, text) = added.map_or_else(|why| (Stage::Failed, why), |text| (Stage::Ready, text));
         // An error means that nobody watches.
         let _ = progress.send(Progress { device, stage, text });
@@ -285,10 +303,31 @@ async fn add_one(
         }
     };
     let silence_s = is_kinetic(eep).then_some(0);
+    let key = secret.clone();
     let newcomer = Newcomer { secret, counter, silence_s, eep: Some(eep), ..Newcomer::plain(device, kind) };
     match tell(commands, Command::DeviceAdd(newcomer)).await {
         Reply::Done { text, .. } => Ok(format!("it is read as {eep}; {text}")),
-        Reply::Refused { text, .. } => Err(format!("it was heard, but not added: {text}")),
+        Reply::Refused { refused, text, .. } => {
+            // One that stopped may have added it nevertheless.
+            if refused != STOPPING {
+                forget(secrets.clone(), Vec::from_iter(key)).await;
+            }
+            Err(format!("it was heard, but not added: {text}"))
+        }
+    }
+}
+
+/// Nobody has these keys any more: they go. One that stays, because the file does not answer, opens nothing: no device names it.
+pub(super) async fn forget(secrets: Arc<Mutex<Secrets>>, keys: Vec<String>) {
+    if keys.is_empty() {
+        return;
+    }
+    let forgotten = tokio::task::spawn_blocking(move || {
+        let secrets = secrets.lock().map_err(|_| "the secrets are not available".to_owned())?;
+        keys.iter().try_for_each(|key| secrets.forget(key)).map_err(|error| error.to_string())
+    });
+    if let Err(error) = forgotten.await.unwrap_or_else(|error| Err(error.to_string())) {
+        tracing::warn!(error, "a key that no device has any more stays among the secrets");
     }
 }
 

@@ -44,6 +44,8 @@ const SPI_HZ: u32 = 4_000_000;
 const PRIORITY: u8 = 10;
 /// What is told and not taken yet: eight seconds of samples and frames. Whoever comes later loses the newest, counted.
 const TOLD_MAX: usize = 256;
+/// Of these, places that only frames and faults may take: while the hub hangs, looks at the air are lost first.
+const TOLD_KEPT: usize = 128;
 /// Edges that the kernel keeps, and that are read at once, at most. Which of them came does not matter, only that one did.
 const EDGES_MAX: u32 = 64;
 /// The thread looks so often whether it is still wanted.
@@ -113,16 +115,18 @@ fn try_hold(settings: &Settings, told: &mpsc::Sender<Notice>) -> Result<(), Stri
     let mut lost = 0u64;
     let mut edge_us = None;
     while !told.is_closed() {
-        let wait = engine.step(now_us(), edge_us);
+        let stepped_us = now_us();
+        let wait = engine.step(stepped_us, edge_us);
         for mut notice in engine.told() {
             if let Notice::Counted(counters) = &mut notice {
                 (counters.lost, counters.not_realtime) = (lost, not_realtime);
             }
-            if told.try_send(notice).is_err() {
+            let looks = matches!(notice, Notice::Sample(_) | Notice::Counted(_));
+            if (looks && told.capacity() <= TOLD_KEPT) || told.try_send(notice).is_err() {
                 lost = lost.saturating_add(1);
             }
         }
-        edge_us = rest(&request, wait)?;
+        edge_us = rest(&request, wait, stepped_us)?;
     }
     Ok(())
 }
@@ -213,8 +217,9 @@ fn ask_for_realtime() -> bool {
     asked.is_ok()
 }
 
-/// Waits for an edge or the time, whichever comes first; when the first edge came.
-fn rest(request: &Request, wait: Wait) -> Result<Option<u64>, String> {
+/// Waits for an edge or the time, whichever comes first; when the first edge came. One from before the last step was seen by that
+/// step: it wakes, and says nothing of how late anybody is.
+fn rest(request: &Request, wait: Wait, stepped_us: u64) -> Result<Option<u64>, String> {
     let failed = |error: &dyn std::fmt::Display| format!("waiting for GDO0 and GDO2: {error}");
     let left = Duration::from_micros(wait.until_us.saturating_sub(now_us())).min(LOOK_UP);
     let left = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
@@ -232,7 +237,7 @@ fn rest(request: &Request, wait: Wait) -> Result<Option<u64>, String> {
             break;
         }
         let edge = request.read_edge_event().map_err(|error| failed(&error))?;
-        first.get_or_insert(edge.timestamp_ns / 1_000);
+        first = first.or(Some(edge.timestamp_ns / 1_000).filter(|at_us| *at_us >= stepped_us));
     }
     Ok(first)
 }

@@ -11,11 +11,13 @@ use super::serial::Stranger;
 use super::serial::Well;
 use crate::subghz::enocean;
 use crate::subghz::enocean_door::Door;
+use crate::subghz::enocean_door::Knock;
 use crate::subghz::enocean_door::Newcomer;
 use crate::subghz::enocean_door::Open;
 use crate::subghz::enocean_security::Link;
 use crate::subghz::erp1::Telegram;
 use crate::subghz::erp1::rorg;
+use crate::subghz::esp3::Packet;
 use crate::subghz::known::Device;
 use crate::subghz::known::Known;
 use crate::subghz::known::Secret;
@@ -24,6 +26,7 @@ use crate::subghz::refused::Refused;
 use crate::subghz::transceiver::Transceiver;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use vakt_core::device::Authenticated;
@@ -35,6 +38,8 @@ use vakt_core::input::Input;
 const CHUNK: usize = 4096;
 /// A half packet is given up when nothing came for so long (ESP3, 1.6.4).
 const SILENCE: Duration = Duration::from_millis(100);
+/// A device that waits for an answer gets it within 500 ms or asks again (EEP 2.6.7, 3.6), so the hub has so long to take it.
+const ADDED_WITHIN: Duration = Duration::from_millis(400);
 
 /// The door, and who comes through it.
 #[derive(Clone)]
@@ -42,7 +47,16 @@ pub struct Teaching {
     /// For whom it is open, and until when; `None`: shut.
     pub open: watch::Receiver<Option<(Open, Instant)>>,
     /// Who came, and who did not and why. The newest is dropped when nobody takes them: it is taught again.
-    pub came: mpsc::Sender<Result<Newcomer, (DeviceId, String)>>,
+    pub came: mpsc::Sender<Came>,
+}
+
+/// Somebody at the door.
+#[derive(Debug)]
+pub struct Came {
+    /// Who came in, or who did not and why.
+    pub who: Result<Newcomer, (DeviceId, String)>,
+    /// Where it is told whether the hub has taken the newcomer.
+    pub taken: oneshot::Sender<bool>,
 }
 
 /// One transceiver's life.
@@ -117,14 +131,24 @@ impl Port<'_> {
     async fn pass_on(&mut self, telegram: &Telegram) -> bool {
         let own_id = self.transceiver.identity().map_or(0, |identity| identity.chip_id);
         let (device, known) = (telegram.device(), self.outlets.known.borrow().clone());
-        let knock = self.door.knock(telegram, own_id, known.contains_key(&device));
-        if let Some(answer) = knock.answer {
-            self.transceiver.send(answer);
-        }
-        if let Some(came) = knock.came {
-            let _ = self.teaching.came.try_send(came);
+        let knock = self.door.knock(telegram, own_id, known.get(&device));
+        let Knock { came, answer, refusal } = knock;
+        if let Some(who) = came {
+            let (came_in, (taken, hears)) = (who.is_ok(), oneshot::channel());
+            let _ = self.teaching.came.try_send(Came { who, taken });
+            // "Taught" would be a lie before the panel knows it; where that takes too long nothing is said, and it asks again.
+            let answer = match answer {
+                Some(taught) if came_in => match tokio::time::timeout(ADDED_WITHIN, hears).await {
+                    Ok(Ok(true)) => Some(taught),
+                    Ok(Ok(false)) => refusal,
+                    Ok(Err(_)) | Err(_) => None,
+                },
+                answer => answer,
+            };
+            self.reply(answer);
             return true;
         }
+        self.reply(answer);
         let Some(entry) = known.get(&device) else {
             let encrypted = matches!(telegram.rorg, rorg::SEC | rorg::SEC_ENCAPS | rorg::SEC_TEACH_IN);
             let _ = self.outlets.strangers.try_send(Stranger { device, encrypted, rssi_dbm: telegram.rssi_dbm() });
@@ -140,6 +164,12 @@ impl Port<'_> {
             }
         }
         true
+    }
+
+    fn reply(&mut self, answer: Option<Packet>) {
+        if let Some(answer) = answer {
+            self.transceiver.send(answer);
+        }
     }
 
     /// What a known device's telegram tells the core.
