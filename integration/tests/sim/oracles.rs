@@ -425,10 +425,11 @@ pub fn rtl_433(data: &[u8]) {
             heard += 1;
             match rtl_433::read(&line, version) {
                 Ok(Said::Report(report)) => {
-                    let fields: Value = serde_json::from_slice(&line).expect("a report stands on a line of JSON");
-                    match report.state {
-                        Some(DeviceState::Closed) => assert_eq!(fields["state"], "closed"),
-                        Some(DeviceState::Clear) => assert_eq!(fields["alarm"], 0),
+                    assert!(std::str::from_utf8(&line).is_ok(), "a report stands on a line of text");
+                    // In a field that nobody reads may stand a number that nothing can hold.
+                    match (report.state, serde_json::from_slice::<Value>(&line)) {
+                        (Some(DeviceState::Closed), Ok(fields)) => assert_eq!(fields["state"], "closed"),
+                        (Some(DeviceState::Clear), Ok(fields)) => assert_eq!(fields["alarm"], 0),
                         _ => {}
                     }
                     assert!(report.device.is_best_effort() && report.authenticated <= Authenticated::Crc);
