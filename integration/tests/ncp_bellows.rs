@@ -27,6 +27,7 @@ use vakt_integration::twins::ncp::habits::Kind;
 use vakt_integration::twins::ncp::hex;
 use vakt_integration::twins::ncp::line::Faults;
 use vakt_integration::twins::ncp::line::Noise;
+use vakt_integration::twins::ncp::orders;
 use vakt_integration::twins::ncp::pty::Twin;
 
 /// How long one step may take: bellows itself gives a command ten seconds.
@@ -207,6 +208,108 @@ async fn bellows_believes_a_stick_of_version_14() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bellows_believes_a_stick_of_version_18() {
     believes(18).await;
+}
+
+/// A peer whose network is up and whose endpoints are there: forming takes them, the next start gives them back.
+async fn started(twin: &Twin) -> Peer {
+    let mut peer = Peer::start(twin.path());
+    for step in ["start", "stop", "start"] {
+        peer.step(step).await;
+    }
+    peer
+}
+
+/// Lets a device in and waits until the peer has interviewed it; its address as the peer writes it.
+async fn joins(twin: &Twin, peer: &mut Peer, name: &str, kind: Kind) -> String {
+    // zigpy speaks from the endpoint it speaks to, and has no 44 that an answer could reach.
+    let habits = Habits { endpoint: 1, ..Habits::of(kind) };
+    let eui = twin.ask(|ncp, _| ncp.add(name, habits, None).unwrap());
+    let ieee = with_colons(eui);
+    peer.step("permit 60").await;
+    twin.ask(|ncp, now| ncp.join(now, name).unwrap());
+    peer.until(|value| value["heard"] == "initialized" && value["ieee"] == *ieee).await;
+    ieee
+}
+
+/// Follows a control line, as vakt-ncp would.
+fn order(twin: &Twin, line: &str) {
+    twin.ask(|ncp, now| orders::follow(ncp, now, line).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bellows_understands_a_keypad_and_the_keypad_bellows() {
+    let folder = tempfile::tempdir().unwrap();
+    let twin = stick(folder.path(), 13);
+    let mut peer = started(&twin).await;
+    let keypad = joins(&twin, &mut peer, "keypad", Kind::Keypad).await;
+    assert_eq!(peer.step(&format!("bind {keypad} 0x0501")).await["status"], "Status.SUCCESS");
+    order(&twin, "habit keypad asks=no patience=20000");
+    order(&twin, "arm keypad night 1234");
+    let arm = peer.until(|value| value["name"] == "arm").await;
+    assert!(arm["fields"]["arm_mode"].as_str().unwrap().contains("Night"), "{arm}");
+    assert_eq!((&arm["fields"]["arm_disarm_code"], &arm["fields"]["zone_id"]), (&"1234".into(), &"0".into()));
+    peer.step(&format!("tell {keypad} 0x0501 arm_response {} 2", arm["tsn"])).await;
+    let display = |ncp: &Ncp| ncp.shows(Duration::ZERO, "keypad").ok();
+    twin.until(STEP_WITHIN, |ncp| display(ncp).filter(|shown| shown["arm"] == 2)).await.unwrap();
+    order(&twin, "ask keypad panel");
+    let asked = peer.until(|value| value["name"] == "get_panel_status").await;
+    peer.step(&format!("tell {keypad} 0x0501 panel_status_response {} 5 25 1 0", asked["tsn"])).await;
+    let shown = twin.until(STEP_WITHIN, |ncp| display(ncp).filter(|shown| !shown["panel"].is_null())).await.unwrap();
+    assert_eq!((&shown["panel"]["status"], &shown["panel"]["seconds"]), (&Value::from(5), &Value::from(25)));
+    order(&twin, "press keypad panic");
+    peer.until(|value| value["name"] == "panic").await;
+    twin.until(STEP_WITHIN, |ncp| display(ncp).filter(|shown| shown["confirmed"][0] == 4)).await.unwrap();
+    peer.step("stop").await;
+    peer.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bellows_drives_a_lock_a_siren_and_a_relay() {
+    let folder = tempfile::tempdir().unwrap();
+    let twin = stick(folder.path(), 13);
+    let mut peer = started(&twin).await;
+    let lock = joins(&twin, &mut peer, "lock", Kind::Lock).await;
+    for cluster in ["0x0101", "0x0009"] {
+        assert_eq!(peer.step(&format!("bind {lock} {cluster}")).await["status"], "Status.SUCCESS");
+    }
+    for mask in ["alarm_mask", "rf_operation_event_mask", "rf_programming_event_mask", "keypad_operation_event_mask"] {
+        peer.step(&format!("write {lock} 0x0101 {mask} 0xFFFF")).await;
+    }
+    let reporting = peer.step(&format!("report {lock} 0x0101 lock_state")).await;
+    assert_eq!(reporting["status"][0], "Status.SUCCESS", "{reporting}");
+    let set = peer.step(&format!("call {lock} 0x0101 set_pin_code 3 1 0 '2468'")).await;
+    assert!(set["answer"]["status"].as_str().unwrap().contains("SUCCESS"), "{set}");
+    let told = peer.until(|value| value["name"] == "programming_event_notification").await;
+    assert!(told["fields"]["program_event_code"].as_str().unwrap().contains("PINCodeAdded"), "{told}");
+    let locked = peer.step(&format!("call {lock} 0x0101 lock_door")).await;
+    assert!(locked["answer"]["status"].as_str().unwrap().contains("SUCCESS"), "{locked}");
+    let told = peer.until(|value| value["name"] == "operation_event_notification").await;
+    assert_eq!(told["fields"]["operation_event_source"], "OperationEventSource.RF", "{told}");
+    let read = peer.step(&format!("read {lock} 0x0101 lock_state door_state num_of_pin_users_supported")).await;
+    assert_eq!((&read["attributes"]["lock_state"], &read["failed"]), (&"LockState.Locked".into(), &"{}".into()));
+    order(&twin, "code lock unlock 2468");
+    let told = peer.until(|value| value["fields"]["operation_event_source"] == "OperationEventSource.Keypad").await;
+    assert_eq!(
+        (&told["fields"]["operation_event_code"], &told["fields"]["user_id"]),
+        (&"OperationEvent.Unlock".into(), &"3".into())
+    );
+    order(&twin, "tamper lock");
+    let told = peer.until(|value| value["name"] == "alarm").await;
+    assert_eq!(told["fields"]["alarm_code"], "5");
+
+    let siren = joins(&twin, &mut peer, "siren", Kind::Siren).await;
+    peer.step(&format!("call {siren} 0x0502 start_warning 0x17 30 50 1")).await;
+    let sound = twin.ask(|ncp, now| ncp.siren("siren").unwrap().sounds(now).unwrap());
+    assert_eq!((sound.mode, sound.strobe, sound.level), (1, true, 3));
+    peer.step(&format!("call {siren} 0x0502 start_warning 0x00 0 0 0")).await;
+    assert!(twin.ask(|ncp, now| ncp.siren("siren").unwrap().sounds(now).is_none()));
+
+    let relay = joins(&twin, &mut peer, "relay", Kind::Relay).await;
+    let on = peer.step(&format!("call {relay} 0x0006 on")).await;
+    assert!(on["answer"]["status"].as_str().unwrap().contains("SUCCESS"), "{on}");
+    assert!(twin.ask(|ncp, _| ncp.switch("relay").unwrap().on));
+    peer.step("stop").await;
+    peer.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,13 +12,14 @@ use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 use vakt_integration::lab::LabError;
 use vakt_integration::twins::ncp::Settings;
+use vakt_integration::twins::ncp::deeds;
 use vakt_integration::twins::ncp::orders;
 use vakt_integration::twins::ncp::orders::Order;
 use vakt_integration::twins::ncp::pty::Twin;
 
 /// A Zigbee stick with virtual detectors on a pseudo-terminal.
 #[derive(Parser)]
-#[command(name = "vakt-ncp", disable_version_flag = true, after_help = format!("Orders on stdin:\n{}", orders::WORDS))]
+#[command(name = "vakt-ncp", disable_version_flag = true, after_help = format!("Orders on stdin:\n{}{}", orders::WORDS, deeds::WORDS))]
 struct Cli {
     /// Where the host finds it: a symbolic link that stays the same while it is pulled out and put back.
     #[arg(long)]

@@ -17,6 +17,31 @@ def say(**words):
     print(json.dumps(words), flush=True)
 
 
+class Commands:
+    """Tells what a cluster of a device says, as zigpy understands it."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def cluster_command(self, tsn, command_id, args):
+        known = self.cluster.server_commands if self.cluster.is_client else self.cluster.client_commands
+        say(
+            heard="command",
+            of=int(self.cluster.cluster_id),
+            name=known[command_id].name if command_id in known else hex(command_id),
+            tsn=int(tsn),
+            fields=fields(args),
+        )
+
+
+def fields(args):
+    return {name: str(value) for name, value in args.as_dict().items()} if hasattr(args, "as_dict") else str(args)
+
+
+def value(word):
+    return int(word, 0) if word.lstrip("-").replace("0x", "", 1).isalnum() and word[:1].isdigit() else word.strip("'")
+
+
 class Listener:
     """Tells what comes from detectors, byte for byte."""
 
@@ -27,6 +52,10 @@ class Listener:
         say(heard="left", ieee=str(device.ieee))
 
     def device_initialized(self, device):
+        for number, endpoint in device.endpoints.items():
+            if number:
+                for cluster in [*endpoint.in_clusters.values(), *endpoint.out_clusters.values()]:
+                    cluster.add_listener(Commands(cluster))
         endpoints = {
             number: {
                 "profile": endpoint.profile_id,
@@ -127,6 +156,41 @@ class Host:
     async def read_zone(self, ieee):
         read, _ = await self.zone(ieee).read_attributes(["zone_status"])
         return {"status": int(read["zone_status"])}
+
+    def cluster(self, ieee, cluster):
+        device = self.app.devices[t.EUI64.convert(ieee)]
+        wanted = int(cluster, 0)
+        for number, endpoint in device.endpoints.items():
+            if number:
+                for clusters in (endpoint.in_clusters, endpoint.out_clusters):
+                    if wanted in clusters:
+                        return clusters[wanted]
+        raise LookupError(f"{ieee} has no cluster {cluster}")
+
+    async def bind(self, ieee, cluster):
+        return {"status": str((await self.cluster(ieee, cluster).bind())[0])}
+
+    async def call(self, ieee, cluster, name, *args):
+        answer = await getattr(self.cluster(ieee, cluster), name)(*map(value, args))
+        return {"answer": fields(answer)}
+
+    async def tell(self, ieee, cluster, name, tsn, *args):
+        known = self.cluster(ieee, cluster)
+        command = next(number for number, command in known.client_commands.items() if command.name == name)
+        await known.client_command(command, *map(value, args), tsn=int(tsn))
+        return {}
+
+    async def read(self, ieee, cluster, *names):
+        read, failed = await self.cluster(ieee, cluster).read_attributes(list(names))
+        return {"attributes": {str(name): str(of) for name, of in read.items()}, "failed": str(failed)}
+
+    async def write(self, ieee, cluster, name, of):
+        await self.cluster(ieee, cluster).write_attributes({name: value(of)})
+        return {}
+
+    async def report(self, ieee, cluster, name):
+        done = await self.cluster(ieee, cluster).configure_reporting(name, 0, 300, 1)
+        return {"status": [str(status) for status in done.values()]}
 
     async def energy(self):
         levels = await self.app.energy_scan(t.Channels.ALL_CHANNELS, 1, 1)

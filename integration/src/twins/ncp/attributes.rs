@@ -1,4 +1,4 @@
-//! The attributes of a virtual detector: reading, writing, reporting.
+//! The attributes of a virtual device: reading, writing, reporting.
 
 use super::bytes::Eui64;
 use super::bytes::Reader;
@@ -10,6 +10,7 @@ use super::device::Doing;
 use super::device::Message;
 use super::device::Reporting;
 use super::habits::Enrolment;
+use super::habits::Kind;
 use super::zcl::BASIC;
 use super::zcl::DIAGNOSTICS;
 use super::zcl::IAS_ZONE;
@@ -45,6 +46,11 @@ fn analog(kind: u8) -> bool {
 }
 
 impl Device {
+    /// Its zone type; "invalid" for what is no zone.
+    pub(super) fn zone_type(&self) -> u16 {
+        self.habits.kind.zone_type().unwrap_or(0xFFFF)
+    }
+
     /// Type and value of an attribute.
     pub(super) fn attribute(&self, cluster: u16, id: u16) -> Option<(u8, Vec<u8>)> {
         let text = |text: &str| Writer::new().counted(text.as_bytes()).done();
@@ -57,7 +63,12 @@ impl Device {
             (BASIC, 0x0004) => (0x42, text(&self.habits.manufacturer)),
             (BASIC, 0x0005) => (0x42, text(&self.habits.model)),
             (BASIC, 0x0006) => (0x42, text("20260101")),
-            (BASIC, 0x0007) => (0x30, vec![if self.habits.sleepy { 3 } else { 1 }]),
+            // A siren on the mains has a battery behind it.
+            (BASIC, 0x0007) => match (self.habits.sleepy, self.habits.kind) {
+                (true, _) => (0x30, vec![3]),
+                (false, Kind::Siren) => (0x30, vec![0x81]),
+                (false, _) => (0x30, vec![1]),
+            },
             (BASIC, 0x4000) => (0x42, text("1.0.0")),
             (POWER, 0x0020) => (0x20, vec![if low { 21 } else { 30 }]),
             (POWER, 0x0021) => (0x20, vec![self.battery]),
@@ -70,14 +81,14 @@ impl Device {
             }
             (POLL_CONTROL, 0x0003) => (0x21, word(40)),
             (IAS_ZONE, 0x0000) => (0x30, vec![self.zone_state]),
-            (IAS_ZONE, 0x0001) => (0x31, word(self.habits.kind.zone_type())),
+            (IAS_ZONE, 0x0001) => (0x31, word(self.zone_type())),
             (IAS_ZONE, 0x0002) => (0x19, word(self.status)),
             (IAS_ZONE, 0x0010) => (0xF0, self.cie.0.to_le_bytes().to_vec()),
             (IAS_ZONE, 0x0011) => (0x20, vec![self.zone_id]),
             (DIAGNOSTICS, 0x011C) => (0x20, vec![200]),
             (DIAGNOSTICS, 0x011D) => (0x28, vec![0xCE]),
             (_, 0xFFFD) => (0x21, word(1)),
-            _ => return None,
+            _ => return self.function.part().and_then(|part| part.attribute(cluster, id)),
         })
     }
 
@@ -107,7 +118,10 @@ impl Device {
                     SUCCESS
                 }
                 (_, POLL_CONTROL, 0x0003) | (_, IDENTIFY, 0x0000) => SUCCESS,
-                _ => READ_ONLY,
+                _ => {
+                    let written = self.function.part_mut().and_then(|part| part.write(cluster, id, bytes));
+                    written.unwrap_or(READ_ONLY)
+                }
             };
             if status != SUCCESS {
                 failed = failed.u8(status).u16(id);
@@ -133,7 +147,7 @@ impl Device {
             let reportable = match (cluster, id) {
                 (POWER, 0x0020 | 0x0021 | 0x003E) => true,
                 (IAS_ZONE, 0x0002) => self.habits.status_reportable,
-                _ => false,
+                _ => self.function.part().is_some_and(|part| part.reportable(cluster, id)),
             };
             let status = match self.attribute(cluster, id) {
                 None => UNSUPPORTED_ATTRIBUTE,
@@ -172,6 +186,14 @@ impl Device {
         let act = Act::Report { cluster, attribute, round: reporting.round };
         let timed = ![0, 0xFFFF].contains(&reporting.most);
         timed.then(|| Doing::Later { after: Duration::from_secs(u64::from(reporting.most)), act })
+    }
+
+    /// An attribute has another value: reported, if reporting was configured, and the next by time counts from here.
+    pub(super) fn changed(&mut self, cluster: u16, attribute: u16) -> Vec<Doing> {
+        let Some(reporting) = self.reporting.get_mut(&(cluster, attribute)) else { return Vec::new() };
+        self.rounds += 1;
+        reporting.round = self.rounds;
+        self.reports(cluster, attribute)
     }
 
     /// A report of one attribute, to whom it is bound, and the next one in time.

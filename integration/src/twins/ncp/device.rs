@@ -1,9 +1,12 @@
-//! A virtual detector: what it does when something happens to it or is said to it.
+//! A virtual device: what it does when something happens to it or is said to it. What it does beside being a zone is
+//! its `function`'s.
 //!
 //! Pure: it is told the time and says what it wants to say; the radio and the stick are not its business.
 
 use super::bytes::Eui64;
 use super::bytes::Writer;
+use super::function::Function;
+use super::function::Work;
 use super::habits::Enrolment;
 use super::habits::Habits;
 use super::log::Log;
@@ -91,6 +94,8 @@ pub enum Act {
     },
     /// It goes.
     Leave,
+    /// Its function has something to do.
+    Work(Work),
     /// Something happens to its status.
     Status {
         /// These bits are set.
@@ -119,7 +124,7 @@ struct Awaited {
     told: u32,
 }
 
-/// A detector.
+/// A device.
 #[derive(Debug)]
 pub struct Device {
     /// Its name in the test.
@@ -128,6 +133,8 @@ pub struct Device {
     pub eui: Eui64,
     /// How it behaves.
     pub habits: Habits,
+    /// What it does beside being a zone.
+    pub function: Function,
     /// Its node id while it is in a network.
     pub node: Option<u16>,
     /// Who holds its messages while it sleeps; 0 is the stick.
@@ -194,6 +201,7 @@ impl Device {
             aps: 0,
             awaited: None,
             held: VecDeque::new(),
+            function: Function::of(habits.kind),
             habits,
         }
     }
@@ -201,27 +209,52 @@ impl Device {
     /// Forgets the network and what it was told in it.
     pub fn forget(&mut self) {
         let fresh = Self::new(&self.name, self.eui, self.habits.clone());
-        *self = Self { status: self.status, battery: self.battery, dead: self.dead, ..fresh };
+        let mut function = std::mem::replace(&mut self.function, Function::Detector);
+        if let Some(part) = function.part_mut() {
+            part.forgets();
+        }
+        *self = Self { status: self.status, battery: self.battery, dead: self.dead, function, ..fresh };
     }
 
     /// Its endpoints.
     pub fn endpoints(&self) -> Vec<Endpoint> {
+        let client = self.function.part().map_or(&[] as &[u16], |part| part.outputs());
         vec![Endpoint {
             id: self.habits.endpoint,
             profile: 0x0104,
-            device: 0x0402,
+            device: self.habits.kind.device(),
             version: 0,
-            inputs: zcl::SERVED.to_vec(),
-            outputs: vec![zcl::OTA],
+            inputs: self.served(),
+            outputs: [&[zcl::OTA], client].concat(),
         }]
     }
 
-    /// A message has come.
-    pub fn hears(&mut self, message: &Message) -> Vec<Doing> {
-        if message.profile != 0 {
-            return self.hears_zcl(message);
+    /// What its endpoint serves.
+    pub(super) fn served(&self) -> Vec<u16> {
+        let kind = self.habits.kind;
+        let zone = kind.zone_type().map(|_| zcl::IAS_ZONE);
+        // What hangs on a wire and is no zone has neither battery nor sleep to speak of.
+        let wired = kind.is_mains() && zone.is_none();
+        let own = self.function.part().map_or(&[] as &[u16], |part| part.inputs());
+        let usual = zcl::SERVED.iter().filter(|cluster| !wired || ![zcl::POWER, zcl::POLL_CONTROL].contains(cluster));
+        usual.copied().chain(zone).chain([zcl::DIAGNOSTICS]).chain(own.iter().copied()).collect()
+    }
+
+    /// What kind of node it is.
+    pub fn role(&self) -> Role {
+        match (self.habits.sleepy, self.habits.kind.is_mains()) {
+            (true, _) => Role::Sleepy,
+            (false, true) => Role::Router,
+            (false, false) => Role::Listening,
         }
-        let role = if self.habits.sleepy { Role::Sleepy } else { Role::Listening };
+    }
+
+    /// A message has come; `encrypted` with the link key too, or not.
+    pub fn hears(&mut self, now: Duration, message: &Message, encrypted: bool, log: &mut Log) -> Vec<Doing> {
+        if message.profile != 0 {
+            return self.hears_zcl(now, message, encrypted, log);
+        }
+        let role = self.role();
         let endpoints = self.endpoints();
         let (eui, id) = (self.eui, self.node.unwrap_or(0xFFFE));
         let mut node =
@@ -238,7 +271,7 @@ impl Device {
 
     /// Its announcement after joining.
     pub fn announces(&mut self) -> Doing {
-        let capability = if self.habits.sleepy { 0x80 } else { 0x8C };
+        let capability = self.role().capability();
         let sequence = self.next_sequence();
         let out = Writer::new().u8(sequence).u16(self.node.unwrap_or(0xFFFE)).eui(self.eui).u8(capability);
         let message = Message {
@@ -255,7 +288,10 @@ impl Device {
     pub fn happens(&mut self, now: Duration, set: u16, clear: u16, log: &mut Log) -> Vec<Doing> {
         let before = self.status;
         self.status = self.status & !clear | set | self.habits.standing_bits;
-        let mut doings = Vec::new();
+        let mut doings = self.function_happens(now, set, before, log);
+        if self.habits.kind.zone_type().is_none() {
+            return doings;
+        }
         if self.zone_state == 0 {
             if self.habits.enrolment == Enrolment::WhenTripped && self.status & 3 != 0 && self.cie != Eui64::BLANK {
                 doings.push(self.asks_to_enrol());
@@ -269,18 +305,7 @@ impl Device {
         }
         let sequence = self.next_sequence();
         let message = self.notification(sequence);
-        let notice = log.open(Notice {
-            id: 0,
-            at: now,
-            name: self.name.clone(),
-            device: self.eui,
-            endpoint: self.habits.endpoint,
-            sequence,
-            status: self.status,
-            payload: message.payload.clone(),
-            sendings: Vec::new(),
-            default_response: None,
-        });
+        let notice = self.notes(now, sequence, &message, log);
         if self.awaited.is_some() {
             if self.held.len() >= HELD_MOST {
                 self.held.pop_front();
@@ -289,26 +314,55 @@ impl Device {
             return doings;
         }
         doings.extend(self.tells(notice, sequence, message));
-        if self.reporting.contains_key(&(zcl::IAS_ZONE, 2)) {
-            doings.extend(self.reports(zcl::IAS_ZONE, 2));
+        doings.extend(self.changed(zcl::IAS_ZONE, 2));
+        doings
+    }
+
+    fn function_happens(&mut self, now: Duration, set: u16, before: u16, log: &mut Log) -> Vec<Doing> {
+        let fresh = set & !before;
+        let wishes = self.function.part_mut().map_or_else(Vec::new, |part| part.happens(now, fresh));
+        let mut doings = self.fulfils(now, wishes, log);
+        if (before ^ self.status) & 8 != 0 {
+            doings.extend(self.changed(zcl::POWER, 0x3E));
         }
         doings
     }
 
+    /// Writes what it tells into the log.
+    pub(super) fn notes(&self, now: Duration, sequence: u8, message: &Message, log: &mut Log) -> usize {
+        log.open(Notice {
+            id: 0,
+            at: now,
+            name: self.name.clone(),
+            device: self.eui,
+            endpoint: self.habits.endpoint,
+            cluster: message.cluster,
+            sequence,
+            status: if message.cluster == zcl::IAS_ZONE { self.status } else { 0 },
+            payload: message.payload.clone(),
+            sendings: Vec::new(),
+            default_response: None,
+        })
+    }
+
     fn tells(&mut self, notice: usize, sequence: u8, message: Message) -> Vec<Doing> {
-        let times = 0..=self.habits.repeats;
-        let one = |time| Doing::Say {
-            after: self.habits.repeat_gap * time,
-            message: message.clone(),
-            notice: Some(notice),
-            broadcast: false,
-        };
-        let mut doings: Vec<Doing> = times.map(one).collect();
+        let mut doings = self.repeated(Duration::ZERO, &message, notice);
         if self.habits.holds_for_response {
             self.awaited = Some(Awaited { notice, sequence, message, told: 1 });
             doings.push(Doing::Later { after: self.habits.patience, act: Act::Overdue { notice } });
         }
         doings
+    }
+
+    /// It says this as often as it says anything.
+    pub(super) fn repeated(&self, after: Duration, message: &Message, notice: usize) -> Vec<Doing> {
+        let one = |time| Doing::Say {
+            after: after + self.habits.repeat_gap * time,
+            message: message.clone(),
+            notice: Some(notice),
+            broadcast: false,
+        };
+        (0..=self.habits.repeats).map(one).collect()
     }
 
     /// What it had set itself to do is due.
@@ -322,6 +376,10 @@ impl Device {
             Act::CheckIn { round } if round == self.check_in_round => self.checks_in(),
             Act::CheckIn { .. } => Vec::new(),
             Act::Leave => vec![Doing::Leave],
+            Act::Work(work) => {
+                let wishes = self.function.part_mut().map_or_else(Vec::new, |part| part.works(now, work));
+                self.fulfils(now, wishes, log)
+            }
             Act::Overdue { notice } => self.overdue(notice),
         }
     }

@@ -71,6 +71,8 @@ pub struct Aps {
 impl Aps {
     /// Retry until the other side's APS acknowledgement.
     pub const RETRY: u16 = 0x0040;
+    /// Encrypt with the link key too.
+    pub const ENCRYPTED: u16 = 0x0020;
 
     /// Reads one, 11 bytes.
     ///

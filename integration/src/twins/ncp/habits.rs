@@ -1,9 +1,9 @@
-//! What a virtual detector is and how it behaves: data a test writes down, with the usual habits of each kind.
+//! What a virtual device is and how it behaves: data a test writes down, with the usual habits of each kind.
 
 use super::memory::Key;
 use std::time::Duration;
 
-/// What it detects.
+/// What it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is its name")]
 pub enum Kind {
@@ -16,34 +16,96 @@ pub enum Kind {
     Vibration,
     GlassBreak,
     Sos,
+    Keypad,
+    KeyFob,
+    Siren,
+    Lock,
+    Plug,
+    Light,
+    Relay,
 }
 
-impl Kind {
-    /// Every kind with its name in a control line, zone type, manufacturer and model.
-    pub const ALL: [(Self, &'static str, u16, &'static str, &'static str); 9] = [
-        (Self::Contact, "contact", 0x0015, "eWeLink", "DS01"),
-        (Self::Motion, "motion", 0x000D, "eWeLink", "MS01"),
-        (Self::Smoke, "smoke", 0x0028, "HEIMAN", "SmokeSensor-EM"),
-        (Self::Heat, "heat", 0x0028, "frient A/S", "HESZB-120"),
-        (Self::CarbonMonoxide, "co", 0x002B, "HEIMAN", "COSensor-EM"),
-        (Self::Water, "water", 0x002A, "HEIMAN", "WaterSensor-EM"),
-        (Self::Vibration, "vibration", 0x002D, "HEIMAN", "Vibration-EF_3.0"),
-        (Self::GlassBreak, "glass", 0x0226, "LUMI", "GlassBreak"),
-        (Self::Sos, "sos", 0x002C, "frient A/S", "SBTZB-110"),
-    ];
+/// What is known of a kind.
+struct Row {
+    kind: Kind,
+    /// In a control line.
+    name: &'static str,
+    /// IAS zone type; one without a zone has none.
+    zone_type: Option<u16>,
+    /// Device id of its endpoint (Zigbee Home Automation and Lighting & Occupancy device lists).
+    device: u16,
+    manufacturer: &'static str,
+    model: &'static str,
+}
 
-    fn row(self) -> &'static (Self, &'static str, u16, &'static str, &'static str) {
-        Self::ALL.iter().find(|row| row.0 == self).unwrap_or(&Self::ALL[0])
+const fn row(
+    kind: Kind,
+    name: &'static str,
+    zone_type: Option<u16>,
+    device: u16,
+    manufacturer: &'static str,
+    model: &'static str,
+) -> Row {
+    Row { kind, name, zone_type, device, manufacturer, model }
+}
+
+const ROWS: [Row; 16] = [
+    row(Kind::Contact, "contact", Some(0x0015), 0x0402, "eWeLink", "DS01"),
+    row(Kind::Motion, "motion", Some(0x000D), 0x0402, "eWeLink", "MS01"),
+    row(Kind::Smoke, "smoke", Some(0x0028), 0x0402, "HEIMAN", "SmokeSensor-EM"),
+    row(Kind::Heat, "heat", Some(0x0028), 0x0402, "frient A/S", "HESZB-120"),
+    row(Kind::CarbonMonoxide, "co", Some(0x002B), 0x0402, "HEIMAN", "COSensor-EM"),
+    row(Kind::Water, "water", Some(0x002A), 0x0402, "HEIMAN", "WaterSensor-EM"),
+    row(Kind::Vibration, "vibration", Some(0x002D), 0x0402, "HEIMAN", "Vibration-EF_3.0"),
+    row(Kind::GlassBreak, "glass", Some(0x0226), 0x0402, "LUMI", "GlassBreak"),
+    row(Kind::Sos, "sos", Some(0x002C), 0x0402, "frient A/S", "SBTZB-110"),
+    row(Kind::Keypad, "keypad", Some(0x021D), 0x0401, "frient A/S", "KEPZB-110"),
+    row(Kind::KeyFob, "fob", Some(0x0115), 0x0401, "HEIMAN", "RC-EF-3.0"),
+    row(Kind::Siren, "siren", Some(0x0225), 0x0403, "HEIMAN", "WarningDevice-EF-3.0"),
+    row(Kind::Lock, "lock", None, 0x000A, "Danalock", "V3-BTZB"),
+    row(Kind::Plug, "plug", None, 0x0051, "SONOFF", "S26R2ZB"),
+    row(Kind::Light, "light", None, 0x0100, "SONOFF", "ZBMINI-L"),
+    row(Kind::Relay, "relay", None, 0x0002, "SONOFF", "01MINIZB"),
+];
+
+impl Kind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ROWS.iter().map(|row| row.kind)
+    }
+
+    fn row(self) -> &'static Row {
+        ROWS.iter().find(|row| row.kind == self).unwrap_or(&ROWS[0])
     }
 
     /// From its name in a control line.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|row| row.1 == name).map(|row| row.0)
+        ROWS.iter().find(|row| row.name == name).map(|row| row.kind)
     }
 
-    /// IAS zone type.
-    pub fn zone_type(self) -> u16 {
-        self.row().2
+    /// Its name in a control line.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// IAS zone type, if it is a zone at all.
+    pub fn zone_type(self) -> Option<u16> {
+        self.row().zone_type
+    }
+
+    /// Device id of its endpoint.
+    pub fn device(self) -> u16 {
+        self.row().device
+    }
+
+    /// Its usual endpoint: HEIMAN and most others number from 1, frient's keypads are at 44.
+    fn endpoint(self) -> u8 {
+        if self == Self::Keypad { 44 } else { 1 }
+    }
+
+    /// It hangs on the mains, listens always and passes on others' messages.
+    pub fn is_mains(self) -> bool {
+        matches!(self, Self::Siren | Self::Plug | Self::Light | Self::Relay)
     }
 }
 
@@ -62,7 +124,7 @@ pub enum Enrolment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one habit of a detector, free of the others")]
 pub struct Habits {
-    /// What it detects.
+    /// What it is.
     pub kind: Kind,
     /// Manufacturer name in Basic.
     pub manufacturer: String,
@@ -113,16 +175,18 @@ pub struct Habits {
 impl Habits {
     /// The usual habits of a kind.
     pub fn of(kind: Kind) -> Self {
-        let (_, _, _, manufacturer, model) = kind.row();
+        let Row { manufacturer, model, .. } = kind.row();
+        // A lock listens for its owner more often than a detector for its hub.
+        let long_poll = Duration::from_millis(if kind == Kind::Lock { 1000 } else { 6000 });
         Self {
             kind,
             manufacturer: (*manufacturer).to_owned(),
             model: (*model).to_owned(),
-            endpoint: 1,
+            endpoint: kind.endpoint(),
             enrolment: Enrolment::AutoResponse,
-            sleepy: true,
+            sleepy: !kind.is_mains(),
             short_poll: Duration::from_millis(100),
-            long_poll: Duration::from_secs(6),
+            long_poll,
             awake_for: Duration::from_secs(3),
             thinks: Duration::from_millis(8),
             acks: true,

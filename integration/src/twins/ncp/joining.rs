@@ -11,6 +11,7 @@ use super::mesh::MeshError;
 use super::shelf::config;
 use super::shelf::counter;
 use super::status::Status;
+use super::zdo::Role;
 use std::time::Duration;
 
 /// How many detectors a router beyond the stick holds.
@@ -171,7 +172,12 @@ impl Ncp {
     fn tell_child(&mut self, now: Duration, at: usize, node: u16, joins: bool) {
         let device = &self.devices[at];
         let index = u8::try_from(self.children().count()).unwrap_or(u8::MAX);
-        let kind = if device.habits.sleepy { 4 } else { 3 };
+        // A router is a neighbour and no child.
+        let kind = match device.role() {
+            Role::Sleepy => 4,
+            Role::Router => return,
+            _ => 3,
+        };
         let body = Writer::new().u8(index).u8(u8::from(joins)).u16(node).eui(device.eui).u8(kind).done();
         self.callback(now, id::CHILD_JOIN, &body, None);
     }

@@ -1,4 +1,4 @@
-//! What the detectors said and what became of it: the judge of "nothing lost, nothing doubled".
+//! What the devices said of themselves and what became of it: the judge of "nothing lost, nothing doubled".
 //!
 //! It is written by the twin alone; what a host claims to have seen is compared with it by the test.
 
@@ -34,7 +34,8 @@ pub struct Sending {
     pub fate: Fate,
 }
 
-/// One zone notification: one change that a detector tells, however often it sends it.
+/// One thing that a device tells: a change of a zone, a key on a keypad, an event or alarm of a lock, however often it
+/// sends it. Reports are not among them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
     /// Counts from 0 in the order of the changes.
@@ -47,9 +48,11 @@ pub struct Notice {
     pub device: Eui64,
     /// Its endpoint.
     pub endpoint: u8,
+    /// Of which cluster.
+    pub cluster: u16,
     /// The ZCL sequence number.
     pub sequence: u8,
-    /// The zone status.
+    /// The zone status; 0 for what is no zone's.
     pub status: u16,
     /// The ZCL frame.
     #[serde(serialize_with = "hex")]
@@ -122,10 +125,11 @@ impl Log {
         }
     }
 
-    /// The host answered the newest notification with this sequence number from this endpoint.
-    pub(super) fn answered(&mut self, now: Duration, device: Eui64, endpoint: u8, sequence: u8) {
-        let asked =
-            |notice: &&mut Notice| (notice.device, notice.endpoint, notice.sequence) == (device, endpoint, sequence);
+    /// The host answered the newest notification of this cluster with this sequence number from this endpoint.
+    pub(super) fn answered(&mut self, now: Duration, device: Eui64, endpoint: u8, (cluster, sequence): (u16, u8)) {
+        let asked = |notice: &&mut Notice| {
+            (notice.device, notice.endpoint, notice.cluster, notice.sequence) == (device, endpoint, cluster, sequence)
+        };
         if let Some(notice) = self.notices.iter_mut().rev().find(asked) {
             notice.default_response.get_or_insert(now);
         }

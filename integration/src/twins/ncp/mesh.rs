@@ -13,7 +13,9 @@ use super::frames::Aps;
 use super::frames::Incoming;
 use super::frames::Outgoing;
 use super::frames::id;
+use super::function::Deed;
 use super::habits::Habits;
+use super::keypad::Key;
 use super::log::Fate;
 use super::shelf::counter;
 use std::time::Duration;
@@ -46,6 +48,9 @@ pub enum MeshError {
     /// The network key came under a key the device does not have.
     #[error("{0:?} could not read the network key: it was sent under another link key than its own")]
     WrongKey(String),
+    /// It is something else.
+    #[error("{0:?} is no {1}")]
+    Other(String, &'static str),
 }
 
 /// The message inside a frame of the host's.
@@ -157,15 +162,13 @@ impl Ncp {
     pub fn drains(&mut self, now: Duration, name: &str, half_percent: u8) -> Result<(), MeshError> {
         let at = self.find(name)?;
         self.devices[at].battery = half_percent;
-        if self.devices[at].reporting.contains_key(&(1, 0x21)) {
-            let doings = self.devices[at].reports(1, 0x21);
-            self.does(now, at, doings);
-            self.tick(now);
-        }
+        let doings = self.devices[at].changed(1, 0x21);
+        self.does(now, at, doings);
+        self.tick(now);
         Ok(())
     }
 
-    /// It checks in now, if it was bound to.
+    /// It checks in now, if it was bound to; a keypad asks how the panel stands too.
     ///
     /// # Errors
     /// There is none of this name.
@@ -173,6 +176,8 @@ impl Ncp {
         let at = self.find(name)?;
         let doings = self.devices[at].checks_in();
         self.does(now, at, doings);
+        let asks = self.devices[at].handled(now, &Deed::Key(Key::Wake), &mut self.log);
+        self.does(now, at, asks.unwrap_or_default());
         self.tick(now);
         Ok(())
     }
@@ -221,6 +226,8 @@ impl Ncp {
         }
         device.awake_until = device.awake_until.max(now + device.habits.awake_for);
         let (parent, eui) = (device.parent, device.eui);
+        let encrypts = device.function.part().is_some_and(|part| part.encrypts(message.cluster));
+        let encrypted = if encrypts && message.profile != 0 { Aps::ENCRYPTED } else { 0 };
         let (kind, counted) = if broadcast { (4, counter::APS_RX_BROADCAST) } else { (0, counter::APS_RX_UNICAST) };
         self.ram.count(counted);
         self.ram.count(counter::MAC_RX_UNICAST);
@@ -231,7 +238,7 @@ impl Ncp {
             let body = Writer::new().u16(node).eui(eui).u8(200).u8(0xCE).u8(1).u16(parent).done();
             self.callback(now, id::ROUTE_RECORD, &body, None);
         }
-        let options = if broadcast { 0x0100 } else { 0x0140 };
+        let options = if broadcast { 0x0100 } else { 0x0140 } | encrypted;
         let aps = Aps { profile, cluster, source, destination, options, group: 0, sequence };
         let incoming = Incoming { kind, aps, sender: node, lqi: 200, rssi: -50, message: &payload };
         let body = incoming.body(self.settings.ezsp);

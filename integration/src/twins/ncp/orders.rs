@@ -1,10 +1,13 @@
-//! The control lines of a stick that runs as a program: what happens to its detectors, its line, itself.
+//! The control lines of a stick that runs as a program: what happens to its detectors, its line, itself. Those for
+//! keypads, sirens, locks and switches are `deeds`'.
 //!
 //! One order a line, one answer a line. It moves no bytes itself; pulling out and plugging in are the caller's.
 
 use super::Ncp;
 use super::ash::code;
 use super::bytes::Eui64;
+use super::deeds;
+use super::function::Function;
 use super::habits::Enrolment;
 use super::habits::Habits;
 use super::habits::Kind;
@@ -18,14 +21,14 @@ use thiserror::Error;
 /// What may be said, for `--help` and for one who said something else.
 pub const WORDS: &str = "\
 add NAME KIND [eui=HEX] [model=TEXT] [maker=TEXT] [endpoint=N] [enrol=response|request|tripped] [sleepy=yes|no]\n\
-    [short=MS] [long=MS] [repeats=N] [holds=yes|no] [wants=yes|no] [key=HEX]   KIND: contact motion smoke heat co\n\
-    water vibration glass sos\n\
+    [short=MS] [long=MS] [repeats=N] [holds=yes|no] [wants=yes|no] [key=HEX] [HABIT=VALUE]...\n\
+    KIND: contact motion smoke heat co water vibration glass sos keypad fob siren lock plug light relay\n\
 join NAME · leave NAME · rejoin NAME [unsecured] · die NAME · wake NAME\n\
 open NAME · close NAME · tamper NAME · untamper NAME · low NAME · full NAME · test NAME · status NAME SET CLEAR (hex)\n\
 chatter NAME TIMES MS · battery NAME HALF_PERCENT\n\
 jam DBM|off · bursts DBM|off · unplug · plug · reset [CODE] · error [CODE] · hang\n\
 faults [drop=P] [flip=P] [double=P] [lose=P] [late=MS] [baud=N] [bytewise=yes] [reset_written=N] [reset_read=N]\n\
-log · clear · key · state · list · help · quit";
+log · clear · key · state · list · help · quit\n";
 
 /// Why an order was not followed.
 #[derive(Debug, Error)]
@@ -94,11 +97,11 @@ impl<'a> Options<'a> {
     }
 }
 
-fn number<T: FromStr>(word: &str, what: &'static str) -> Result<T, OrderError> {
+pub(super) fn number<T: FromStr>(word: &str, what: &'static str) -> Result<T, OrderError> {
     word.parse().map_err(|_| OrderError::Bad(word.to_owned(), what))
 }
 
-fn bits(word: &str) -> Result<u16, OrderError> {
+pub(super) fn bits(word: &str) -> Result<u16, OrderError> {
     u16::from_str_radix(word, 16).map_err(|_| OrderError::Bad(word.to_owned(), "hexadecimal word"))
 }
 
@@ -118,6 +121,9 @@ pub fn follow(ncp: &mut Ncp, now: Duration, line: &str) -> Result<Order, OrderEr
         _ => {}
     }
     if let Some(answer) = to_stick(ncp, now, order, &mut words)? {
+        return Ok(Order::Done(answer));
+    }
+    if let Some(answer) = deeds::follow(ncp, now, order, &mut words)? {
         return Ok(Order::Done(answer));
     }
     let known = [
@@ -212,7 +218,7 @@ fn to_stick<'a>(
             };
             ncp.devices().iter().map(one).collect::<Vec<_>>().join(" ")
         }
-        "help" => WORDS.replace('\n', " / "),
+        "help" => [WORDS, deeds::WORDS].concat().replace('\n', " / "),
         _ => return Ok(None),
     }))
 }
@@ -261,7 +267,11 @@ fn add<'a>(ncp: &mut Ncp, mut words: impl Iterator<Item = &'a str>) -> Result<St
     let name = words.next().ok_or(OrderError::Missing("the detector's name"))?;
     let kind = words.next().ok_or(OrderError::Missing("the detector's kind"))?;
     let kind = Kind::named(kind).ok_or_else(|| OrderError::Bad(kind.to_owned(), "kind of detector"))?;
-    let options = Options::read(words, &KNOWN)?;
+    let usual = |word: &&str| word.split_once('=').is_none_or(|(name, _)| KNOWN.contains(&name));
+    let (usual, own): (Vec<&str>, Vec<&str>) = words.partition(usual);
+    let mut function = Function::of(kind);
+    own.into_iter().try_for_each(|word| deeds::habit(&mut function, word))?;
+    let options = Options::read(usual.into_iter(), &KNOWN)?;
     let mut habits = Habits::of(kind);
     let hexed =
         |word: &&str, what| u128::from_str_radix(word, 16).map_err(|_| OrderError::Bad((*word).to_owned(), what));
@@ -284,7 +294,9 @@ fn add<'a>(ncp: &mut Ncp, mut words: impl Iterator<Item = &'a str>) -> Result<St
         Some(&"tripped") => Enrolment::WhenTripped,
         Some(word) => return Err(OrderError::Bad((*word).to_owned(), "way to enrol")),
     };
-    Ok(ncp.add(name, habits, eui)?.to_string())
+    let eui = ncp.add(name, habits, eui)?;
+    ncp.device_mut(name)?.function = function;
+    Ok(eui.to_string())
 }
 
 /// Both directions get the same noise; what is not named is well.

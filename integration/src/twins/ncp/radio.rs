@@ -135,9 +135,9 @@ impl Ncp {
     }
 
     fn send_to(&mut self, now: Duration, device: usize, outgoing: Outgoing) {
-        if let Some(sequence) = self.zone_answer(device, &outgoing) {
+        if let Some(answered) = self.answer(device, &outgoing) {
             let (eui, endpoint) = (self.devices[device].eui, self.devices[device].habits.endpoint);
-            self.log.answered(now, eui, endpoint, sequence);
+            self.log.answered(now, eui, endpoint, answered);
         }
         if !self.devices[device].habits.sleepy {
             if self.is_jammed() {
@@ -158,10 +158,10 @@ impl Ncp {
         self.agenda.at(at, Duty::Poll { device });
     }
 
-    fn zone_answer(&self, device: usize, outgoing: &Outgoing) -> Option<u8> {
+    fn answer(&self, device: usize, outgoing: &Outgoing) -> Option<(u16, u8)> {
         let wanted = [self.devices[device].habits.endpoint, 0xFF].contains(&outgoing.aps.destination);
         let message = super::mesh::message(outgoing);
-        zcl::zone_response(&message).filter(|_| wanted)
+        zcl::answered(&message).filter(|_| wanted)
     }
 
     /// When a sleeping device asks next: at its short interval while it is awake, at its long one else.
@@ -233,7 +233,8 @@ impl Ncp {
             }
             return;
         }
-        let doings = target.hears(&super::mesh::message(&outgoing));
+        let encrypted = outgoing.aps.options & Aps::ENCRYPTED != 0;
+        let doings = target.hears(now, &super::mesh::message(&outgoing), encrypted, &mut self.log);
         let (after, status) = if target.habits.acks { (HOP, Status::Ok) } else { (GIVES_UP, Status::DeliveryFailed) };
         if unicast {
             self.agenda.at(now + after, Duty::Sent { outgoing, status });

@@ -1,4 +1,4 @@
-//! The detectors' half of ZCL: attributes, reporting, IAS Zone, Poll Control (tables in zigbee.md §2).
+//! The devices' half of ZCL: headers, general commands, IAS Zone, Poll Control (tables in zigbee.md §2).
 //!
 //! What a cluster does not serve is refused with the status ZCL gives for it, never guessed.
 
@@ -10,7 +10,11 @@ use super::device::Act;
 use super::device::Device;
 use super::device::Doing;
 use super::device::Message;
+use super::function::Heard;
+use super::function::Reply;
+use super::function::Turn;
 use super::habits::Enrolment;
+use super::log::Log;
 use std::time::Duration;
 
 /// IAS Zone.
@@ -23,8 +27,11 @@ pub(super) const DIAGNOSTICS: u16 = 0x0B05;
 /// OTA upgrade, which a detector asks for as a client.
 pub const OTA: u16 = 0x0019;
 
-/// What each detector serves.
-pub const SERVED: [u16; 6] = [BASIC, POWER, IDENTIFY, POLL_CONTROL, IAS_ZONE, DIAGNOSTICS];
+/// What almost each device serves, beside Diagnostics.
+pub(super) const SERVED: [u16; 4] = [BASIC, POWER, IDENTIFY, POLL_CONTROL];
+
+/// The most attributes told in one answer to a discovery.
+const DISCOVERED_MOST: u8 = 24;
 
 /// Default Response.
 pub const DEFAULT_RESPONSE: u8 = 0x0B;
@@ -72,42 +79,74 @@ impl Header {
     }
 }
 
-/// The sequence number that a Default Response to a zone notification carries.
-pub fn zone_response(message: &Message) -> Option<u8> {
+/// The cluster and sequence number that a Default Response is for; a zone's is for its notification.
+pub fn answered(message: &Message) -> Option<(u16, u8)> {
     let mut r = Reader(&message.payload);
     let header = Header::read(&mut r).ok()?;
-    let fits = message.cluster == IAS_ZONE && !header.specific && header.command == DEFAULT_RESPONSE;
-    (fits && r.u8() == Ok(0)).then_some(header.sequence)
+    let fits = message.profile != 0 && !header.specific && header.command == DEFAULT_RESPONSE;
+    let command = r.u8().ok()?;
+    (fits && (message.cluster != IAS_ZONE || command == 0)).then_some((message.cluster, header.sequence))
 }
 
 impl Device {
-    pub(super) fn hears_zcl(&mut self, message: &Message) -> Vec<Doing> {
+    pub(super) fn hears_zcl(&mut self, now: Duration, message: &Message, encrypted: bool, log: &mut Log) -> Vec<Doing> {
         let mut r = Reader(&message.payload);
         let Ok(header) = Header::read(&mut r) else { return Vec::new() };
         if ![self.habits.endpoint, 0xFF].contains(&message.destination) {
             return Vec::new();
         }
+        let heard = Heard { now, cluster: message.cluster, header, encrypted };
         if header.from_server {
-            return self.as_client(message, &header, r).unwrap_or_default();
+            return self.server_says(message, &heard, r, log);
         }
-        let done = if !SERVED.contains(&message.cluster) {
+        let done = if !self.served().contains(&message.cluster) {
             Ok(Answer::Status(UNSUPPORTED_CLUSTER))
         } else if header.manufacturer.is_some() {
             Ok(Answer::Status(if header.specific { 0x83 } else { 0x84 }))
+        } else if let Some(part) = self.function.part_mut().filter(|part| header.specific && part.serves(&heard)) {
+            part.command(&heard, r).map(Answer::Function)
         } else if header.specific {
             self.specific(message.cluster, &header, r)
         } else {
             self.general(message.cluster, &header, r)
         };
-        let (mut doings, answer) = match done.unwrap_or(Answer::Status(MALFORMED)) {
+        let mut late = Duration::ZERO;
+        let (mut doings, reply) = match done.unwrap_or(Answer::Status(MALFORMED)) {
             Answer::Nothing => return Vec::new(),
-            Answer::Does(doings) => (doings, None),
-            Answer::Status(status) => (Vec::new(), Some((DEFAULT_RESPONSE, vec![header.command, status]))),
-            Answer::DoesAnd(doings, command, body) => (doings, Some((command, body))),
+            Answer::Does(doings) => (doings, Reply::Nothing),
+            Answer::Status(status) => (Vec::new(), Reply::Status(status)),
+            Answer::DoesAnd(doings, command, body) => (doings, Reply::Command(command, body)),
+            Answer::Function(turn) => {
+                late = turn.after;
+                let mut doings = self.fulfils(now, turn.wishes, log);
+                // What it has to say beside comes behind its answer.
+                for doing in &mut doings {
+                    if let Doing::Say { after, .. } = doing {
+                        *after += late + self.habits.thinks * 2;
+                    }
+                }
+                (doings, turn.reply)
+            }
         };
-        let unwanted = header.no_response && matches!(&answer, Some((DEFAULT_RESPONSE, body)) if body[1] == SUCCESS);
-        if let Some((command, body)) = answer.filter(|_| !unwanted) {
-            let payload = [vec![0x18, header.sequence, command], body].concat();
+        if let Some(payload) = reply_to(&header, 0x18, reply) {
+            doings.insert(0, self.say(self.habits.thinks + late, self.reply(message, payload)));
+        }
+        doings
+    }
+
+    /// A server speaks to one of its client clusters.
+    fn server_says(&mut self, message: &Message, heard: &Heard, r: Reader<'_>, log: &mut Log) -> Vec<Doing> {
+        if message.cluster == OTA {
+            return self.as_client(message, &heard.header, r).unwrap_or_default();
+        }
+        let Some(part) = self.function.part_mut() else { return Vec::new() };
+        let turn = match part.server_says(heard, r) {
+            Ok(None) => return Vec::new(),
+            Ok(Some(turn)) => turn,
+            Err(Short) => Turn::status(MALFORMED),
+        };
+        let mut doings = self.fulfils(heard.now, turn.wishes, log);
+        if let Some(payload) = reply_to(&heard.header, 0x10, turn.reply) {
             doings.insert(0, self.say(self.habits.thinks, self.reply(message, payload)));
         }
         doings
@@ -160,10 +199,13 @@ impl Device {
             }
             0x08 => Answer::DoesAnd(Vec::new(), 0x09, self.configured(cluster, r)?),
             0x0C => {
-                let start = r.u16()?;
-                let known = (start..=start.saturating_add(0x40)).chain(0x4000..=0x4000).filter(|id| *id >= start);
-                let found = known.filter_map(|id| self.attribute(cluster, id).map(|(kind, _)| (id, kind)));
-                let out = found.fold(Writer::new().u8(1), |out, (id, kind)| out.u16(id).u8(kind));
+                let (start, most) = (r.u16()?, r.u8()?.min(DISCOVERED_MOST));
+                let ranges = (0x0000..=0x0047).chain(0x011C..=0x011D).chain(0x4000..=0x4003).chain(0xFFFD..=0xFFFD);
+                let known = ranges.filter(|id| *id >= start);
+                let mut found = known.filter_map(|id| self.attribute(cluster, id).map(|(kind, _)| (id, kind)));
+                let told: Vec<_> = found.by_ref().take(usize::from(most)).collect();
+                let complete = u8::from(found.next().is_none());
+                let out = told.iter().fold(Writer::new().u8(complete), |out, (id, kind)| out.u16(*id).u8(*kind));
                 Answer::DoesAnd(Vec::new(), 0x0D, out.done())
             }
             DEFAULT_RESPONSE if cluster == IAS_ZONE && r.u8()? == 0 => Answer::Does(self.has_response(header.sequence)),
@@ -227,7 +269,7 @@ impl Device {
     pub(super) fn asks_to_enrol(&mut self) -> Doing {
         let sequence = self.next_sequence();
         self.asked = Some(sequence);
-        let out = Writer::new().u8(0x19).u8(sequence).u8(0x01).u16(self.habits.kind.zone_type()).u16(0x1286);
+        let out = Writer::new().u8(0x19).u8(sequence).u8(0x01).u16(self.zone_type()).u16(0x1286);
         self.say(self.habits.thinks, self.to_centre(out.done()))
     }
 
@@ -243,6 +285,19 @@ impl Device {
     }
 }
 
+/// The ZCL frame that answers, if one is due: general commands with this frame control, the cluster's as the same side.
+fn reply_to(header: &Header, control: u8, reply: Reply) -> Option<Vec<u8>> {
+    match reply {
+        Reply::Nothing => None,
+        Reply::Status(SUCCESS) if header.no_response => None,
+        Reply::Status(status) => Some(vec![control, header.sequence, DEFAULT_RESPONSE, header.command, status]),
+        Reply::Command(command, body) => {
+            let control = control | u8::from(header.specific);
+            Some([vec![control, header.sequence, command], body].concat())
+        }
+    }
+}
+
 enum Answer {
     /// None at all, not even a Default Response.
     Nothing,
@@ -252,6 +307,8 @@ enum Answer {
     Status(u8),
     /// It does something and answers with this command.
     DoesAnd(Vec<Doing>, u8, Vec<u8>),
+    /// What its function makes of it.
+    Function(Turn),
 }
 
 #[cfg(test)]
@@ -270,7 +327,8 @@ mod tests {
             Doing::Say { message, .. } => Some(message.payload),
             _ => None,
         };
-        device.hears(&message).into_iter().filter_map(said).collect()
+        let doings = device.hears(Duration::ZERO, &message, false, &mut Log::default());
+        doings.into_iter().filter_map(said).collect()
     }
 
     #[test]

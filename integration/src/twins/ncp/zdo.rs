@@ -66,6 +66,20 @@ pub enum Role {
     Listening,
     /// A detector that sleeps.
     Sleepy,
+    /// A device on mains power that passes on others' messages.
+    Router,
+}
+
+impl Role {
+    /// MAC capability flags, as announced.
+    pub fn capability(self) -> u8 {
+        match self {
+            Self::Coordinator => 0x8F,
+            Self::Router => 0x8E,
+            Self::Listening => 0x8C,
+            Self::Sleepy => 0x80,
+        }
+    }
 }
 
 /// Who answers.
@@ -131,11 +145,12 @@ impl Node<'_> {
     }
 
     fn node_descriptor(&self) -> Vec<u8> {
-        let (logical, capability, server) = match self.role {
-            Role::Coordinator => (0x00, 0x8F, 0x2C01),
-            Role::Listening => (0x02, 0x8C, 0x2C00),
-            Role::Sleepy => (0x02, 0x80, 0x2C00),
+        let (logical, server) = match self.role {
+            Role::Coordinator => (0x00, 0x2C01),
+            Role::Router => (0x01, 0x2C00),
+            Role::Listening | Role::Sleepy => (0x02, 0x2C00),
         };
+        let capability = self.role.capability();
         // 2.4 GHz; 82 bytes in a buffer and in a transfer.
         let out = Writer::new().u8(logical).u8(0x40).u8(capability).u16(self.manufacturer);
         out.u8(82).u16(82).u16(server).u16(82).u8(0).done()
