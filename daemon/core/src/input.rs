@@ -381,6 +381,8 @@ pub enum Input {
     Unreadable { device: DeviceId },
     /// A lock was turned at the door.
     LockUsed(LockUsed),
+    /// A lock has let somebody neither in nor out, and says why.
+    LockRefused { device: DeviceId, method: Option<Method>, reason: String },
     /// A device has tested itself.
     SelfTest { device: DeviceId, passed: bool },
     /// What one telegram of a device tells of what it measures. Telemetry: no event by itself.

@@ -439,6 +439,7 @@ stories! {
     b1_duress_stays: "b1-duress-stays.txt",
     b1_duress: "b1-duress.txt",
     b8_hold_up: "b8-hold-up.txt",
+    r37_fire_key: "r37-fire-key.txt",
     r64_fog_once: "r64-fog-once.txt",
     r64_fog: "r64-fog.txt",
     r64_not_by_a_stranger: "r64-not-by-a-stranger.txt",

@@ -38,7 +38,8 @@ pub(crate) fn intrusion(kind: DeviceKind) -> bool {
 
 pub(crate) fn around_the_clock(kind: DeviceKind) -> Option<AlarmKind> {
     match kind {
-        DeviceKind::Smoke | DeviceKind::Heat => Some(AlarmKind::Fire),
+        // All a keypad says under its own kind is that its fire key was pressed; its other keys speak as what they are.
+        DeviceKind::Smoke | DeviceKind::Heat | DeviceKind::Keypad => Some(AlarmKind::Fire),
         DeviceKind::Co => Some(AlarmKind::Co),
         DeviceKind::Gas => Some(AlarmKind::Gas),
         DeviceKind::Sos => Some(AlarmKind::Sos),
@@ -104,7 +105,7 @@ fn on_state(draft: &mut Draft, report: &Report, state: DeviceState, about: &Abou
     let device = &draft.state.devices[&report.device];
     // No radio repeats a press across a start of the board, whatever the clocks say of the time between.
     let long_ago = |at: Stamp| at.boot != now.boot || Deadline::after(at, PRESS_MS).remaining_ms(now) == Some(0);
-    let button = matches!(report.kind, DeviceKind::Sos | DeviceKind::Medical | DeviceKind::HoldUp);
+    let button = matches!(report.kind, DeviceKind::Sos | DeviceKind::Medical | DeviceKind::HoldUp | DeviceKind::Keypad);
     let again = button && state == DeviceState::Alarm && device.changed.is_some_and(long_ago);
     let said = device.said.get(&report.kind).copied();
     // An echo that becomes a witness is news (B11).

@@ -69,6 +69,7 @@ pub(crate) fn on_input(draft: &mut Draft, input: Input) {
         Input::Acted { command, act, error } => on_acted(draft, command, act, error),
         Input::Interference { .. } // taken note of by `Panel::hear`
         | Input::LockUsed(_)
+        | Input::LockRefused { .. }
         | Input::SelfTest { .. }
         | Input::Past { .. }
         | Input::Measured { .. }

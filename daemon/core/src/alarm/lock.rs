@@ -235,6 +235,14 @@ pub(crate) fn on_used(draft: &mut Draft, used: LockUsed) {
     }
 }
 
+/// A lock has let somebody neither in nor out.
+pub(crate) fn on_refused(draft: &mut Draft, device: &DeviceId, method: Option<Method>, reason: String) {
+    if draft.state.devices.get(device).is_some_and(|lock| lock.kind == DeviceKind::Lock) {
+        let about = About { method, ..place(&draft.state, device) };
+        draft.emit(Fact::CredentialRefused { source: device.to_string(), reason }, about);
+    }
+}
+
 /// Whether somebody may have to get out, or to come in and help: then nothing locks by itself (B13).
 pub(crate) fn hold(state: &State) -> bool {
     use AlarmKind::{Co, Fire, Gas, Medical, Sos};

@@ -150,6 +150,7 @@ impl Panel {
                 }
             }
             Input::LockUsed(used) => lock::on_used(draft, used),
+            Input::LockRefused { device, method, reason } => lock::on_refused(draft, &device, method, reason),
             Input::Past { device, authenticated, past: told } => past::on_past(draft, device, authenticated, &told),
             Input::SelfTest { device, passed } => supervision::on_self_test(draft, device, passed),
             Input::Measured { device, authenticated, values } => {
