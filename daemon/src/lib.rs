@@ -70,19 +70,27 @@ pub mod subghz {
 }
 pub mod zigbee {
     //! Zigbee: our own host for a coordinator stick, from its bytes to a detector's word.
+    pub mod ace; //          IAS ACE: what keypads ask, and are told
+    pub mod acting; //       sirens and switches, told and heard
     pub(crate) mod air; //   looks at the air
     pub mod ash; //          the link to the stick: every frame once, in order
     pub mod ash_frame; //    one frame of it
     pub(crate) mod asking; // which zones are still to be asked how they stand
+    pub mod bolts; //        door locks, told and heard
     pub mod bytes; //        bounds, and hexadecimal text
     pub mod decode; //       ZCL, for the command line
     pub mod door; //         who may join
+    pub mod door_lock; //    Door Lock: users, orders, and what happened at the door
+    pub mod door_lock_attribute; // how a lock stands, its settings and alarms
     pub mod eui64; //        a radio's own address
     pub mod ezsp; //         what a stick is asked
     pub mod ezsp_answer; //  what it says
     pub mod ezsp_json; //    both, for the command line
     pub mod ezsp_link; //    one command at a time, each with its answer
     pub mod ezsp_status; //  in two number spaces
+    pub mod firmware; //     what to flash on a stick that is too old
+    pub mod function; //     what a node does beside watching
+    pub mod functions; //    each of them with its driver
     pub mod hear; //         what a node says, understood
     pub mod host; //         all of it
     pub mod ias; //          IAS Zone: detectors and their enrolment
@@ -91,14 +99,27 @@ pub mod zigbee {
     pub mod interview; //    who joined, and what it is
     pub mod io; //           the stick's port, opened again and again
     pub(crate) mod keeping; // what must be kept, and who waits for it
+    pub mod keypad; //       the hub as its keypads' server
+    pub mod lock; //         one door lock's rules, on whatever wire
+    pub(crate) mod lock_chores; // its settings, read and written
+    pub(crate) mod lock_order; // one order, from accepted to confirmed
+    pub(crate) mod lock_table; // who may open, and what is done until it is so
+    pub mod lock_words; //   what rules, wire and hub say to one another
+    pub mod lock_zigbee; //  the same on Zigbee
     pub mod memory; //       what is kept from start to start
     pub mod met; //          what was met, counted
+    pub(crate) mod named; // values of the standard with names
     pub(crate) mod noise; // interference: when to look, and what was seen
+    pub mod poll_control; // how often sleepers check in; keep-alive
     pub mod power; //        battery, temperature, link, check-in
     pub mod refused; //      every reason a message is not believed
+    pub mod secret; //       codes, held and never shown
     pub(crate) mod senders; // the lasting address behind a short one
     pub(crate) mod sending; // what the stick had no room for, again
+    pub mod siren; //        one siren, told until it confirms
     pub mod start; //        a stick becomes the hub's coordinator
+    pub mod switch; //       one plug, light or relay, read back
+    pub mod wd; //           IAS WD: how a siren is told
     pub(crate) mod words; // said again, overtaken, waiting to be recorded
     pub mod zcl; //          the header of every ZCL frame
     pub mod zcl_global; //   attributes read, written, reported
@@ -220,6 +241,8 @@ pub mod hub {
         pub mod clock;
         pub mod core;
         pub mod desk;
+        pub(super) mod keypad_view;
+        pub(super) mod keypads;
         pub mod mesh;
         pub mod networks;
         pub mod newcomer;

@@ -131,7 +131,7 @@ fn captured() -> Vec<Capture> {
             json!(["smoke", "clear", false, false, false, true, false]),
         ),
         zone("BSD-2 clear", 0x0028, &notified("3000"), quiet("smoke", "clear")),
-        // Keypads and locks: other files read their commands; here they are no detector's word, and no code is shown.
+        // Keypads and locks: they are no detector's word, and no code is shown.
         other("Xfinity keypad arms", 0x0501, "01 4E 00 01 04 31323334 00"),
         other("Xfinity keypad arms for the night", 0x0501, "01 3E 00 02 04 31313131 00"),
         other("Xfinity keypad asks", 0x0501, "01 3C 07"),
@@ -241,6 +241,10 @@ fn captured_messages_are_read_to_the_last_field() {
         of("Linkind pressure")["attributes"].as_array().unwrap().iter().map(|one| one["value"].clone()).collect();
     assert_eq!(pressure, [json!(1011), json!(-1), json!(10110)]);
     assert_eq!(of("check-in")["header"]["name"], "check_in");
+    let arms = of("Xfinity keypad arms");
+    let said = json!({"mode": "arm_day_home_zones_only", "code": "hidden", "zone_id": 0});
+    assert_eq!((&arms["header"]["name"], &arms["said"]), (&json!("arm"), &said));
+    assert_eq!(of("Xfinity keypad asks")["header"]["name"], "get_panel_status");
     for keypad in captured().iter().filter(|heard| [0x0501, 0x0101].contains(&heard.cluster)) {
         let shown = say(keypad.cluster, None, &keypad.hex).to_string();
         assert!(!shown.contains("1234") && !shown.contains("31323334"), "{shown}");

@@ -12,6 +12,7 @@ use vakt_integration::lab::site::CODE;
 use vakt_integration::lab::site::SOON;
 use vakt_integration::twins::ncp::habits::Habits;
 use vakt_integration::twins::ncp::habits::Kind;
+use vakt_integration::twins::ncp::keypad::Key;
 
 async fn house(version: u8) -> Lab {
     let mut lab = Lab::start(LabSettings { zigbee: Some(version), ..LabSettings::default() }).await.unwrap();
@@ -121,4 +122,75 @@ async fn an_order_without_a_working_stick_is_refused_with_its_reason() {
     let answer = lab.daemon.command(&code).await.unwrap();
     assert_eq!(answer["refused"], json!("bad_key"), "{answer}");
     assert!(answer["text"].as_str().unwrap().contains("a digit is wrong"), "{answer}");
+}
+
+/// What a person in front of a device sees, once it is so.
+async fn shows(lab: &Lab, name: &'static str, so: impl Fn(&Value) -> bool) -> Value {
+    let begun = std::time::Instant::now();
+    loop {
+        let shown = lab.mesh.as_ref().unwrap().ask(move |stick, now| stick.shows(now, name)).unwrap();
+        if so(&shown) {
+            return shown;
+        }
+        assert!(begun.elapsed() < SOON, "{name} shows {shown}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+fn types(lab: &Lab, name: &'static str, key: Key) {
+    lab.mesh.as_ref().unwrap().ask(move |stick, now| stick.types(now, name, key)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b20_a_keypad_arms_disarms_calls_for_help_and_is_blocked_alone() {
+    let lab = house(13).await;
+    let keypad = lab.join("hall", Habits { sleepy: false, ..Habits::of(Kind::Keypad) }, "entry_route").await.unwrap();
+    shows(&lab, "hall", |shown| shown["panel"]["status"] == json!(0)).await;
+    types(&lab, "hall", Key::Arm(3, CODE.to_owned(), 0));
+    shows(&lab, "hall", |shown| shown["arm"] == json!(3)).await;
+    let status = lab.until("armed", |status| status["areas"]["house"]["arm"] != json!("disarmed")).await.unwrap();
+    assert!(status["areas"]["house"]["arm"] != json!("unknown"), "{status}");
+    shows(&lab, "hall", |shown| matches!(shown["panel"]["status"].as_u64(), Some(3 | 4))).await;
+    types(&lab, "hall", Key::Arm(0, CODE.to_owned(), 0));
+    shows(&lab, "hall", |shown| shown["arm"] == json!(0) && shown["panel"]["status"] == json!(0)).await;
+
+    types(&lab, "hall", Key::Emergency);
+    centre_has(&lab, &keypad, "alarm_raised", 1).await;
+    // Shown when it is on record, heard when the centre has signed for it (B12).
+    shows(&lab, "hall", |shown| (&shown["panel"]["alarm"], &shown["panel"]["audible"]) == (&json!(3), &json!(1))).await;
+
+    for wrong in ["10000", "20000", "30000"] {
+        types(&lab, "hall", Key::Arm(0, wrong.to_owned(), 0));
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await; // people type one code after the other
+    }
+    let blocked =
+        |board: &vakt_integration::arc::handle::Board| board.ledger.rows().any(|row| row.kind == "code_blocked");
+    lab.arc.as_ref().unwrap().wait_until("the block", SOON, blocked).await.unwrap();
+    lab.ask(json!({"command": "arm", "mode": "home", "code": CODE})).await.unwrap();
+    lab.ask(json!({"command": "disarm", "code": CODE})).await.unwrap();
+    let log = std::fs::read_to_string(lab.daemon.log()).unwrap_or_default();
+    assert!(!log.contains("30000") && !log.contains(CODE), "no code stands in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r70_a_siren_sounds_a_burglary_and_a_lock_turns_on_a_code() {
+    let lab = house(18).await;
+    lab.join("door", Habits::of(Kind::Contact), "perimeter").await.unwrap();
+    lab.join("roof", Habits::of(Kind::Siren), "always").await.unwrap();
+    let lock = lab.join("bolt", Habits::of(Kind::Lock), "always").await.unwrap();
+    centre_has(&lab, &lock, "device_changed", 1).await;
+    let mut turned = 0;
+    for (command, bolt) in [("lock", "locked"), ("unlock", "unlocked"), ("lock", "locked")] {
+        lab.ask(json!({"command": command, "device": lock, "code": CODE})).await.unwrap();
+        shows(&lab, "bolt", |shown| shown["bolt"] == json!(bolt)).await;
+        turned += 1;
+        centre_has(&lab, &lock, "command_confirmed", turned).await;
+    }
+    lab.ask(json!({"command": "arm", "mode": "home", "code": CODE})).await.unwrap();
+    lab.until("armed", |status| status["areas"]["house"]["arm"].to_string().contains("armed")).await.unwrap();
+    lab.happens("door", 1, 0).unwrap();
+    shows(&lab, "roof", |shown| shown["sounds"]["mode"] == json!(1)).await;
+    lab.ask(json!({"command": "disarm", "code": CODE})).await.unwrap();
+    lab.ask(json!({"command": "siren_stop", "code": CODE})).await.unwrap();
+    shows(&lab, "roof", |shown| shown["sounds"].is_null()).await;
 }

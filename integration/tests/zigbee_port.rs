@@ -39,6 +39,9 @@ async fn r27_the_core_is_told_when_interference_begins_and_ends() {
     let (_known_in, known) = watch::channel(Arc::<Kinds>::default());
     let (orders, orders_out) = mpsc::channel(1);
     let (_recorded_in, recorded) = mpsc::channel(1);
+    let (asked, _at_keypads) = mpsc::channel(1);
+    let (_wishes_in, wishes) = mpsc::channel(1);
+    let (_board_in, board) = watch::channel(Arc::default());
     let ways = Ways {
         words: words_in,
         news,
@@ -49,6 +52,9 @@ async fn r27_the_core_is_told_when_interference_begins_and_ends() {
         host: tokio::sync::Mutex::default(),
         begun: Instant::now(),
         met: watch::channel(Met::default()).0,
+        asked,
+        wishes: wishes.into(),
+        board,
     };
     let settings = Settings { path: twin.path().to_owned(), baud: 115_200, flow_control: Flow::None };
     let kept = tokio::spawn(async move {

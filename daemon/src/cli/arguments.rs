@@ -385,7 +385,7 @@ pub enum Device {
 #[allow(missing_docs)] // clap prints the comments below as help
 #[derive(Debug, Args)]
 pub struct Fitted {
-    /// contact motion smoke heat co gas water glass_break vibration sos climate meter siren lock camera fog hold_up
+    /// contact motion smoke heat co gas water glass_break vibration sos medical hold_up keypad siren lock climate meter camera fog
     #[arg(long)]
     pub kind: String,
     /// What people call it

@@ -4,7 +4,9 @@
 //! order said again much later names its event without its place instead.
 
 use std::collections::VecDeque;
+use vakt_core::event::Event;
 use vakt_core::event::EventId;
+use vakt_core::event::Fact;
 use vakt_core::port::Place;
 use vakt_core::turn::Committed;
 
@@ -36,6 +38,18 @@ impl Places {
     pub fn of(&self, id: EventId) -> Option<Place> {
         self.known.iter().rev().find(|(known, _)| *known == id).map(|(_, place)| *place)
     }
+}
+
+/// Whether an answer to a warrant may name this event.
+pub fn answers_name(event: &Event) -> bool {
+    matches!(
+        event.fact,
+        Fact::WarrantAccepted { .. }
+            | Fact::WarrantRefused { .. }
+            | Fact::CommandSent { .. }
+            | Fact::CommandConfirmed { .. }
+            | Fact::CommandFailed { .. }
+    )
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use crate::zigbee::bytes::Reader;
 use crate::zigbee::bytes::from_hex;
+use crate::zigbee::door_lock;
+use crate::zigbee::door_lock::FromLock;
 use crate::zigbee::ias;
 use crate::zigbee::ias::FromZone;
 use crate::zigbee::ias::ZoneAttributes;
@@ -20,7 +22,12 @@ use crate::zigbee::zcl::global;
 use crate::zigbee::zcl_global::Global;
 use crate::zigbee::zcl_json::attributes;
 use crate::zigbee::zcl_json::code;
+use crate::zigbee::zcl_json::command;
+use crate::zigbee::zcl_json::command_name;
+use crate::zigbee::zcl_json::from_lock;
+use crate::zigbee::zcl_json::lock_name;
 use crate::zigbee::zcl_json::plain;
+use crate::zigbee::zcl_json::to_lock;
 use serde::Serialize;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -43,6 +50,12 @@ pub struct Decoded {
     zone: Option<ZoneView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reading: Option<ReadingView>,
+    /// What a command of a keypad's, a siren's or a switch's cluster says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    said: Option<Json>,
+    /// What a lock's does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock: Option<Json>,
     /// What this decoder does not read, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
@@ -117,6 +130,8 @@ pub fn decode(cluster: u16, zone_type: Option<ZoneType>, hex: &str) -> Result<De
         answered: None,
         zone: None,
         reading: None,
+        said: None,
+        lock: None,
         payload: None,
         report: None,
     };
@@ -135,6 +150,10 @@ pub fn decode(cluster: u16, zone_type: Option<ZoneType>, hex: &str) -> Result<De
             Err(refused) if refused.kind == Reason::NotSupported => decoded.payload = Some(plain(reader.rest())),
             Err(refused) => return Err(refused),
         },
+        Scope::Cluster if command_name(cluster, &header).is_some() => {
+            decoded.said = command(cluster, &header, reader)?;
+        }
+        Scope::Cluster if cluster == door_lock::CLUSTER => decoded.lock = lock_said(&header, reader)?,
         Scope::Cluster if WITH_CODES.contains(&cluster) => {}
         Scope::Cluster => decoded.payload = (reader.left() > 0).then(|| plain(reader.rest())),
     }
@@ -250,6 +269,18 @@ fn header_view(cluster: u16, header: &Header) -> HeaderView {
     }
 }
 
+/// What a lock says or is told; nothing of a maker's own, whose codes could stand anywhere.
+fn lock_said(header: &Header, reader: &mut Reader) -> Result<Option<Json>, Refused> {
+    if header.direction == Direction::ToServer {
+        return Ok(to_lock(header.command).filter(|_| header.manufacturer.is_none()));
+    }
+    match FromLock::parse(header, reader) {
+        Ok(said) => Ok(Some(from_lock(&said))),
+        Err(refused) if refused.kind == Reason::NotSupported => Ok(None),
+        Err(refused) => Err(refused),
+    }
+}
+
 fn name(cluster: u16, header: &Header) -> Option<&'static str> {
     Some(match (header.scope, header.direction, header.command) {
         (Scope::Global, _, global::READ) => "read",
@@ -260,6 +291,10 @@ fn name(cluster: u16, header: &Header) -> Option<&'static str> {
         (Scope::Global, _, global::CONFIGURE_REPORTING_RESPONSE) => "configure_reporting_response",
         (Scope::Global, _, global::REPORT) => "report",
         (Scope::Global, _, global::DEFAULT_RESPONSE) => "default_response",
+        (Scope::Cluster, ..) if command_name(cluster, header).is_some() => return command_name(cluster, header),
+        (Scope::Cluster, direction, number) if cluster == door_lock::CLUSTER => {
+            return lock_name(header.manufacturer, direction, number);
+        }
         (Scope::Cluster, ..) if power::is_check_in(cluster, header) => "check_in",
         (Scope::Cluster, Direction::ToClient, 0) if zone_command(cluster, header) => "status_change_notification",
         (Scope::Cluster, Direction::ToClient, 1) if zone_command(cluster, header) => "enroll_request",

@@ -207,9 +207,8 @@ impl Host {
 
     /// A detector that left guards nothing, whatever it said last.
     fn left(&mut self, device: Eui64) {
-        let node = self.memory.nodes.get(&device);
-        for zone in node.map(|node| node.zones.clone()).unwrap_or_default() {
-            let id = self.id(device, zone.endpoint);
+        for endpoint in self.devices(device).into_keys() {
+            let id = self.id(device, endpoint);
             self.out.push_back(Out::Gone(id));
         }
     }

@@ -93,6 +93,9 @@ pub struct Aps {
 /// Retry until acknowledged, find the route, find the address.
 pub const APS_RELIABLE: u16 = 0x1140;
 
+/// APS option: the message is encrypted on the link key of the two, not only with the network's (UG100, EmberApsOption).
+pub const APS_ENCRYPTED: u16 = 0x0020;
+
 /// One of the hub's own endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint {

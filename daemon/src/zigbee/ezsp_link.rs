@@ -80,7 +80,7 @@ pub enum Down {
     #[error("the stick was reset behind our back: it has forgotten the EZSP version")]
     Forgot,
     /// Too old.
-    #[error("the stick speaks EZSP {0}; this hub needs 13 or later: flash EmberZNet 7.4 or later on it")]
+    #[error("{}", crate::zigbee::firmware::too_old(*.0))]
     TooOld(u8),
     /// Too new.
     #[error("the stick speaks EZSP {0}; this hub knows 13 to 19: update vaktd, or flash EmberZNet 7.4 to 8.2 on it")]

@@ -2,9 +2,11 @@
 //!
 //! A word that cannot be read is counted, told, and answered as malformed; it is never "closed" and never "clear".
 
+use crate::zigbee::bolts;
 use crate::zigbee::bytes::Reader;
 use crate::zigbee::eui64::Eui64;
 use crate::zigbee::ezsp_answer::Incoming;
+use crate::zigbee::function::Role;
 use crate::zigbee::host::Host;
 use crate::zigbee::host::Out;
 use crate::zigbee::ias;
@@ -18,7 +20,9 @@ use crate::zigbee::interview::Message;
 use crate::zigbee::interview::Stage;
 use crate::zigbee::interview::to_cluster;
 use crate::zigbee::memory::NWK_UNKNOWN;
+use crate::zigbee::memory::Node;
 use crate::zigbee::memory::Zone;
+use crate::zigbee::poll_control;
 use crate::zigbee::power;
 use crate::zigbee::power::Reading;
 use crate::zigbee::refused::Refused;
@@ -32,13 +36,11 @@ use crate::zigbee::zcl::Scope;
 use crate::zigbee::zcl::Status;
 use crate::zigbee::zcl_global::Global;
 use crate::zigbee::zdo;
+use std::collections::BTreeMap;
 use vakt_core::device::Authenticated;
 use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::Report;
-
-/// How long a device stays awake after a check-in for what the hub asks, quarters of a second.
-const AWAKE_QUARTER_S: u16 = 16;
 
 impl Host {
     /// A message of this device.
@@ -95,8 +97,9 @@ impl Host {
                 interview.announced(nwk, capability.sleepy(), now_ms);
                 self.tell(device, Stage::Keys, "it has the network's key");
             } else {
-                // It was away: what it says now is the truth.
+                // It was away: what it says now is the truth, and what it was told it may have forgotten.
                 self.ask_zones(device, now_ms);
+                self.function_anew(device, now_ms);
             }
             return;
         }
@@ -140,6 +143,21 @@ impl Host {
             let answer = Answer::Global { cluster, endpoint, global: global.clone() };
             interview.answered(header.tsn, &answer, now_ms);
         }
+        if let Some(reply) = poll_control::answer(cluster, header, &global) {
+            let mut message = to_cluster(cluster, endpoint, reply.bytes);
+            message.aps.options = reply.options;
+            self.send(incoming.nwk, message, now_ms);
+            return Ok(Reply::Given);
+        }
+        let role = self.memory.nodes.get(&device).and_then(|node| node.role(endpoint));
+        if role == Some(Role::Lock) && cluster == Role::Lock.cluster() {
+            self.hear_bolt_global((device, endpoint), header.tsn, &global, now_ms)?;
+            return Ok(Reply::Status(Status::SUCCESS));
+        }
+        if let Some(Role::Siren | Role::Switch) = role.filter(|role| role.cluster() == cluster) {
+            self.hear_acting((device, endpoint), header.tsn, &global, now_ms)?;
+            return Ok(Reply::Status(Status::SUCCESS));
+        }
         match &global {
             Global::Report(_) | Global::ReadResponse(_) => {}
             Global::Read(_) | Global::Write(_) | Global::ConfigureReporting(_) => {
@@ -169,10 +187,18 @@ impl Host {
     ) -> Result<Reply, Refused> {
         let (cluster, endpoint) = (incoming.aps.cluster, incoming.aps.source);
         if power::is_check_in(cluster, header) {
-            let message = power::check_in_response(header, Some(AWAKE_QUARTER_S));
+            let awake_quarter_s = poll_control::awake_quarter_s(self.zones(device).len());
+            let message = power::check_in_response(header, awake_quarter_s);
             self.send(incoming.nwk, to_cluster(cluster, endpoint, message), now_ms);
             self.ask_zones(device, now_ms);
             return Ok(Reply::Given);
+        }
+        if cluster == Role::Keypad.cluster() {
+            return self.hear_keypad(device, incoming, header, reader, now_ms);
+        }
+        let role = self.memory.nodes.get(&device).and_then(|node| node.role(endpoint));
+        if role == Some(Role::Lock) && (cluster == Role::Lock.cluster() || cluster == bolts::ALARMS) {
+            return self.hear_bolt((device, endpoint), incoming, header, reader, now_ms);
         }
         if cluster != ias::CLUSTER {
             return Ok(Reply::Status(Status::UNSUPPORTED_CLUSTER_COMMAND));
@@ -199,6 +225,11 @@ impl Host {
         }
     }
 
+    /// What a node is to the panel, by endpoint.
+    pub(crate) fn devices(&self, device: Eui64) -> BTreeMap<u8, Option<DeviceKind>> {
+        self.memory.nodes.get(&device).map(Node::devices).unwrap_or_default()
+    }
+
     pub(crate) fn zones(&self, device: Eui64) -> Vec<Zone> {
         self.memory.nodes.get(&device).map(|node| node.zones.clone()).unwrap_or_default()
     }
@@ -208,7 +239,7 @@ impl Host {
     }
 
     pub(crate) fn id(&self, device: Eui64, endpoint: u8) -> DeviceId {
-        device.device((self.zones(device).len() > 1).then_some(endpoint))
+        device.device((self.devices(device).len() > 1).then_some(endpoint))
     }
 
     /// A detector's word. Its answer waits until the word is recorded.
@@ -281,9 +312,10 @@ impl Host {
         {
             self.keeping.want(now_ms);
         }
-        for zone in self.zones(device) {
-            let id = self.id(device, zone.endpoint);
-            let Some(kind) = self.kind(&id, zone) else { continue };
+        let devices = self.devices(device);
+        for (endpoint, kind) in &devices {
+            let id = self.id(device, *endpoint);
+            let Some(kind) = self.known.get(&id).copied().or(*kind) else { continue };
             let mut report = Report::silent(id, kind, Authenticated::MacCounter);
             report.battery_percent = reading.battery_percent;
             // That it is no longer low is said with the next status, which knows the detector's own bit too.
@@ -293,19 +325,15 @@ impl Host {
             self.out.push_back(Out::Report(report, None));
         }
         let values = reading.measured();
-        if let Some(first) = self.zones(device).first().filter(|_| !values.is_empty()) {
-            let id = self.id(device, first.endpoint);
+        if let Some((first, _)) = devices.first_key_value().filter(|_| !values.is_empty()) {
+            let id = self.id(device, *first);
             self.out.push_back(Out::Measured(id, values));
         }
-    }
-
-    fn kind(&self, id: &DeviceId, zone: Zone) -> Option<DeviceKind> {
-        self.known.get(id).copied().or_else(|| crate::zigbee::ias_meaning::kind_of(zone.zone_type()))
     }
 }
 
 /// What a message is answered with.
-enum Reply {
+pub(crate) enum Reply {
     /// It has its answer already, or wants none.
     Given,
     /// It is answered when it is recorded.
@@ -314,7 +342,8 @@ enum Reply {
     Status(Status),
 }
 
-fn default_response(incoming: &Incoming, header: &Header, status: Status) -> Option<Message> {
+/// The Default Response to a message, if one is wanted.
+pub(crate) fn default_response(incoming: &Incoming, header: &Header, status: Status) -> Option<Message> {
     let wanted = !incoming.broadcast && header.wants_default_response();
     wanted.then(|| {
         let mut message = to_cluster(incoming.aps.cluster, incoming.aps.source, header.default_response(status));

@@ -11,6 +11,7 @@
 //! ```
 
 use crate::zigbee::asking::Asking;
+use crate::zigbee::bolts;
 use crate::zigbee::door;
 use crate::zigbee::door::Door;
 use crate::zigbee::door::Refusals;
@@ -23,15 +24,15 @@ use crate::zigbee::ezsp_link::Failed;
 use crate::zigbee::ezsp_link::Said;
 use crate::zigbee::ezsp_link::Ticket;
 use crate::zigbee::ezsp_status::Status;
+use crate::zigbee::functions::Functions;
 use crate::zigbee::interview::Interview;
 use crate::zigbee::interview::Stage;
 use crate::zigbee::interview::Wants;
-use crate::zigbee::keeping;
 use crate::zigbee::keeping::Keeping;
+use crate::zigbee::keypad::Asked;
 use crate::zigbee::memory::Memory;
 use crate::zigbee::memory::Network;
 use crate::zigbee::met::Counters;
-use crate::zigbee::met::Met;
 use crate::zigbee::noise::Noise;
 use crate::zigbee::noise::Step;
 use crate::zigbee::senders::Senders;
@@ -46,6 +47,10 @@ use vakt_core::device::DeviceId;
 use vakt_core::device::DeviceKind;
 use vakt_core::device::Measurement;
 use vakt_core::device::Report;
+use vakt_core::event::Act;
+use vakt_core::event::EventId;
+use vakt_core::event::Method;
+use vakt_core::input::LockUsed;
 
 /// Commands under way while devices are asked how they stand; alarms that must be answered are not kept waiting behind.
 const QUESTIONS_MAX: usize = 4;
@@ -71,6 +76,31 @@ pub enum Out {
     Door(Result<(), String>),
     /// A known device was heard and could not be understood.
     Unreadable(DeviceId),
+    /// Somebody wants something at a keypad; a wish with its number tells him what became of it. Beside it the devices of the
+    /// zones he names.
+    Asked(DeviceId, Asked, Vec<Option<DeviceId>>),
+    /// What came of an act, by the device's own word.
+    Acted {
+        /// The act's `command_sent`.
+        command: EventId,
+        /// What.
+        act: Act,
+        /// Why it was not done.
+        error: Option<String>,
+    },
+    /// Somebody turned a lock at the door; `recorded` with this number lets the lock know.
+    LockUsed(LockUsed, Option<AnswerId>),
+    /// A lock has let somebody neither in nor out.
+    LockRefused {
+        /// Which.
+        device: DeviceId,
+        /// By code or tag, where it says so.
+        method: Option<Method>,
+        /// Why.
+        reason: String,
+        /// As of a lock's use.
+        answer: Option<AnswerId>,
+    },
     /// A known device has left, or what the hub needs to hear it is lost.
     Gone(DeviceId),
     /// Devices that were sent away: they asked to join while the door was shut, on the wrong key, or were no detectors.
@@ -117,6 +147,10 @@ pub(crate) enum For {
     Lookup(u16),
     /// A message; it is sent again, so often, should the stick have no room.
     Message(Unsent),
+    /// A message that moves a bolt, by its number: now or not at all.
+    Bolt(bolts::At, u8),
+    /// A message to a smoke cannon's relay, likewise.
+    Cannon(bolts::At),
     /// A look at the air.
     Air(Step),
 }
@@ -132,7 +166,7 @@ enum State {
 
 /// The host.
 pub struct Host {
-    link: EzspLink,
+    pub(crate) link: EzspLink,
     state: State,
     pub(crate) hub: Eui64,
     pub(crate) memory: Memory,
@@ -155,6 +189,7 @@ pub struct Host {
     pub(crate) keeping: Keeping,
     pub(crate) sending: Sending,
     pub(crate) noise: Noise,
+    pub(crate) functions: Functions,
     pub(crate) counters: Counters,
     pub(crate) out: VecDeque<Out>,
 }
@@ -183,6 +218,7 @@ impl Host {
             keeping: Keeping::default(),
             sending: Sending::default(),
             noise: Noise::default(),
+            functions: Functions::new(u64::from_le_bytes(random[48..56].try_into().expect("eight of sixty-four"))),
             counters: Counters::default(),
             out: VecDeque::new(),
         }
@@ -215,6 +251,8 @@ impl Host {
             }
         }
         self.known = known;
+        self.staff(now_ms);
+        self.mind_functions(now_ms);
         self.work(now_ms);
     }
 
@@ -239,6 +277,7 @@ impl Host {
         }
         self.mind_the_door(now_ms);
         self.mind_the_air(now_ms);
+        self.mind_functions(now_ms);
         self.work(now_ms);
     }
 
@@ -254,7 +293,8 @@ impl Host {
         let resend = self.sending.due_ms().filter(|_| self.is_up());
         let keep = self.keeping.due_ms();
         let (door, sought, air) = (self.door_due_ms(), self.senders.due_ms(), self.noise.due_ms());
-        let all = [self.link.due_ms(), start, interviews, door, quiet, asking, resend, keep, sought, air];
+        let functions = self.functions_due_ms().filter(|_| self.is_up());
+        let all = [self.link.due_ms(), start, interviews, door, quiet, asking, resend, keep, sought, air, functions];
         all.into_iter().flatten().min()
     }
 
@@ -268,17 +308,13 @@ impl Host {
         matches!(self.state, State::Up)
     }
 
-    /// What was met.
-    pub fn counters(&self) -> Counters {
-        Counters { unseen: self.noise.unseen, ..self.counters }
-    }
-
     /// Sends a device away and forgets it.
     pub fn remove(&mut self, device: Eui64, now_ms: u64) {
         self.interviews.remove(&device);
         if let Some(node) = self.memory.nodes.remove(&device) {
             node.zones.iter().for_each(|zone| self.asking.settled((device, zone.endpoint)));
             self.keeping.want(now_ms);
+            self.forget_functions(device);
             self.ask(For::Nobody, Command::RemoveDevice { nwk: node.nwk, device }, now_ms);
         }
         self.work(now_ms);
@@ -286,6 +322,7 @@ impl Host {
 
     /// A detector's word is recorded: the detector may know.
     pub fn recorded(&mut self, answer: AnswerId, now_ms: u64) {
+        self.cry_recorded(answer);
         if let Some((nwk, message)) = self.words.recorded(answer) {
             self.send(nwk, message, now_ms);
             self.flush();
@@ -298,6 +335,8 @@ impl Host {
             for (_, ids) in self.keeping.done() {
                 self.out.push_back(Out::Joined(ids));
             }
+            self.staff(now_ms);
+            self.show_keypads(now_ms);
             if matches!(self.state, State::Keeping) {
                 self.set_up(now_ms);
             }
@@ -325,6 +364,7 @@ impl Host {
             self.door_link_down();
             self.senders = Senders::default();
             self.words.link_down();
+            self.functions_down();
             self.out.push_back(Out::Down(why));
         }
     }
@@ -433,6 +473,7 @@ impl Host {
                 let Self { asking, memory, .. } = self;
                 asking.anew(memory.zones(), now_ms);
                 self.out.push_back(Out::Up);
+                self.functions_up(now_ms);
                 self.open_again(now_ms);
             }
         }
@@ -468,6 +509,8 @@ impl Host {
                     self.send_later(unsent, now_ms);
                 }
             }
+            Some(For::Cannon(at)) => self.cannon_told(at, &answer, now_ms),
+            Some(For::Bolt(at, tsn)) => self.bolt_sent((at, tsn), &answer, now_ms),
             Some(For::Counters) => self.counted(answer, now_ms),
             Some(For::Air(step)) => self.looked(step, answer, now_ms),
             Some(For::Nobody) | None => {}
@@ -502,12 +545,6 @@ impl Host {
         }
     }
 
-    pub(crate) fn moved(&mut self, device: Eui64, nwk: u16, now_ms: u64) {
-        if self.memory.moved(device, nwk) {
-            self.keeping.want(now_ms + keeping::LATE_MS);
-        }
-    }
-
     pub(crate) fn tell(&mut self, device: Eui64, stage: Stage, text: &str) {
         let device = device.device(None);
         self.out.push_back(Out::Progress(Progress { device, stage, text: text.to_owned() }));
@@ -535,12 +572,13 @@ impl Host {
                     Wants::Tell(stage, text) => self.tell(device, stage, &text),
                     Wants::Done(node) => {
                         self.interviews.remove(&device);
-                        let kinds = Interview::kinds(&node);
+                        let kinds = node.devices();
                         let several = kinds.len() > 1;
                         let id = |endpoint: u8| device.device(several.then_some(endpoint));
                         let joined = kinds.iter().map(|(endpoint, kind)| (id(*endpoint), *kind)).collect();
                         self.memory.freed(node.nwk, device);
                         self.memory.nodes.insert(device, node);
+                        self.forget_functions(device);
                         self.keeping.joined((device, joined), now_ms);
                     }
                     Wants::Failed(why) => {
@@ -551,11 +589,5 @@ impl Host {
                 }
             }
         }
-    }
-
-    /// Everything that was met, for who looks after the site: the host's, the link's, the frames'.
-    pub fn met(&self) -> Met {
-        let (frames, link) = self.link.counters();
-        Met { up: self.is_up(), host: self.counters(), link, frames }
     }
 }

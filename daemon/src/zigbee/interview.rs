@@ -6,19 +6,21 @@
 //!
 //! Pure: messages out, answers in, each with a time-out and a few tries; a sleeping device answers when it wakes.
 
+use crate::zigbee::bolts;
 use crate::zigbee::eui64::Eui64;
 use crate::zigbee::ezsp::APS_RELIABLE;
 use crate::zigbee::ezsp::Aps;
+use crate::zigbee::function::Function;
+use crate::zigbee::function::Role;
 use crate::zigbee::ias;
 use crate::zigbee::ias::EnrollCode;
 use crate::zigbee::ias::ZoneAttributes;
-use crate::zigbee::ias_meaning::kind_of;
 use crate::zigbee::memory::Node;
 use crate::zigbee::memory::Zone;
+use crate::zigbee::poll_control;
 use crate::zigbee::power;
 use crate::zigbee::start::OURS;
 use crate::zigbee::start::PROFILE_HA;
-use crate::zigbee::zcl_global::Attribute;
 use crate::zigbee::zcl_global::Global;
 use crate::zigbee::zcl_global::Reporting;
 use crate::zigbee::zcl_value::Content;
@@ -27,8 +29,8 @@ use crate::zigbee::zcl_value::Value;
 use crate::zigbee::zdo;
 use crate::zigbee::zdo_request::Binding;
 use crate::zigbee::zdo_request::Request;
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
-use vakt_core::device::DeviceKind;
 
 /// Wait for a newcomer's announcement, ms: the key exchange of a slow sleeper takes some 10 s.
 const ANNOUNCE_MS: u64 = 60_000;
@@ -46,8 +48,6 @@ const READS_TRIPPED: u32 = 120;
 const ENDPOINTS_MAX: usize = 16;
 /// A detector that watches for people repeats its status at least so often, s (R18: within 9 minutes).
 const STATUS_MAX_S: u16 = 300;
-/// And checks in so often, quarters of a second: 9 min.
-const CHECK_IN_QUARTER_S: u32 = 9 * 60 * 4;
 /// Its battery at least so often, s, and at most: a message costs it what it reports.
 const BATTERY_S: (u16, u16) = (3_600, 21_600);
 
@@ -128,6 +128,7 @@ enum Task {
     ReportZone(u8),
     Bind(u8, u16),
     ReportBattery(u8),
+    ReportState(u8, Role),
     CheckIn(u8),
 }
 
@@ -140,7 +141,7 @@ impl Task {
     /// What a device that does not take it will not tell by itself.
     fn tells(self) -> Option<&'static str> {
         match self {
-            Self::ReportZone(_) => Some("repeat its state"),
+            Self::ReportZone(_) | Self::ReportState(..) => Some("repeat its state"),
             Self::ReportBattery(_) => Some("tell its battery"),
             Self::CheckIn(_) => Some("check in"),
             _ => None,
@@ -156,7 +157,9 @@ impl Task {
             Self::BindZone(_) | Self::Bind(..) => "to report to the hub",
             Self::WriteCie(_) => "to take the hub's address",
             Self::ReadZone(_) => "whether it is enrolled",
-            Self::ReportZone(_) | Self::ReportBattery(_) | Self::CheckIn(_) => "to report by itself",
+            Self::ReportZone(_) | Self::ReportBattery(_) | Self::ReportState(..) | Self::CheckIn(_) => {
+                "to report by itself"
+            }
             Self::Pause | Self::Enroll(_) | Self::Tell(_) => "nothing",
         }
     }
@@ -202,7 +205,8 @@ impl Interview {
     /// Of a device at the door, whose zones will get these ids.
     pub fn new(device: Eui64, nwk: u16, hub: Eui64, zone_ids: Vec<u8>, now_ms: u64) -> Self {
         let (maker, model) = (String::new(), String::new());
-        let node = Node { nwk, sleepy: true, maker, model, zones: Vec::new(), weak: false };
+        let (zones, functions, placed) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let node = Node { nwk, sleepy: true, maker, model, zones, functions, placed, weak: false };
         Self {
             device,
             hub,
@@ -302,8 +306,8 @@ impl Interview {
             }
         }
         let Some(task) = self.tasks.front().copied() else {
-            if self.node.zones.is_empty() {
-                return self.fail("it has no alarm zone: this hub has no use for it");
+            if self.node.devices().is_empty() {
+                return self.fail("it is no detector, keypad, siren, lock or switch: this hub has no use for it");
             }
             self.state = State::Over;
             return Wants::Done(self.node.clone());
@@ -386,10 +390,16 @@ impl Interview {
                 let report = Reporting::Send { id, data_type, min_s, max_s, change };
                 reporting(power::cluster::POWER_CONFIGURATION, endpoint, report, tsn)
             }
+            Task::ReportState(endpoint, role) => {
+                let (id, data_type) = role.state().expect("only such a role has this task");
+                // A tenth of a degree; where there is no more or less, any change.
+                let change = (data_type == DataType::INT16).then(|| Value::fixed(data_type, 10)).flatten();
+                let report = Reporting::Send { id, data_type, min_s: 0, max_s: STATUS_MAX_S, change };
+                reporting(role.cluster(), endpoint, report, tsn)
+            }
             Task::CheckIn(endpoint) => {
-                let value = Value::fixed(DataType::UINT32, u64::from(CHECK_IN_QUARTER_S));
-                let attributes = value.map(|value| Attribute { id: CHECK_IN_INTERVAL, value }).into_iter().collect();
-                to_cluster(power::cluster::POLL_CONTROL, endpoint, Global::Write(attributes).request(tsn))
+                let quarter_s = poll_control::check_in_quarter_s(self.node.devices().into_values());
+                to_cluster(power::cluster::POLL_CONTROL, endpoint, poll_control::set_check_in(tsn, quarter_s))
             }
             Task::Pause | Task::Tell(_) => unreachable!("these send nothing"),
         }
@@ -450,7 +460,10 @@ impl Interview {
                 return Some(self.zone_read(asked, global, now_ms));
             }
             (Task::WriteCie(_), Answer::Global { .. }) => {}
-            (Task::ReportZone(_) | Task::ReportBattery(_) | Task::CheckIn(_), Answer::Global { global, .. }) => {
+            (
+                Task::ReportZone(_) | Task::ReportBattery(_) | Task::ReportState(..) | Task::CheckIn(_),
+                Answer::Global { global, .. },
+            ) => {
                 if !global.all_done() {
                     self.silent.extend(task.tells());
                 }
@@ -468,6 +481,7 @@ impl Interview {
                 let zone_id = self.zone_ids.get(self.node.zones.len()).copied().unwrap_or(NO_ZONE_ID);
                 self.node.zones.push(Zone { endpoint, zone_type: ZONE_TYPE_UNKNOWN, zone_id });
             }
+            self.node.functions.extend(Role::of(descriptor).map(|role| Function { endpoint, role }));
             self.power = self.power.or(has(power::cluster::POWER_CONFIGURATION).then_some(endpoint));
             self.poll = self.poll.or(has(power::cluster::POLL_CONTROL).then_some(endpoint));
         }
@@ -479,11 +493,20 @@ impl Interview {
             self.tasks.extend([Task::BindZone(endpoint), Task::WriteCie(endpoint), Task::Pause]);
             self.tasks.extend([Task::Enroll(endpoint), Task::ReadZone(endpoint)]);
         }
-        if self.node.zones.is_empty() {
+        if !self.node.zones.is_empty() {
+            // A detector that also tells how warm it is, on another endpoint, is one device, and stays what it was called.
+            self.node.functions.retain(|of| !matches!(of.role, Role::Switch | Role::Climate));
+        }
+        if self.node.devices().is_empty() {
             return;
         }
         self.tasks.push_back(Task::Tell(Stage::Enrolled));
         self.tasks.extend(self.node.zones.iter().map(|zone| Task::ReportZone(zone.endpoint)));
+        for Function { endpoint, role } in self.node.functions.clone() {
+            self.tasks.push_back(Task::Bind(endpoint, role.cluster()));
+            self.tasks.extend((role == Role::Lock).then_some(Task::Bind(endpoint, bolts::ALARMS)));
+            self.tasks.extend(role.state().map(|_| Task::ReportState(endpoint, role)));
+        }
         if let Some(endpoint) = self.power {
             let cluster = power::cluster::POWER_CONFIGURATION;
             self.tasks.extend([Task::Bind(endpoint, cluster), Task::ReportBattery(endpoint)]);
@@ -525,19 +548,12 @@ impl Interview {
         self.due_ms = now_ms;
         false
     }
-
-    /// What joined watches for, by endpoint; `None` for a zone type nobody knows.
-    pub fn kinds(node: &Node) -> Vec<(u8, Option<DeviceKind>)> {
-        node.zones.iter().map(|zone| (zone.endpoint, kind_of(zone.zone_type()))).collect()
-    }
 }
 
 /// The cluster and the attributes that say who made it.
 const BASIC: u16 = 0x0000;
 const MAKER: u16 = 0x0004;
 const MODEL: u16 = 0x0005;
-/// Poll Control's first attribute.
-const CHECK_IN_INTERVAL: u16 = 0x0000;
 /// No zone id (07-5123, 8.2.2.2.3); a detector whose id is lost is never enrolled with another's.
 const NO_ZONE_ID: u8 = 0xFF;
 /// "Invalid zone type" (07-5123, table 8-5).

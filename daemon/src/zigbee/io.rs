@@ -6,10 +6,13 @@
 
 use crate::zigbee::door::Admission;
 use crate::zigbee::eui64::Eui64;
+use crate::zigbee::functions::Board;
+use crate::zigbee::functions::Wish;
 use crate::zigbee::host::AnswerId;
 use crate::zigbee::host::Host;
 use crate::zigbee::host::Out;
 use crate::zigbee::host::Progress;
+use crate::zigbee::keypad::Asked;
 use crate::zigbee::memory::Memory;
 use crate::zigbee::met::Met;
 use rustix::fs::OFlags;
@@ -105,6 +108,8 @@ pub type Outcome = Result<(), String>;
 pub type Ordered = (Order, oneshot::Sender<Outcome>);
 /// A word for the core, and the answer it wants when it is recorded.
 pub type Word = (Input, Option<AnswerId>);
+/// What somebody wants at a keypad, and the devices of the zones he names.
+pub type AtKeypad = (DeviceId, Asked, Vec<Option<DeviceId>>);
 /// Something to be kept, and the place for "kept".
 pub type Kept = (Box<Memory>, oneshot::Sender<bool>);
 /// What a new host begins with: its memory, and randomness for a network should it have none.
@@ -131,6 +136,12 @@ pub struct Ways {
     pub begun: Instant,
     /// What it has met.
     pub met: watch::Sender<Met>,
+    /// To who answers keypads. The newest is dropped when nobody does: its keypad says "not ready".
+    pub asked: mpsc::Sender<AtKeypad>,
+    /// What the panel wants once.
+    pub wishes: Mutex<mpsc::Receiver<Wish>>,
+    /// What keypads show.
+    pub board: watch::Receiver<Arc<Board>>,
 }
 
 /// Opens the port and serves it until it fails; says why it did. `start`: where there is no host of an earlier opening.
@@ -143,26 +154,45 @@ pub async fn listen(settings: &Settings, start: Option<Start>, ways: &Ways) -> S
     let now = || u64::try_from(ways.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut orders = ways.orders.lock().await;
     let mut recorded = ways.recorded.lock().await;
-    let mut known = ways.known.clone();
+    let mut wishes = ways.wishes.lock().await;
+    let (mut known, mut board) = (ways.known.clone(), ways.board.clone());
     let mut kept = ways.host.lock().await;
     let Some(mut host) = kept.take().or_else(|| start.map(|(memory, random)| Host::new(memory, random))) else {
         return "there is no host to serve it".to_owned();
     };
     host.know(known.borrow_and_update().as_ref().clone(), now());
+    // What was wanted while there was no stick is too late: a cannon least of all fires when it is back.
+    while let Ok(late) = wishes.try_recv() {
+        host.wish(late, now());
+    }
+    host.show(board.borrow_and_update().as_ref().clone(), now());
     host.connect(now());
-    let why = serve(&mut host, &port, ways, (&mut orders, &mut recorded, &mut known), now).await;
+    let inlets = Inlets {
+        orders: &mut orders,
+        recorded: &mut recorded,
+        known: &mut known,
+        wishes: &mut wishes,
+        board: &mut board,
+    };
+    let why = serve(&mut host, &port, ways, inlets, now).await;
     host.unplugged(why.clone());
     ways.met.send_replace(host.met());
     *kept = Some(host);
     format!("{path}: {why}")
 }
 
-type Inlets<'a> =
-    (&'a mut mpsc::Receiver<Ordered>, &'a mut mpsc::Receiver<AnswerId>, &'a mut watch::Receiver<Arc<Kinds>>);
+/// What reaches the host beside the stick's bytes.
+struct Inlets<'a> {
+    orders: &'a mut mpsc::Receiver<Ordered>,
+    recorded: &'a mut mpsc::Receiver<AnswerId>,
+    known: &'a mut watch::Receiver<Arc<Kinds>>,
+    wishes: &'a mut mpsc::Receiver<Wish>,
+    board: &'a mut watch::Receiver<Arc<Board>>,
+}
 
 /// Serves the open port until it fails; says why it did.
 async fn serve(host: &mut Host, port: &SerialPort, ways: &Ways, inlets: Inlets<'_>, now: impl Fn() -> u64) -> String {
-    let (orders, recorded, known) = inlets;
+    let Inlets { orders, recorded, known, wishes, board } = inlets;
     let mut bytes = [0u8; CHUNK];
     let mut opening: Option<oneshot::Sender<Outcome>> = None;
     let mut keeping: Option<oneshot::Receiver<bool>> = None;
@@ -218,6 +248,8 @@ async fn serve(host: &mut Host, port: &SerialPort, ways: &Ways, inlets: Inlets<'
                 Ok(()) => host.know(known.borrow_and_update().as_ref().clone(), now()),
                 Err(_) => return "the hub has gone".to_owned(),
             },
+            Some(wish) = wishes.recv() => host.wish(wish, now()),
+            Ok(()) = board.changed() => host.show(board.borrow_and_update().as_ref().clone(), now()),
             () = tokio::time::sleep(due.min(IDLE)) => host.tick(now()),
         }
     }
@@ -299,6 +331,17 @@ async fn act(out: Out, port: &SerialPort, ways: &Ways) -> Result<(), String> {
             let interference = Input::Interference { receiver: NAME.to_owned(), on };
             ways.words.send((interference, None)).await.map_err(|_| gone())?;
         }
+        Out::Acted { command, act, error } => {
+            ways.words.send((Input::Acted { command, act, error }, None)).await.map_err(|_| gone())?;
+        }
+        Out::LockUsed(used, answer) => {
+            ways.words.send((Input::LockUsed(used), answer)).await.map_err(|_| gone())?;
+        }
+        Out::LockRefused { device, method, reason, answer } => {
+            let refused = Input::LockRefused { device, method, reason };
+            ways.words.send((refused, answer)).await.map_err(|_| gone())?;
+        }
+        Out::Asked(keypad, asked, of) => drop(ways.asked.try_send((keypad, asked, of))),
         Out::Progress(progress) => drop(ways.news.try_send(News::Progress(progress))),
         Out::Joined(joined) => ways.news.send(News::Joined(joined)).await.map_err(|_| gone())?,
         Out::Up => {

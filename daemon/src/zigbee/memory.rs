@@ -4,10 +4,14 @@
 use crate::zigbee::eui64::Eui64;
 use crate::zigbee::ezsp::Key;
 use crate::zigbee::ezsp::Parameters;
+use crate::zigbee::function::Function;
+use crate::zigbee::function::Role;
 use crate::zigbee::ias::ZoneType;
+use crate::zigbee::ias_meaning::kind_of;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use vakt_core::device::DeviceKind;
 
 /// Everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,12 @@ pub struct Node {
     pub model: String,
     /// What it watches with.
     pub zones: Vec<Zone>,
+    /// What else it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<Function>,
+    /// Of a lock: which revision of whose key each place holds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub placed: BTreeMap<u16, u32>,
     /// Its battery is low by its own per cent, which it tells seldom.
     #[serde(default)]
     pub weak: bool,
@@ -62,6 +72,34 @@ pub struct Zone {
     pub zone_type: u16,
     /// The id it was enrolled with; unique on this hub.
     pub zone_id: u8,
+}
+
+impl Node {
+    /// The endpoints that are devices to the panel, each once, and what each is; `None` where nobody can say.
+    pub fn devices(&self) -> BTreeMap<u8, Option<DeviceKind>> {
+        let functions = self.functions.iter().map(|function| (function.endpoint, function.role.kind()));
+        let mut devices: BTreeMap<u8, Option<DeviceKind>> = functions.collect();
+        // A smoke detector with a sounder, or a button that arms too, is a detector; a zone that tells only of a siren's, keypad's
+        // or lock's own cover and battery is none.
+        for zone in &self.zones {
+            let kind = kind_of(zone.zone_type());
+            let cover = match self.role(zone.endpoint) {
+                Some(Role::Lock) => true,
+                Some(Role::Keypad) => matches!(kind, None | Some(DeviceKind::Keypad | DeviceKind::Contact)),
+                Some(Role::Siren) => matches!(kind, None | Some(DeviceKind::Siren)),
+                Some(Role::Switch | Role::Climate) | None => false,
+            };
+            if !cover {
+                devices.insert(zone.endpoint, kind);
+            }
+        }
+        devices
+    }
+
+    /// What an endpoint does, if it is no mere zone.
+    pub fn role(&self, endpoint: u8) -> Option<Role> {
+        self.functions.iter().find(|function| function.endpoint == endpoint).map(|function| function.role)
+    }
 }
 
 impl Zone {
@@ -141,7 +179,8 @@ mod tests {
 
     fn node(nwk: u16, zone_id: u8) -> Node {
         let zones = vec![Zone { endpoint: 1, zone_type: 0x15, zone_id }];
-        Node { nwk, sleepy: true, maker: String::new(), model: String::new(), zones, weak: false }
+        let (maker, model) = (String::new(), String::new());
+        Node { nwk, sleepy: true, maker, model, zones, functions: Vec::new(), placed: BTreeMap::new(), weak: false }
     }
 
     #[test]
@@ -155,6 +194,22 @@ mod tests {
         memory.nodes.remove(&Eui64(7));
         assert_eq!(memory.free_zone_id(|_| false), Some(7));
         assert_eq!(memory.free_zone_id(|id| id == 7), None);
+    }
+
+    #[test]
+    fn a_detector_that_also_sounds_or_arms_is_a_detector() {
+        let is = |zone_type: u16, role: Role| {
+            let zones = vec![Zone { endpoint: 1, zone_type, zone_id: 0 }];
+            let functions = vec![Function { endpoint: 1, role }];
+            Node { zones, functions, ..node(1, 0) }.devices()[&1]
+        };
+        assert_eq!(is(0x0028, Role::Siren), Some(DeviceKind::Smoke), "smoke with a sounder");
+        assert_eq!(is(0x0115, Role::Keypad), Some(DeviceKind::Sos), "a fob's button");
+        assert_eq!(is(0x0225, Role::Siren), Some(DeviceKind::Siren));
+        assert_eq!(is(0x021D, Role::Keypad), Some(DeviceKind::Keypad));
+        assert_eq!(is(0x0015, Role::Keypad), Some(DeviceKind::Keypad), "the contact of its cover");
+        assert_eq!(is(0x0015, Role::Lock), Some(DeviceKind::Lock));
+        assert_eq!(is(0xFFFF, Role::Siren), Some(DeviceKind::Siren));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::zigbee::ash;
 use crate::zigbee::ezsp_link;
+use crate::zigbee::host::Host;
 
 /// What was met besides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -61,4 +62,17 @@ pub struct Met {
     pub link: ezsp_link::Counters,
     /// By the frame layer.
     pub frames: ash::Counters,
+}
+
+impl Host {
+    /// What was met besides.
+    pub fn counters(&self) -> Counters {
+        Counters { unseen: self.noise.unseen, ..self.counters }
+    }
+
+    /// Everything that was met, for who looks after the site: the host's, the link's, the frames'.
+    pub fn met(&self) -> Met {
+        let (frames, link) = self.link.counters();
+        Met { up: self.is_up(), host: self.counters(), link, frames }
+    }
 }

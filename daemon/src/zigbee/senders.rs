@@ -9,6 +9,7 @@ use crate::zigbee::ezsp_answer::Incoming;
 use crate::zigbee::host::For;
 use crate::zigbee::host::Host;
 use crate::zigbee::interview::device_objects;
+use crate::zigbee::keeping;
 use crate::zigbee::zdo;
 use crate::zigbee::zdo_request::Request;
 use std::collections::BTreeMap;
@@ -82,6 +83,13 @@ impl Host {
                 let tsn = self.tsn();
                 self.send(nwk, device_objects(Request::IeeeAddress(nwk), tsn), now_ms);
             }
+        }
+    }
+
+    /// A node speaks from this short address.
+    pub(crate) fn moved(&mut self, device: Eui64, nwk: u16, now_ms: u64) {
+        if self.memory.moved(device, nwk) {
+            self.keeping.want(now_ms + keeping::LATE_MS);
         }
     }
 

@@ -80,14 +80,14 @@ enum Wanted {
     Left,
 }
 
-/// The hub's one endpoint: Control and Indicating Equipment that listens to detectors. What it uses makes the stick
-/// answer devices that look for an alarm hub before they enrol.
+/// The hub's one endpoint: Control and Indicating Equipment that listens to detectors and serves keypads and who asks whether
+/// its trust centre lives. What it uses makes the stick answer devices that look for an alarm hub before they enrol.
 pub const OURS: Endpoint = Endpoint {
     number: 1,
     profile: PROFILE_HA,
     device: 0x0400,
-    inputs: &[],
-    outputs: &[0x0000, 0x0001, 0x0003, 0x0020, 0x0402, 0x0500, 0x0502, 0x0B05],
+    inputs: &[0x0025, 0x0501],
+    outputs: &[0x0000, 0x0001, 0x0003, 0x0006, 0x0009, 0x0020, 0x0101, 0x0402, 0x0500, 0x0502, 0x0B05],
 };
 /// Home Automation.
 pub const PROFILE_HA: u16 = 0x0104;

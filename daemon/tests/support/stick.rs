@@ -55,7 +55,16 @@ pub fn network() -> Network {
 
 pub fn node(nwk: u16, zone_id: u8, zone_type: u16) -> Node {
     let zones = vec![Zone { endpoint: 1, zone_type, zone_id }];
-    Node { nwk, sleepy: true, maker: "m".into(), model: "x".into(), zones, weak: false }
+    Node {
+        nwk,
+        sleepy: true,
+        maker: "m".into(),
+        model: "x".into(),
+        zones,
+        functions: Vec::new(),
+        placed: Default::default(),
+        weak: false,
+    }
 }
 
 pub fn memory() -> Memory {

@@ -9,6 +9,8 @@ use vakt_integration::twins::ncp::Ncp;
 use vakt_integration::twins::ncp::Settings;
 use vaktd::zigbee::door::Admission;
 use vaktd::zigbee::eui64::Eui64;
+use vaktd::zigbee::functions::Board;
+use vaktd::zigbee::functions::Wish;
 use vaktd::zigbee::host::AnswerId;
 use vaktd::zigbee::host::Host;
 use vaktd::zigbee::host::Out;
@@ -17,6 +19,7 @@ use vaktd::zigbee::interview::Stage;
 use vaktd::zigbee::memory::Memory;
 
 /// The versions the twin plays.
+#[allow(dead_code)] // not every test plays all of them
 pub const VERSIONS: [u8; 5] = [13, 14, 16, 18, 19];
 /// What opens the port again after a fall waits so long.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -148,6 +151,12 @@ impl Site {
                         self.record_all();
                     }
                 }
+                Out::LockUsed(_, answer) | Out::LockRefused { answer, .. } => {
+                    self.unrecorded.extend(*answer);
+                    if self.records {
+                        self.record_all();
+                    }
+                }
                 Out::Progress(progress) => self.progress.push(progress.clone()),
                 Out::Joined(joined) => {
                     self.added.extend(joined.clone());
@@ -171,6 +180,8 @@ impl Site {
                 | Out::Interference(_)
                 | Out::Measured(..)
                 | Out::Refused { .. }
+                | Out::Asked(..)
+                | Out::Acted { .. }
                 | Out::Unreadable(_)
                 | Out::Gone(_) => {}
             }
@@ -299,6 +310,27 @@ impl Site {
         self.host.as_mut().unwrap().open(seconds, admission, ms);
         self.until(|site| site.door.is_some());
         self.door.clone().unwrap()
+    }
+
+    /// What keypads show and sirens sound, by the panel's word.
+    #[allow(dead_code)] // not every test has keypads or sirens
+    pub fn show(&mut self, board: Board) {
+        let ms = self.ms();
+        self.host.as_mut().unwrap().show(board, ms);
+    }
+
+    /// The panel knows these as what they are.
+    #[allow(dead_code)] // likewise
+    pub fn knows(&mut self, known: impl IntoIterator<Item = (DeviceId, DeviceKind)>) {
+        let ms = self.ms();
+        self.host.as_mut().unwrap().know(known.into_iter().collect(), ms);
+    }
+
+    /// What the panel wants once.
+    #[allow(dead_code)] // likewise
+    pub fn wish(&mut self, wish: Wish) {
+        let ms = self.ms();
+        self.host.as_mut().unwrap().wish(wish, ms);
     }
 
     pub fn remove(&mut self, device: Eui64) {

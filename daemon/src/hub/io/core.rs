@@ -6,13 +6,16 @@
 use super::board::ToSirens;
 use super::clock;
 use super::notify;
+use super::start::journal_begun;
 use super::view;
 use super::view::Heard;
 use crate::hub::places::Places;
+use crate::hub::places::answers_name;
 use crate::journal::io::store::Begun;
 use crate::journal::io::store::JournalError;
 use crate::journal::io::writer::Answer;
 use crate::journal::io::writer::Journal;
+use crate::zigbee::functions::Wish;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -35,6 +38,7 @@ use vakt_core::input::Effect;
 use vakt_core::input::Input;
 use vakt_core::input::Reply;
 use vakt_core::input::RequestId;
+use vakt_core::input::Signal;
 use vakt_core::input::Sound;
 use vakt_core::port::Answered;
 use vakt_core::port::ListedKey;
@@ -105,6 +109,8 @@ pub struct Outlets {
     pub to_centre: ToCentre,
     /// To sirens, sounders and the lamp of the board.
     pub to_sirens: ToSirens,
+    /// To what acts on the Zigbee network, where there is a stick.
+    pub to_mesh: Option<mpsc::Sender<Wish>>,
 }
 
 /// What leaves for the centre beside the journal.
@@ -448,10 +454,15 @@ impl Core {
             Effect::Camera(_) | Effect::CameraEnds(_) => {}
             Effect::Signal(signal) => {
                 tracing::info!(?signal, "a sign to people");
-                self.outlets.to_sirens.signal(signal);
+                self.outlets.to_sirens.signal(signal.clone());
+                if let Signal::NotArmed(_) = signal {
+                    self.wish(Wish::Squawk);
+                }
             }
-            // No light is wired to this hub yet.
-            Effect::Light { light, on } => tracing::info!(%light, on, "a rule switches a light"),
+            Effect::Light { light, on } => {
+                tracing::info!(%light, on, "a rule switches a light");
+                self.wish(Wish::Light(light, on));
+            }
             Effect::Answer(answer) => {
                 let place = answer.event.and_then(|event| self.places.of(event));
                 if let Err(error) =
@@ -460,13 +471,28 @@ impl Core {
                     tracing::warn!(%error, "an answer to a warrant could not be handed to upstream");
                 }
             }
-            Effect::Act { command, act: Act::SirenChirp, .. } if self.outlets.to_sirens.chirp(command) => {}
+            Effect::Act { command, act: Act::SirenChirp, .. } if self.outlets.to_sirens.chirp(command) => {
+                self.wish(Wish::Squawk);
+            }
+            Effect::Act { command, act: Act::SirenChirp, .. } if self.wish(Wish::Chirp(command)) => {}
+            Effect::Act {
+                command,
+                act: act @ (Act::Lock | Act::Unlock | Act::EmergencyUnlock),
+                device: Some(lock),
+            } if self.wish(Wish::Turn(command, act, lock.clone())) => {}
+            Effect::Act { command, act: Act::FogFire, device: Some(cannon) }
+                if self.wish(Wish::Fire(command, cannon.clone())) => {}
             Effect::Act { command, act, .. } => {
-                // No lock or cannon is wired to this hub yet: saying so is the honest outcome.
+                // Nothing that does it is wired to this hub: saying so is the honest outcome.
                 let error = Some("not_fitted".to_owned());
                 self.again.push(Input::Acted { command, act, error });
             }
         }
+    }
+
+    /// Once, to the Zigbee network. False: it cannot be reached, and nothing of it was done.
+    fn wish(&self, wish: Wish) -> bool {
+        self.outlets.to_mesh.as_ref().is_some_and(|mesh| mesh.try_send(wish).is_ok())
     }
 
     /// What the disk answered; `None`: it is time to try it again.
@@ -563,29 +589,5 @@ impl Core {
             let seen = Seeing { state, sound, pending: self.pending.len(), place: self.place };
             self.outlets.seen.send_replace(Arc::new(seen));
         }
-    }
-}
-
-/// Whether an answer to a warrant may name this event.
-fn answers_name(event: &Event) -> bool {
-    matches!(
-        event.fact,
-        Fact::WarrantAccepted { .. }
-            | Fact::WarrantRefused { .. }
-            | Fact::CommandSent { .. }
-            | Fact::CommandConfirmed { .. }
-            | Fact::CommandFailed { .. }
-    )
-}
-
-fn journal_begun(begun: Begun) -> Input {
-    tracing::warn!(reason = ?begun.reason, salvaged = begun.salvaged, "a new epoch begins: {}", begun.text);
-    Input::JournalBegun {
-        reason: begun.reason,
-        old_epoch: begun.old.map(|(place, _)| place.epoch),
-        old_seq: begun.old.map(|(place, _)| place.seq),
-        old_hash: begun.old.and_then(|(_, hash)| hash).map(|hash| vakt_core::canonical::hex(&hash)),
-        salvaged: begun.salvaged,
-        arm_state_known: begun.arm_state_known,
     }
 }

@@ -79,6 +79,24 @@ pub struct Desk {
     pub waiting: watch::Receiver<vakt_core::port::Waiting>,
 }
 
+/// Whose code it is, if anybody's; `source` is where it was given.
+///
+/// # Errors
+/// The refusal: the file of secrets does not answer.
+pub(super) async fn checked(
+    codes: Arc<Mutex<Secrets>>,
+    source: String,
+    method: Method,
+    code: String,
+) -> Result<CodeChecked, String> {
+    let whose = move |secrets: &Secrets| secrets.whose(&code).map_err(|e| e.to_string());
+    let found = Desk::with(codes, whose).await?;
+    let duress = found.as_ref().is_some_and(|(_, duress)| *duress);
+    let user = found.map(|(user, _)| user);
+    let credential = user.as_ref().map(|user| format!("pin-{user}"));
+    Ok(CodeChecked { source, user, method, credential, duress })
+}
+
 impl Desk {
     /// Answers requests until the socket closes. Each has a task: a listing must not hold up a disarm.
     pub async fn run(self, mut asked: mpsc::Receiver<Asked>) {
@@ -328,12 +346,7 @@ impl Desk {
     }
 
     async fn checked(&self, code: Hidden) -> Result<CodeChecked, String> {
-        let whose = move |secrets: &Secrets| secrets.whose(&code.0).map_err(|e| e.to_string());
-        let found = Self::with(self.codes.clone(), whose).await?;
-        let duress = found.as_ref().is_some_and(|(_, duress)| *duress);
-        let user = found.map(|(user, _)| user);
-        let credential = user.as_ref().map(|user| format!("pin-{user}"));
-        Ok(CodeChecked { source: "local".to_owned(), user, method: Method::Local, credential, duress })
+        checked(self.codes.clone(), "local".to_owned(), Method::Local, code.0).await
     }
 
     async fn set_code(&self, user: UserId, code: Hidden, duress: bool) -> Result<(), String> {

@@ -2,10 +2,12 @@
 //! the panel, the port opened again when it falls.
 
 use super::core::Seen;
+use super::keypads;
 use super::start::AbortOnDrop;
 use crate::hub::restart::BackOff;
 use crate::secrets::io::Secrets;
 use crate::secrets::io::random;
+use crate::zigbee::functions::Wish;
 use crate::zigbee::host::Progress;
 use crate::zigbee::interview::Stage;
 use crate::zigbee::io::Kept;
@@ -33,11 +35,15 @@ use vakt_core::input::Command;
 use vakt_core::input::Input;
 use vakt_core::input::Newcomer;
 use vakt_core::input::Reply;
+use vakt_core::port::Waiting;
 
 /// Orders waiting for the stick. Who orders waits.
 const ORDERS_MAX: usize = 8;
 /// Steps of newcomers that nobody has read yet. The oldest is lost to a slow reader; the last one tells the outcome.
 pub(super) const NEWS_MAX: usize = 256;
+/// What is asked at keypads and not answered, and what is wanted of sirens and cannons and not sent; the newest is dropped: its
+/// keypad says "not ready", its act failed.
+pub(super) const ASKED_MAX: usize = 64;
 /// Things to be kept. The stick waits.
 const KEPT_MAX: usize = 4;
 
@@ -66,6 +72,12 @@ pub struct Needs {
     pub commands: mpsc::Sender<(Input, oneshot::Sender<Reply>)>,
     /// How far newcomers are.
     pub progress: broadcast::Sender<Progress>,
+    /// Whose codes are whose: a change that hangs with its disk must not keep anybody from disarming.
+    pub codes: Arc<std::sync::Mutex<Secrets>>,
+    /// What waits for the centre.
+    pub waiting: watch::Receiver<Waiting>,
+    /// What the panel wants of sirens, lights and cannons, and what those at keypads are told.
+    pub wishes: (mpsc::Sender<Wish>, mpsc::Receiver<Wish>),
 }
 
 /// Starts it.
@@ -76,6 +88,12 @@ pub fn start(needs: Needs) -> (JoinHandle<()>, Mesh) {
     let (met_in, met) = watch::channel(Met::default());
     let known = follow(needs.seen.clone());
     tokio::spawn(remember(keep, Arc::clone(&needs.secrets)));
+    let (asked_in, asked) = mpsc::channel(ASKED_MAX);
+    let (wishes_in, wishes) = needs.wishes;
+    let (board_in, board) = watch::channel(Arc::default());
+    tokio::spawn(keypads::show(needs.seen.clone(), needs.waiting, board_in));
+    let (seen, commands) = (needs.seen.clone(), needs.commands.clone());
+    tokio::spawn(keypads::Desk { codes: needs.codes, seen, commands, wishes: wishes_in }.serve(asked));
     tokio::spawn(add(news, needs.progress, needs.seen, needs.commands));
     let ways = Ways {
         words: needs.words,
@@ -87,6 +105,9 @@ pub fn start(needs: Needs) -> (JoinHandle<()>, Mesh) {
         host: tokio::sync::Mutex::default(),
         begun: Instant::now(),
         met: met_in,
+        asked: asked_in,
+        wishes: wishes.into(),
+        board,
     };
     let port = tokio::spawn(port(needs.settings, needs.secrets, Arc::new(ways)));
     (port, Mesh { orders: orders_in, met })
@@ -151,7 +172,10 @@ async fn add(
                 _ if known => (Stage::Ready, "it is back".to_owned()),
                 None => {
                     let add = format!("`vaktd device add {device} --kind KIND`");
-                    (Stage::Failed, format!("it joined, but its zone type is unknown here: {add} tells what it is"))
+                    let text = format!(
+                        "it joined; a lamp or plug is ready for rules as {device}, of anything else {add} tells what it is"
+                    );
+                    (Stage::Reporting, text)
                 }
                 Some(kind) => {
                     let command = Command::DeviceAdd(Newcomer::plain(device.clone(), kind));

@@ -24,6 +24,7 @@ use crate::hub::restart::BackOff;
 use crate::journal::io::reader;
 use crate::journal::io::room;
 use crate::journal::io::store;
+use crate::journal::io::store::Begun;
 use crate::journal::io::writer;
 use crate::journal::io::writer::Journal;
 use crate::secrets::io::Secrets;
@@ -145,8 +146,7 @@ fn take_place(config: &Config) -> Result<File, StartError> {
 pub async fn run(config: Config) -> Result<Ended, StartError> {
     let _lock = take_place(&config)?;
     clock::start(&config.state_dir).map_err(file("count the start in", &config.state_dir))?;
-    let trust = trust(&config);
-    clock::look(trust);
+    clock::look(trust(&config));
     let (secrets, lost) = Secrets::open_or_anew(&config.state_dir)?;
     let codes = Arc::new(Mutex::new(Secrets::open(&config.state_dir)?));
     let (sign, hub_public) = secrets.sign_key()?;
@@ -174,7 +174,9 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let challenges = Challenges::new(clock::entropy());
     let to_centre = ToCentre { unjournaled: unjournaled_in, answers: answers_in, keys: keys_in };
     let (to_sirens, follows) = board::sirens(&config.board, seen.clone());
-    let outlets = Outlets { seen: seen_in, heard: heard.clone(), recorded: recorded_in, to_centre, to_sirens };
+    let wishes = mpsc::channel(mesh::ASKED_MAX);
+    let to_mesh = config.zigbee.is_some().then(|| wishes.0.clone());
+    let outlets = Outlets { seen: seen_in, heard: heard.clone(), recorded: recorded_in, to_centre, to_sirens, to_mesh };
     let limit = Duration::from_millis(config.journal.commit_limit_ms);
     let mut core = Core::new(opened.state, challenges.clone(), journal.clone(), limit, outlets);
     core.start(opened.begun, started(&config, hub_public), lost).await;
@@ -186,21 +188,21 @@ pub async fn run(config: Config) -> Result<Ended, StartError> {
     let needs =
         radios::Needs { secrets: secrets.clone(), seen: seen.clone(), inputs, commands, progress: progress.clone() };
     let (receivers, radios) = radios::start(&config, needs).await;
-    ports.extend(receivers);
     let needs = |stick| {
         let (secrets, seen, commands) = (secrets.clone(), seen.clone(), commands_in.clone());
-        let (settings, progress) = (zigbee_settings(stick), progress.clone());
-        mesh::Needs { settings, secrets, seen, words: words_in, recorded, commands, progress }
+        let (settings, progress, codes) = (zigbee_settings(stick), progress.clone(), codes.clone());
+        let waiting = journal.waiting();
+        mesh::Needs { settings, secrets, seen, words: words_in, recorded, commands, progress, codes, waiting, wishes }
     };
     let (port, mesh) = config.zigbee.as_ref().map(|stick| mesh::start(needs(stick))).unzip();
-    ports.extend(port);
+    ports.extend(receivers.into_iter().chain(port));
     let line = Line { journal: journal.clone(), next, listed, challenges, warrants: warrants_in };
     let sight = networks::start(&config, (seen, heard, supply), inputs_in.clone(), seal, upstream_stop.clone());
     let voice = voice(&config, sight.clone(), line, (unjournaled, answers), &inputs_in, upstream_stop);
     let desk =
         Desk { commands: commands_in, secrets, codes, sight, radios, mesh, progress, waiting: journal.waiting() };
     serve(desk, listener);
-    tokio::spawn(keep_house(journal, inputs_in, trust, config.journal.keep_days));
+    tokio::spawn(keep_house(journal, inputs_in, trust(&config), config.journal.keep_days));
     notify::tell("READY", "1");
     tracing::info!(gateway = %config.gateway, "the hub guards");
 
@@ -267,6 +269,19 @@ fn started(config: &Config, hub: [u8; 32]) -> Input {
         keys: installed_keys(config, hub),
         profile: config.site.profile,
         timezone: config.site.timezone.clone(),
+    }
+}
+
+/// Why the epoch begins, for the core.
+pub(super) fn journal_begun(begun: Begun) -> Input {
+    tracing::warn!(reason = ?begun.reason, salvaged = begun.salvaged, "a new epoch begins: {}", begun.text);
+    Input::JournalBegun {
+        reason: begun.reason,
+        old_epoch: begun.old.map(|(place, _)| place.epoch),
+        old_seq: begun.old.map(|(place, _)| place.seq),
+        old_hash: begun.old.and_then(|(_, hash)| hash).map(|hash| vakt_core::canonical::hex(&hash)),
+        salvaged: begun.salvaged,
+        arm_state_known: begun.arm_state_known,
     }
 }
 
